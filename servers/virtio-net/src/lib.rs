@@ -1,0 +1,2 @@
+//! Laid out, not yet written.
+#![no_std]
