@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Everything that must hold: lints, host tests, model checks, Miri, and the system booted in QEMU.
+set -u -o pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+BUILD=$ROOT/build
+mkdir -p "$BUILD"
+cd "$ROOT" || exit 2
+# shellcheck source=scripts/setup.sh
+. "$ROOT/scripts/setup.sh"
+
+usage() {
+    cat <<'HELP'
+usage: ./run-tests.sh [STEP]...
+
+Runs all steps, or the named ones: fmt clippy host doc loom miri qemu. Installs what is missing and says so.
+Each step's output is in build/test-STEP.log. The last line is "N passed, N failed" over all single tests;
+the exit status is 0 only if nothing failed.
+
+  QEMU_FILTER=tcp ./run-tests.sh qemu     only the system tests whose name contains "tcp"
+HELP
+}
+
+case ${1-} in --help | -h) usage; exit 0 ;; esac
+steps=("$@")
+[ $# -gt 0 ] || steps=(fmt clippy host doc loom miri qemu)
+for step in "${steps[@]}"; do
+    case $step in fmt | clippy | host | doc | loom | miri | qemu) ;; *) die "unknown step '$step' (see --help)" ;; esac
+done
+
+need_rust
+export RUSTFLAGS=${RUSTFLAGS-} CARGO_TERM_COLOR=never
+unset RUSTFLAGS
+# The crates of the image, built for the bare target.
+bare=(kernel-stub init virtio-net netstack services httpd shell probe)
+
+passed=0 failed=0
+start=$SECONDS
+
+# run STEP COMMAND...: the step passes if the command does; tests inside are counted one by one.
+run() {
+    local step=$1 log=$BUILD/test-$1.log began=$SECONDS ok=0 sums p f
+    shift
+    printf '==> %s ... ' "$step"
+    if "$@" >"$log" 2>&1; then ok=1; fi
+    # libtest's and libtest-mimic's "test result: ok. 12 passed; 0 failed; ..."
+    sums=$(sed -n 's/^test result: [a-zA-Z]*\. \([0-9]*\) passed; \([0-9]*\) failed.*/\1 \2/p' "$log")
+    p=$(awk '{n += $1} END {print n + 0}' <<<"$sums")
+    f=$(awk '{n += $2} END {print n + 0}' <<<"$sums")
+    if [ "$ok" = 1 ] && [ "$p" = 0 ]; then p=1; fi
+    if [ "$ok" = 0 ] && [ "$f" = 0 ]; then f=1; fi
+    passed=$((passed + p)) failed=$((failed + f))
+    if [ "$ok" = 1 ]; then
+        printf 'ok (%s, %s s)\n' "$p" $((SECONDS - began))
+    else
+        printf 'FAILED (%s s)\n' $((SECONDS - began))
+        tail -n 60 "$log" | sed 's/^/    /'
+    fi
+}
+
+step_fmt() { cargo fmt --all --check; }
+
+step_clippy() {
+    local packages=() name
+    for name in "${bare[@]}"; do packages+=(-p "$name"); done
+    cargo clippy --locked --workspace --all-targets -- -D warnings \
+        && cargo clippy --locked --release --target x86_64-unknown-none "${packages[@]}" -- -D warnings
+}
+
+step_host() { cargo test --locked --workspace; }
+
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
+
+# The ring, the channel and its sleep protocol under every interleaving that loom can find.
+step_loom() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" \
+        timeout 900 cargo test --locked --release -p ipc-proto --test loom
+}
+
+# The crates with unsafe code that can run on the host, under Miri.
+step_miri() {
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-isolation" \
+        timeout 1200 cargo +nightly miri test --locked -p ipc-proto --lib --tests
+}
+
+step_qemu() {
+    build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio" $PROGRAMS
+    build_image "$ROOT/image/tests.toml" "$BUILD/tests.cpio" $PROGRAMS probe
+    timeout 1500 cargo run --locked --release -p system-tests -- ${QEMU_FILTER:+"$QEMU_FILTER"}
+}
+
+for step in "${steps[@]}"; do
+    case $step in
+        miri)
+            if ! command -v rustup >/dev/null 2>&1 \
+                || ! rustup component list --toolchain nightly 2>/dev/null | grep -q '^miri.*(installed)'; then
+                say "==> installing Miri for the nightly toolchain"
+                if ! rustup component add miri rust-src --toolchain nightly >"$BUILD/rustup.log" 2>&1; then
+                    say "==> miri: skipped, the component cannot be had here (see build/rustup.log)"
+                    continue
+                fi
+            fi
+            ;;
+        qemu)
+            need qemu-system-x86_64 qemu-system-x86
+            need ip iproute2
+            need ping iputils-ping
+            need curl curl
+            need dnsmasq dnsmasq-base
+            ;;
+    esac
+    run "$step" "step_$step"
+done
+echo "all steps took $((SECONDS - start)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,302 @@
+//! One QEMU with the image in it: its console and its end. Starts and ends only processes of its own.
+
+use crate::{Failure, Outcome, ensure};
+use std::{
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// What the shell prints when it waits for a command.
+pub const PROMPT: &str = "causeway> ";
+
+/// Longest life of any machine: QEMU is started under `timeout` with this many seconds.
+const LIFE_SECONDS: u64 = 600;
+
+/// Where the image was built.
+pub fn build_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../build")
+}
+
+/// How to boot.
+#[derive(Clone, Default)]
+pub struct Boot {
+    /// QEMU's options for the network, device included.
+    pub net: Vec<String>,
+    /// Words of the kernel command line.
+    pub append: String,
+    /// Name of the boot archive in the build folder (default `boot.cpio`).
+    pub archive: Option<String>,
+    /// Network namespace to start QEMU in.
+    pub namespace: Option<String>,
+    /// Further options of QEMU.
+    pub extra: Vec<String>,
+}
+
+impl Boot {
+    /// Behind QEMU's user network, with TCP ports of the guest (`(host, guest)`) forwarded from 127.0.0.1.
+    pub fn user(forwards: &[(u16, u16)]) -> Boot {
+        let mut netdev = String::from("user,id=n0,restrict=on");
+        for (host, guest) in forwards {
+            netdev += &format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+        }
+        Boot::netdev(&netdev)
+    }
+
+    /// With this `-netdev` (of id `n0`).
+    pub fn netdev(netdev: &str) -> Boot {
+        Boot {
+            net: vec![
+                "-netdev".into(),
+                netdev.into(),
+                "-device".into(),
+                "virtio-net-pci,netdev=n0,addr=3,disable-legacy=on,romfile=".into(),
+            ],
+            ..Boot::default()
+        }
+    }
+
+    /// More words for the kernel command line.
+    pub fn append(mut self, words: &str) -> Boot {
+        if !self.append.is_empty() {
+            self.append.push(' ');
+        }
+        self.append += words;
+        self
+    }
+
+    /// Boots another archive of the build folder.
+    pub fn archive(mut self, name: &str) -> Boot {
+        self.archive = Some(name.into());
+        self
+    }
+
+    /// Starts the machine.
+    ///
+    /// # Errors
+    /// If QEMU can't be started.
+    pub fn start(self) -> Outcome<Machine> {
+        let mut command = match &self.namespace {
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, "timeout"]);
+                command
+            }
+            None => Command::new("timeout"),
+        };
+        command
+            .args(["-k", "2", &LIFE_SECONDS.to_string(), "qemu-system-x86_64"])
+            .args(["-accel", "tcg", "-M", "q35", "-cpu", "max", "-m", "256M"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-no-reboot", "-serial", "stdio"])
+            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
+            .arg("-kernel")
+            .arg(build_dir().join("kernel"))
+            .arg("-initrd")
+            .arg(build_dir().join(self.archive.as_deref().unwrap_or("boot.cpio")))
+            .args(["-append", &self.append])
+            .args(&self.net)
+            .args(&self.extra);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| Failure(format!("cannot start QEMU: {error}")))?;
+        let console = Arc::new(Console::default());
+        let stdin = child.stdin.take();
+        if let Some(stdout) = child.stdout.take() {
+            console.clone().follow(stdout);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            console.clone().follow(stderr);
+        }
+        Ok(Machine {
+            child,
+            stdin,
+            console,
+            read: 0,
+        })
+    }
+}
+
+/// What the machine printed so far.
+#[derive(Default)]
+struct Console {
+    text: Mutex<Vec<u8>>,
+    grown: Condvar,
+}
+
+impl Console {
+    fn follow(self: Arc<Self>, mut source: impl Read + Send + 'static) {
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = source.read(&mut buffer) {
+                self.text().extend_from_slice(&buffer[..count]);
+                self.grown.notify_all();
+            }
+        });
+    }
+
+    fn text(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running machine. Dropping it ends it.
+pub struct Machine {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    console: Arc<Console>,
+    /// How much of the console text has been consumed by `expect`.
+    read: usize,
+}
+
+impl Machine {
+    /// Everything printed so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&self.console.text()).replace('\r', "")
+    }
+
+    /// Process number of QEMU (of the `timeout` around it).
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn failure(&self, what: String) -> Failure {
+        let output = self.output();
+        let lines: Vec<&str> = output.lines().collect();
+        let tail = lines[lines.len().saturating_sub(40)..].join("\n    | ");
+        Failure(format!("{what}; the console ends with\n    | {tail}"))
+    }
+
+    /// Waits for a text behind everything that was expected before, and returns what stands in front of it.
+    ///
+    /// # Errors
+    /// If it does not come in time or the machine ends.
+    pub fn expect(&mut self, text: &str, within: Duration) -> Outcome<String> {
+        let mut deadline = Instant::now() + within;
+        let mut draining = false;
+        loop {
+            let ended = self.child.try_wait()?;
+            if ended.is_some() && !draining {
+                // What it printed before its end is still on the way.
+                draining = true;
+                deadline = deadline.min(Instant::now() + Duration::from_millis(300));
+            }
+            let seen = self.console.text();
+            let fresh = &seen[self.read..];
+            if let Some(at) = find(fresh, text.as_bytes()) {
+                let before = String::from_utf8_lossy(&fresh[..at]).replace('\r', "");
+                self.read += at + text.len();
+                return Ok(before);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(seen);
+                return Err(match ended {
+                    Some(status) => self.failure(format!("QEMU ended ({status}) before {text:?}")),
+                    None => self.failure(format!("no {text:?} within {within:?}")),
+                });
+            }
+            drop(
+                self.console
+                    .grown
+                    .wait_timeout(seen, left.min(Duration::from_millis(100))),
+            );
+        }
+    }
+
+    /// Types a text.
+    ///
+    /// # Errors
+    /// If the machine is gone.
+    pub fn send(&mut self, text: &str) -> Outcome {
+        match &mut self.stdin {
+            Some(stdin) => Ok(stdin
+                .write_all(text.as_bytes())
+                .and_then(|()| stdin.flush())?),
+            None => Err(Failure("the console is closed".into())),
+        }
+    }
+
+    /// Waits until the shell is there and the network has an address.
+    ///
+    /// # Errors
+    /// If that takes longer than 30 seconds.
+    pub fn ready(&mut self) -> Outcome {
+        self.expect(PROMPT, Duration::from_secs(30))?;
+        for _ in 0..60 {
+            if self.shell("ip")?.contains("inet ") {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Err(self.failure("no address".into()))
+    }
+
+    /// Types a command at the shell's prompt and returns what it printed.
+    ///
+    /// # Errors
+    /// If the prompt does not come back within 60 seconds.
+    pub fn shell(&mut self, command: &str) -> Outcome<String> {
+        self.shell_within(command, Duration::from_secs(60))
+    }
+
+    /// The same with another time limit.
+    ///
+    /// # Errors
+    /// If the prompt does not come back in time.
+    pub fn shell_within(&mut self, command: &str, within: Duration) -> Outcome<String> {
+        self.send(&format!("{command}\r"))?;
+        let output = self.expect(PROMPT, within)?;
+        // The first line is the echo of the command.
+        Ok(output
+            .split_once('\n')
+            .map_or(output.clone(), |(_, rest)| rest.to_owned()))
+    }
+
+    /// Waits for the machine to end by itself, and returns the status that the guest gave.
+    ///
+    /// # Errors
+    /// If it does not end in time, or not by its own will (a triple fault, a QEMU error).
+    pub fn end(mut self, within: Duration) -> Outcome<(u8, String)> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                // isa-debug-exit: twice the value, plus one; the value is 16 + the guest's status.
+                let code = status.code().unwrap_or(-1);
+                ensure!(
+                    code >= 33 && code % 2 == 1,
+                    "{:?}",
+                    self.failure(format!("QEMU ended with {status}"))
+                );
+                // The reader threads drain what is left.
+                std::thread::sleep(Duration::from_millis(100));
+                return Ok((((code - 33) / 2) as u8, self.output()));
+            }
+            if Instant::now() > deadline {
+                return Err(self.failure(format!("the machine still runs after {within:?}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // `timeout` passes SIGTERM on to QEMU; SIGKILL would leave QEMU behind.
+        if let Ok(None) = self.child.try_wait()
+            && let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|part| part == wanted)
+}
