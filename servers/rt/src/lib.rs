@@ -1,2 +1,64 @@
-//! Laid out, not yet written.
+//! What a process of Causeway is written with: entry point, capabilities as typed values, heap, log, time,
+//! entropy, and the glue to the network.
+//!
+//! ```ignore
+//! rt::entry!(main);
+//!
+//! fn main(env: rt::Env) -> u32 {
+//!     log::info!("hello from {}", env.name());
+//!     0
+//! }
+//! ```
+//!
+//! The only crate of user space that knows the kernel's interface; what others need of it is re-exported here.
+//! `unsafe` lives in `syscall` (the instruction), `heap`, `memory` (shared windows), `entry` and `entropy`. On a host the
+//! crate compiles against a fake kernel ([`testing`]), so that programs and their libraries build and test there.
 #![no_std]
+
+extern crate alloc;
+
+pub mod boot;
+pub mod cap;
+mod device;
+mod endpoint;
+pub mod entropy;
+#[cfg(target_os = "none")]
+mod entry;
+mod env;
+#[cfg(target_os = "none")]
+mod heap;
+pub mod logger;
+mod memory;
+#[cfg(feature = "net")]
+pub mod net;
+mod objects;
+pub mod syscall;
+#[cfg(not(target_os = "none"))]
+pub mod testing;
+pub mod time;
+
+/// Messages of the protocols in calls between processes.
+pub mod message {
+    pub use crate::endpoint::{CallError, call, pack, received, unpack};
+}
+
+pub use cap::{Cap, derive, has_children, revoke, watch};
+pub use device::{Device, Interrupt};
+pub use endpoint::{Endpoint, Token};
+#[cfg(target_os = "none")]
+pub use entry::{EXIT_NO_START_INFO, EXIT_PANIC, exit};
+pub use env::{Env, MissingCap};
+pub use kernel_abi::{
+    self, BOOT_STACK_TOP, BarInfo, CapRecord, DeviceInfo, Error, FOREVER, Kind, MachineInfo, Message, PAGE_SIZE,
+    ProcessState, ProcessStatus, Prot, Rights, SLOT_BUDGET, SLOT_SELF, Slot, USER_END, USER_START,
+};
+pub use manifest::Session;
+pub use memory::{Mapping, Memory};
+pub use objects::{
+    Budget, Clock, Console, LogRecord, Machine, Notification, Process, Thread,
+};
+
+/// Where init maps the start record (a [`manifest::StartInfo`]), read-only; its length is the first thread's argument.
+pub const START_INFO_ADDRESS: u64 = 0x4000_0000_0000;
+/// Programs are linked below this address.
+pub const IMAGE_END: u64 = 0x10_0000_0000;

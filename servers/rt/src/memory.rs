@@ -1,0 +1,187 @@
+//! Memory objects, and mapping them into this process's own address space.
+//!
+//! The addresses from [`MAP_START`] to [`MAP_END`] belong to this module alone: nothing there is ever a Rust object,
+//! so mapping and unmapping there can't pull one away.
+
+use crate::{cap::kind, objects::Budget, syscall};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use ipc_proto::shm::Shm;
+use kernel_abi::{Error, PAGE_SIZE, Prot, Slot, Syscall};
+use spin::Mutex;
+
+/// First address for mappings.
+const MAP_START: u64 = 0x20_0000_0000;
+/// First address behind the mappings.
+const MAP_END: u64 = 0x4000_0000_0000;
+
+kind! {
+    /// Pages of RAM or of a device's registers.
+    Memory
+}
+
+impl Memory {
+    /// Allocates `pages` zeroed pages; `contiguous` in physical memory, as a device needs them.
+    ///
+    /// # Errors
+    /// [`Error::NoBudget`], [`Error::TableFull`], [`Error::BadArgument`] for none or too many pages.
+    pub fn create(budget: &Budget, pages: u64, contiguous: bool) -> Result<Memory, Error> {
+        let args = [budget.slot().0.into(), pages, contiguous.into(), 0, 0, 0];
+        let [slot, ..] = syscall::values(Syscall::MemoryCreate, args)?;
+        Ok(Memory::from_raw(Slot(slot as u32)))
+    }
+
+    /// Its size in pages.
+    ///
+    /// # Errors
+    /// [`Error::BadSlot`], [`Error::WrongKind`].
+    pub fn pages(&self) -> Result<u64, Error> {
+        let [pages, ..] = syscall::simple(Syscall::MemoryInfo, self.slot())?;
+        Ok(pages)
+    }
+
+    /// Its exact length in bytes (a multiple of the page size, but for the boot archive).
+    ///
+    /// # Errors
+    /// [`Error::BadSlot`], [`Error::WrongKind`].
+    pub fn bytes(&self) -> Result<u64, Error> {
+        let [_, bytes, _] = syscall::simple(Syscall::MemoryInfo, self.slot())?;
+        Ok(bytes)
+    }
+
+    /// Maps all of it; it stays mapped until the mapping is dropped.
+    ///
+    /// # Errors
+    /// [`Error::NoRights`] if `prot` asks for more than the capability allows, [`Error::NoBudget`] for page tables,
+    /// [`Error::BadArgument`] if the address space is full.
+    pub fn map(self, prot: Prot) -> Result<Mapping, Error> {
+        let pages = self.pages()?;
+        let address = reserve(pages)?;
+        let args = [
+            0,
+            self.slot().0.into(),
+            address,
+            0,
+            pages,
+            prot.bits().into(),
+        ];
+        match syscall::values(Syscall::MemoryMap, args) {
+            Ok(_) => Ok(Mapping {
+                memory: self,
+                address,
+                pages,
+            }),
+            Err(error) => {
+                release(address);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Memory mapped into this process; unmapped on drop.
+#[derive(Debug)]
+pub struct Mapping {
+    memory: Memory,
+    address: u64,
+    pages: u64,
+}
+
+impl Mapping {
+    /// The memory object.
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Its first byte. Nothing but raw, volatile or atomic access may be made through it: the memory may be shared.
+    /// It must not be used after the mapping was dropped.
+    pub fn base(&self) -> NonNull<u8> {
+        NonNull::new(core::ptr::with_exposed_provenance_mut(
+            self.address as usize,
+        ))
+        .unwrap_or(NonNull::dangling())
+    }
+
+    /// Bytes mapped.
+    pub const fn len(&self) -> usize {
+        self.pages as usize * PAGE_SIZE
+    }
+
+    /// Whether nothing is mapped (never: an object has at least one page).
+    pub const fn is_empty(&self) -> bool {
+        self.pages == 0
+    }
+
+    /// The bytes as shared memory. Keep the mapping as long as the windows on it: access after it was dropped ends
+    /// this process (a fault), or meets the bytes of a later mapping.
+    pub fn shm(&self) -> Shm {
+        // SAFETY: pages are aligned to 4096 and `len` bytes are mapped. The addresses of mappings hold nothing but
+        // mappings, which are reached through `Shm` or raw pointers only; so a window that outlives its
+        // mapping meets a fault of this process or other shared bytes, never a Rust object.
+        unsafe { Shm::new(self.base(), self.len()) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let args = [0, self.address, self.pages, 0, 0, 0];
+        // It fails only if the kernel has unmapped it already: the capability was revoked.
+        let _ = syscall::values(Syscall::MemoryUnmap, args);
+        release(self.address);
+    }
+}
+
+/// Reserved address ranges as (start, length with guard page), ordered.
+static RESERVED: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+/// Finds room for `pages` pages and a guard page behind them.
+fn reserve(pages: u64) -> Result<u64, Error> {
+    let bytes = pages
+        .checked_add(1)
+        .and_then(|pages| pages.checked_mul(PAGE_SIZE as u64))
+        .filter(|bytes| *bytes <= MAP_END - MAP_START)
+        .ok_or(Error::BadArgument)?;
+    let mut reserved = RESERVED.lock();
+    let mut address = MAP_START;
+    let mut position = 0;
+    for (start, len) in reserved.iter() {
+        if start - address >= bytes {
+            break;
+        }
+        address = start + len;
+        position += 1;
+    }
+    if MAP_END - address < bytes {
+        return Err(Error::BadArgument);
+    }
+    reserved.insert(position, (address, bytes));
+    Ok(address)
+}
+
+/// Gives a range back.
+fn release(address: u64) {
+    RESERVED.lock().retain(|(start, _)| *start != address);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One test for all, since the list is the process's.
+    #[test]
+    fn ranges_do_not_overlap_and_come_back() {
+        let ranges: Vec<u64> = (1..=5).map(|pages| reserve(pages).unwrap()).collect();
+        for (index, address) in ranges.iter().enumerate() {
+            let end = address + (index as u64 + 2) * PAGE_SIZE as u64;
+            assert!(*address >= MAP_START && end <= MAP_END);
+            assert!(ranges.iter().all(|other| *other <= *address || *other >= end));
+        }
+        release(ranges[2]);
+        assert_eq!(reserve(3), Ok(ranges[2]), "a gap that fits is used");
+        release(ranges[2]);
+        assert_eq!(reserve(2), Ok(ranges[2]));
+        assert!(reserve(1).unwrap() > ranges[4], "a gap that is too small is not");
+        assert_eq!(reserve(u64::MAX), Err(Error::BadArgument));
+        assert_eq!(reserve(MAP_END / PAGE_SIZE as u64), Err(Error::BadArgument));
+    }
+}
