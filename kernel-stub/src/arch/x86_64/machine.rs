@@ -1,0 +1,237 @@
+//! The machine as the portable kernel sees it: [`Platform`] in terms of the other modules.
+
+use super::apic::{
+    CONSOLE_VECTOR, DEVICE_VECTORS, LocalApic, SPURIOUS_VECTOR, TIMER_VECTOR,
+};
+use super::context::{Context, SYSCALL};
+use super::cpu_local::CpuLocal;
+use super::paging::{self, Attributes, PageSize};
+use super::pci_config::ConfigSpace;
+use super::time::{Clock, Timer};
+use super::uart::Uart;
+use super::window::Window;
+use super::{cpu, emergency, trap};
+use crate::phys::{Frame, PhysAddr, PhysMemory};
+use crate::platform::{MapError, Platform, Trap};
+use core::ops::Range;
+use kernel_abi::Prot;
+
+const PAGE_FAULT: u8 = 14;
+
+/// A PC with one processor in use.
+pub struct Machine {
+    local: &'static CpuLocal,
+    uart: Uart,
+    window: Window,
+    apic: LocalApic,
+    clock: Clock,
+    timer: Timer,
+    config: ConfigSpace,
+    /// An address space without a user half, whose tables are never freed.
+    kernel_root: Frame,
+    /// The current address space.
+    root: Frame,
+}
+
+impl Machine {
+    /// The machine with all parts set up; `kernel_root` is the current address space.
+    #[expect(clippy::too_many_arguments, reason = "each part is made once, at boot")]
+    pub(super) fn new(
+        local: &'static CpuLocal,
+        uart: Uart,
+        window: Window,
+        apic: LocalApic,
+        clock: Clock,
+        timer: Timer,
+        config: ConfigSpace,
+        kernel_root: Frame,
+    ) -> Machine {
+        Machine {
+            local,
+            uart,
+            window,
+            apic,
+            clock,
+            timer,
+            config,
+            kernel_root,
+            root: kernel_root,
+        }
+    }
+
+    fn switch_to(&mut self, root: Frame) {
+        if self.root != root {
+            // SAFETY: roots come from `init_root` and share the kernel's half; the portable kernel calls
+            // `free_tables`, which switches away, before it frees one.
+            unsafe { cpu::set_root(root) };
+            cpu::clear_segments();
+            self.root = root;
+        }
+    }
+
+    /// What an interrupt means to the kernel; `None` if nothing.
+    fn interrupt(&mut self, vector: u8) -> Option<Trap> {
+        if vector == SPURIOUS_VECTOR {
+            return None;
+        }
+        self.apic.end_of_interrupt();
+        match vector {
+            TIMER_VECTOR => self
+                .timer
+                .expired(&mut self.apic, &self.clock)
+                .then_some(Trap::Timer),
+            CONSOLE_VECTOR => Some(Trap::Console),
+            vector if DEVICE_VECTORS.contains(&vector) => Some(Trap::Interrupt(vector)),
+            _ => None,
+        }
+    }
+}
+
+impl Platform for Machine {
+    type Context = Context;
+
+    const MAX_TABLES_PER_MAP: usize = 3;
+
+    fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    fn set_timer(&mut self, deadline: Option<u64>) {
+        self.timer.set(&mut self.apic, &self.clock, deadline);
+    }
+
+    fn run_user(&mut self, root: Frame, context: &mut Context) -> Trap {
+        self.switch_to(root);
+        loop {
+            // SAFETY: `boot` loaded the tables of `local` and never switched interrupts on; the address space was just set.
+            unsafe { trap::enter_user(self.local, context) };
+            if context.vector == SYSCALL {
+                return Trap::Syscall;
+            }
+            let vector = context.vector as u8;
+            if vector < 32 {
+                return Trap::Fault {
+                    vector,
+                    error: context.error,
+                    address: if vector == PAGE_FAULT {
+                        cpu::fault_address()
+                    } else {
+                        0
+                    },
+                    instruction: context.rip,
+                };
+            }
+            if let Some(trap) = self.interrupt(vector) {
+                return trap;
+            }
+        }
+    }
+
+    fn idle(&mut self) -> Trap {
+        loop {
+            cpu::wait_for_interrupt();
+            let vector = self.local.take_idle_vector();
+            if let Some(trap) = self.interrupt(vector) {
+                return trap;
+            }
+        }
+    }
+
+    fn init_root(&mut self, memory: &mut PhysMemory, root: Frame) {
+        paging::share_kernel_half(memory, self.kernel_root, root);
+    }
+
+    fn map(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        address: u64,
+        frame: Frame,
+        prot: Prot,
+        device: bool,
+        allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError> {
+        if !paging::is_user_page(address) {
+            return Err(MapError::Busy);
+        }
+        let attributes = Attributes::user(prot, device);
+        // Nothing to flush: the processor does not remember that a page was missing.
+        paging::map(
+            memory,
+            root,
+            address,
+            frame,
+            PageSize::Small,
+            attributes,
+            allocate,
+        )
+    }
+
+    fn unmap(&mut self, memory: &mut PhysMemory, root: Frame, address: u64) -> Option<Frame> {
+        let frame = paging::unmap(memory, root, address)?;
+        // Another address space has no translations left: loading its root forgets them.
+        if root == self.root {
+            cpu::flush_page(address);
+        }
+        Some(frame)
+    }
+
+    fn translate(
+        &self,
+        memory: &PhysMemory,
+        root: Frame,
+        address: u64,
+    ) -> Option<(PhysAddr, Prot)> {
+        paging::translate(memory, root, address)
+    }
+
+    fn free_tables(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        free: &mut dyn FnMut(&mut PhysMemory, Frame),
+    ) {
+        if root == self.root {
+            self.switch_to(self.kernel_root);
+        }
+        paging::free_user_tables(memory, root, free);
+    }
+
+    fn console_write(&mut self, bytes: &[u8]) {
+        self.uart.send(bytes);
+    }
+
+    fn console_read(&mut self) -> Option<u8> {
+        self.uart.receive()
+    }
+
+    fn config_read(&self, address: u16, offset: u16) -> u32 {
+        self.config.read(&self.window, address, offset)
+    }
+
+    fn config_write(&mut self, address: u16, offset: u16, value: u32) {
+        self.config.write(&self.window, address, offset, value);
+    }
+
+    fn mmio_read(&mut self, address: PhysAddr) -> u32 {
+        self.window.read_register(address.0)
+    }
+
+    fn mmio_write(&mut self, address: PhysAddr, value: u32) {
+        self.window.write_register(address.0, value);
+    }
+
+    fn msi_message(&self, vector: u8) -> (u64, u32) {
+        // SDM vol. 3, 11.11: fixed delivery, edge, to the processor with this number.
+        let address = 0xfee0_0000 | (self.apic.id() as u64) << 12;
+        (address, vector as u32)
+    }
+
+    fn device_vectors(&self) -> Range<u8> {
+        DEVICE_VECTORS
+    }
+
+    fn power_off(&mut self, status: u8) -> ! {
+        emergency::end(status)
+    }
+}
