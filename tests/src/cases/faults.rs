@@ -1,5 +1,262 @@
 //! Processes that crash, lack capabilities or are forbidden something; drivers and stacks that die.
 
-use super::Case;
+use super::{Case, eventually, lab, lab_with};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
+use system_tests::{Failure, Outcome, ensure, lab::GUEST, machine::Machine, noise, sha256};
 
-pub(crate) const CASES: &[Case] = &[];
+pub(crate) const CASES: &[Case] = &[
+    (
+        "faults::faulting_clients_harm_nobody",
+        faulting_clients_harm_nobody,
+    ),
+    ("faults::no_capability_no_network", no_capability_no_network),
+    ("faults::policy_is_enforced", policy_is_enforced),
+    (
+        "faults::ten_thousand_processes_leave_nothing",
+        ten_thousand_processes_leave_nothing,
+    ),
+    ("faults::driver_dies_under_load", driver_dies_under_load),
+    (
+        "faults::stack_dies_and_services_come_back",
+        stack_dies_and_services_come_back,
+    ),
+    (
+        "faults::client_dies_and_comes_back",
+        client_dies_and_comes_back,
+    ),
+    ("faults::restarts_lose_no_memory", restarts_lose_no_memory),
+];
+
+/// What each faulting process does, and the exception that must have ended it (SDM vol. 3, table 6-1).
+const FAULTS: &[(&str, u8)] = &[
+    ("null", 14),
+    ("kernel", 14),
+    ("write-code", 14),
+    ("run-data", 14),
+    ("stack", 14),
+    ("privileged", 13),
+    ("port", 13),
+    ("wild-jump", 13),
+    ("undefined", 6),
+    ("divide", 0),
+];
+
+/// A machine with the programs of the tests besides those of the standard image.
+fn probes() -> Outcome<(system_tests::lab::Lab, Machine)> {
+    lab_with(|boot| boot.archive("tests.cpio"))
+}
+
+fn log_line(machine: &mut Machine, text: &str) -> Outcome<String> {
+    let log = machine.shell("log -n 400")?;
+    log.lines()
+        .find(|line| line.contains(text))
+        .map(str::to_owned)
+        .ok_or_else(|| Failure(format!("no {text:?} in the log:\n{log}")))
+}
+
+fn faulting_clients_harm_nobody() -> Outcome {
+    let (lab, mut machine) = probes()?;
+    let ps = machine.shell("ps")?;
+    for (kind, vector) in FAULTS {
+        let line = ps
+            .lines()
+            .find(|line| line.contains(&format!("fault-{kind} ")))
+            .ok_or_else(|| Failure(format!("no fault-{kind} in {ps}")))?;
+        ensure!(
+            line.to_lowercase().contains("fault") && line.contains(&format!("#{vector}")),
+            "expected vector {vector}: {line}"
+        );
+    }
+    lab.inside(|| echo_once(b"unharmed"))
+}
+
+fn no_capability_no_network() -> Outcome {
+    let (_lab, mut machine) = probes()?;
+    log_line(&mut machine, "PASS no-network").map(drop)
+}
+
+fn policy_is_enforced() -> Outcome {
+    let (_lab, mut machine) = probes()?;
+    eventually(Duration::from_secs(20), || {
+        let log = machine.shell("log -n 400")?;
+        ensure!(!log.contains("FAIL forbidden"), "{log}");
+        ensure!(log.contains("PASS forbidden"), "{log}");
+        Ok(())
+    })
+}
+
+fn ten_thousand_processes_leave_nothing() -> Outcome {
+    let (_lab, mut machine) = probes()?;
+    eventually(Duration::from_secs(120), || {
+        let log = machine.shell("log -n 400")?;
+        ensure!(!log.contains("FAIL churn"), "{log}");
+        ensure!(log.contains("PASS churn: 10000 processes"), "{log}");
+        Ok(())
+    })
+}
+
+fn echo_once(data: &[u8]) -> Outcome {
+    let address = format!("{GUEST}:7")
+        .parse()
+        .map_err(|_| Failure("bad address".into()))?;
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(3))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(data)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back)?;
+    ensure!(back == data, "{} bytes came back", back.len());
+    Ok(())
+}
+
+/// The driver is killed again and again while a stream of checked bytes runs: not one may be lost.
+fn driver_dies_under_load() -> Outcome {
+    let (lab, mut machine) = lab()?;
+    let data = noise(7, 48 << 20);
+    let wanted = sha256(&data);
+    let (done, finished) = std::sync::mpsc::channel();
+    lab.background(move || {
+        let transfer = || -> Outcome<String> {
+            let mut stream = TcpStream::connect((GUEST, 7))?;
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            let mut sender = stream.try_clone()?;
+            let writer = std::thread::spawn(move || -> std::io::Result<()> {
+                sender.write_all(&data)?;
+                sender.shutdown(Shutdown::Write)
+            });
+            let mut back = Vec::new();
+            stream.read_to_end(&mut back)?;
+            writer
+                .join()
+                .map_err(|_| Failure("the sender panicked".into()))??;
+            Ok(sha256(&back))
+        };
+        let _ = done.send(transfer());
+    })?;
+    let mut kills = 0;
+    let outcome = loop {
+        match finished.recv_timeout(Duration::from_millis(700)) {
+            Ok(outcome) => break outcome?,
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if kills < 5 => {
+                machine.shell("kill virtio-net")?;
+                kills += 1;
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    ensure!(outcome == wanted, "other bytes came back");
+    ensure!(
+        kills > 0,
+        "the transfer was over before the driver was killed"
+    );
+    Ok(())
+}
+
+fn stack_dies_and_services_come_back() -> Outcome {
+    let (lab, mut machine) = lab()?;
+    lab.inside(|| echo_once(b"before"))?;
+    for _ in 0..3 {
+        machine.shell("kill netstack")?;
+        eventually(Duration::from_secs(30), || {
+            lab.inside(|| echo_once(b"after"))
+        })?;
+        lab.output(
+            "curl",
+            &[
+                "-sS",
+                "--fail",
+                "--max-time",
+                "20",
+                &format!("http://{GUEST}/1k"),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn client_dies_and_comes_back() -> Outcome {
+    let (lab, mut machine) = lab()?;
+    for name in ["services", "httpd"] {
+        // A connection that is open when its process dies is ended, not left hanging.
+        let port = if name == "services" { 7 } else { 80 };
+        let mut open = lab.inside(|| {
+            let stream = TcpStream::connect((GUEST, port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            Ok(stream)
+        })?;
+        std::thread::sleep(Duration::from_millis(300));
+        machine.shell(&format!("kill {name}"))?;
+        match open.read(&mut [0]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+            other => {
+                return Err(Failure(format!(
+                    "{name}: the connection goes on: {other:?}"
+                )));
+            }
+        }
+        eventually(Duration::from_secs(15), || {
+            lab.inside(|| echo_once(b"again"))?;
+            lab.output(
+                "curl",
+                &[
+                    "-sS",
+                    "--fail",
+                    "--max-time",
+                    "5",
+                    &format!("http://{GUEST}/1k"),
+                ],
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn used_memory(machine: &mut Machine) -> Outcome<u64> {
+    let free = machine.shell("free")?;
+    // The line of the whole machine: total, used, free in KiB.
+    free.lines()
+        .find(|line| line.to_lowercase().starts_with("mem"))
+        .and_then(|line| line.split_whitespace().nth(2)?.parse().ok())
+        .ok_or_else(|| Failure(format!("cannot read {free:?}")))
+}
+
+/// Everything is killed ten times; the memory in use settles at what it was after the first time.
+fn restarts_lose_no_memory() -> Outcome {
+    let (lab, mut machine) = lab()?;
+    let round = |machine: &mut Machine| -> Outcome<u64> {
+        for name in ["services", "httpd", "virtio-net", "netstack"] {
+            machine.shell(&format!("kill {name}"))?;
+        }
+        eventually(Duration::from_secs(40), || {
+            lab.inside(|| echo_once(b"up"))?;
+            lab.output(
+                "curl",
+                &[
+                    "-sS",
+                    "--fail",
+                    "--max-time",
+                    "5",
+                    &format!("http://{GUEST}/1k"),
+                ],
+            )
+        })?;
+        used_memory(machine)
+    };
+    let first = round(&mut machine)?;
+    let mut last = first;
+    for _ in 0..5 {
+        last = round(&mut machine)?;
+    }
+    // Buffers of the moment (sockets that linger) may differ by a little.
+    ensure!(
+        last <= first + 1024,
+        "{first} KiB in use after the first round, {last} after the last"
+    );
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Test program of the image. Its argument `mode` says what to try: a fault (`fault-*`), reaching the network
+//! without a capability (`no-network`), breaking the policy of its session (`forbidden`), or starting and killing
+//! processes (`churn`). It logs `PASS` or `FAIL` and why; the system tests read the log.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("probe runs in the image of the system tests only");
+}
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+#[cfg(target_os = "none")]
+mod churn;
+#[cfg(target_os = "none")]
+mod faults;
+#[cfg(target_os = "none")]
+mod network;
+
+#[cfg(target_os = "none")]
+mod image {
+    use crate::{churn, faults, network};
+    use alloc::string::String;
+
+    rt::entry!(main);
+
+    /// What a mode found out: a sentence for the log either way.
+    pub(crate) type Finding = Result<String, String>;
+
+    fn main(env: rt::Env) -> u32 {
+        let mode = env.arg("mode").unwrap_or("none");
+        let finding = match mode.strip_prefix("fault-") {
+            Some(kind) => Err(faults::commit(kind)),
+            None => match mode {
+                "no-network" => network::without_capability(&env),
+                "forbidden" => network::against_policy(&env),
+                "churn" => churn::start_and_kill(&env),
+                _ => Err(String::from("no such mode")),
+            },
+        };
+        match finding {
+            Ok(text) => {
+                log::info!("PASS {mode}: {text}");
+                0
+            }
+            Err(text) => {
+                log::error!("FAIL {mode}: {text}");
+                1
+            }
+        }
+    }
+}
