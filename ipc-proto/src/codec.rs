@@ -65,10 +65,7 @@ pub struct BufferTooSmall;
 ///
 /// # Errors
 /// [`BufferTooSmall`] if it does not fit.
-pub fn encode<M: Message>(
-    message: &M,
-    buffer: &mut [u8],
-) -> Result<usize, BufferTooSmall> {
+pub fn encode<M: Message>(message: &M, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
     match postcard::to_slice(message, buffer) {
         Ok(used) => Ok(used.len()),
         Err(_) => Err(BufferTooSmall),

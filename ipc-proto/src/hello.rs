@@ -34,16 +34,13 @@ pub const FRAME_VERSION: u16 = 1;
 /// Version of [`Protocol::System`].
 pub const SYSTEM_VERSION: u16 = 1;
 
+/// Rotated, so that exchanging the directions changes the hash.
 const fn both(a: Key, b: Key) -> [u8; 8] {
-    let (a, b) = (a.to_bytes(), b.to_bytes());
-    let mut mixed = [0; 8];
-    let mut i = 0;
-    while i < 8 {
-        // Rotated, so that exchanging the directions changes the hash.
-        mixed[i] = a[i] ^ b[i].rotate_left(3);
-        i += 1;
-    }
-    mixed
+    let (a, b) = (
+        u64::from_be_bytes(a.to_bytes()),
+        u64::from_be_bytes(b.to_bytes()),
+    );
+    (a ^ b.rotate_left(3)).to_be_bytes()
 }
 
 impl Hello {

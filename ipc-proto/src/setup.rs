@@ -106,11 +106,8 @@ pub enum DevReply {
 }
 
 impl Message for NetRequest {
-    const MAX_SIZE: usize = size::TAG
-        + size::largest(&[
-            Hello::POSTCARD_MAX_SIZE + size::U32,
-            Policy::MAX_SIZE,
-        ]);
+    const MAX_SIZE: usize =
+        size::TAG + size::largest(&[Hello::POSTCARD_MAX_SIZE + size::U32, Policy::MAX_SIZE]);
 }
 
 impl Message for NetReply {

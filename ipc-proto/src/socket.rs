@@ -35,7 +35,18 @@ pub type RequestId = u32;
 
 /// A socket of this session: index (below the session's `max_sockets`) and generation.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, MaxSize, Schema,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Debug,
+    Serialize,
+    Deserialize,
+    MaxSize,
+    Schema,
 )]
 pub struct Handle {
     /// Position: names the socket's bit in the event bitmaps.
@@ -77,6 +88,10 @@ pub enum SocketOption {
 ///
 /// Variant order is the wire discriminant: append new variants, never reorder or remove one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Schema)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is decoded in place, without a heap; the large one is rare"
+)]
 pub enum Request {
     /// Opens a connection. Answer: `Opened` at once; the status word tells the rest.
     TcpConnect {
@@ -331,6 +346,40 @@ pub enum NetError {
     Cancelled = 17,
     /// The datagram is larger than the socket or the network carries.
     MessageTooLong = 18,
+}
+
+impl NetError {
+    /// Every error, in the order of the numbers, which start at 1.
+    pub const ALL: [NetError; 18] = {
+        use NetError::*;
+        [
+            Denied,
+            Exhausted,
+            BadHandle,
+            BadState,
+            BadArgument,
+            AddressInUse,
+            AddressNotAvailable,
+            ConnectionRefused,
+            ConnectionReset,
+            ConnectionAborted,
+            NotConnected,
+            TimedOut,
+            Unreachable,
+            NetworkDown,
+            NameNotFound,
+            NameServerFailed,
+            Cancelled,
+            MessageTooLong,
+        ]
+    };
+
+    /// The error with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        let position = usize::from(number).checked_sub(1)?;
+        Self::ALL.get(position).copied()
+    }
 }
 
 /// State of the interface.

@@ -1,0 +1,253 @@
+//! The channel of a session or a driver: a ring of messages in each direction, event bitmaps, and the words by which a side says that it
+//! sleeps. Touches only the memory that it is given; ringing the doorbell is up to the caller.
+#![forbid(unsafe_code)]
+
+use crate::{
+    codec::{self, Message},
+    ring::{Consumer, LENGTH_SIZE, MAX_SLOT, Producer},
+    shm::{self, Shm, Word},
+};
+use core::{fmt, marker::PhantomData, sync::atomic::Ordering};
+
+mod events;
+pub mod layout;
+#[cfg(test)]
+mod tests;
+
+pub use crate::error::PeerError;
+use events::{Inbox, Outbox};
+pub use layout::{FRAME_CHANNEL, Geometry, LayoutError, SOCKET_CHANNEL};
+
+/// Bit of a wake word: wake me for messages and events.
+pub const WAKE_FOR_NEWS: u32 = 1;
+/// Bit of a wake word: wake me also when there is room on the ring towards you.
+pub const WAKE_FOR_ROOM: u32 = 2;
+
+/// Which end of a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The client, or the driver.
+    Client,
+    /// The stack.
+    Stack,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendError {
+    /// The ring is full. Try again when the peer has read something: the next sleep also ends when there is room.
+    Full,
+    /// The peer broke the protocol.
+    Peer(PeerError),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Full => f.write_str("the ring is full"),
+            SendError::Peer(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+
+impl From<PeerError> for SendError {
+    fn from(error: PeerError) -> Self {
+        SendError::Peer(error)
+    }
+}
+
+/// One end of a channel that sends `Out` and receives `In`.
+pub struct Channel<Out, In> {
+    outgoing: Producer,
+    incoming: Consumer,
+    raised: Outbox,
+    events: Inbox,
+    /// Says whether this side sleeps.
+    wake_me: Word,
+    /// Says whether the peer sleeps.
+    wake_peer: Word,
+    /// A message did not fit; the next sleep ends when there is room.
+    wants_room: bool,
+    /// Private copy of the slot in the works.
+    slot: [u8; MAX_SLOT],
+    direction: PhantomData<fn(Out) -> In>,
+}
+
+impl<Out: Message, In: Message> Channel<Out, In> {
+    /// Bytes of memory that a channel takes: a multiple of 64.
+    #[must_use]
+    pub const fn bytes(geometry: Geometry) -> usize {
+        geometry.bytes()
+    }
+
+    /// One end of a channel in `memory`, which was zeroed before either side made its end.
+    ///
+    /// # Errors
+    /// [`LayoutError`].
+    pub fn new(memory: Shm, side: Side, geometry: Geometry) -> Result<Self, LayoutError> {
+        geometry.check(&memory, LENGTH_SIZE + Out::MAX_SIZE.max(In::MAX_SIZE))?;
+        let (mine, peers) = match side {
+            Side::Client => (geometry.client(), geometry.stack()),
+            Side::Stack => (geometry.stack(), geometry.client()),
+        };
+        let word = |offset| memory.word(offset).map_err(|_| LayoutError::Memory);
+        let slots = |offset| {
+            memory
+                .part(offset, geometry.ring_bytes())
+                .ok_or(LayoutError::Memory)
+        };
+        let bits = |offset| {
+            memory
+                .part(offset, geometry.event_bytes())
+                .ok_or(LayoutError::Memory)
+        };
+        Ok(Self {
+            outgoing: Producer::new(
+                slots(mine.slots)?,
+                geometry.slot_size,
+                geometry.slots,
+                word(mine.tail)?,
+                word(peers.head)?,
+            )
+            .ok_or(LayoutError::Geometry)?,
+            incoming: Consumer::new(
+                slots(peers.slots)?,
+                geometry.slot_size,
+                geometry.slots,
+                word(peers.tail)?,
+                word(mine.head)?,
+            )
+            .ok_or(LayoutError::Geometry)?,
+            raised: Outbox::new(bits(peers.events)?, geometry.sockets),
+            events: Inbox::new(bits(mine.events)?, geometry.sockets),
+            wake_me: word(mine.wake)?,
+            wake_peer: word(peers.wake)?,
+            wants_room: false,
+            slot: [0; MAX_SLOT],
+            direction: PhantomData,
+        })
+    }
+
+    /// Puts a message on the ring. The peer sees it after [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send(&mut self, message: &Out) -> Result<(), SendError> {
+        if !self.outgoing.has_room()? {
+            self.wants_room = true;
+            return Err(SendError::Full);
+        }
+        let (_, body) = self.slot.split_at_mut(LENGTH_SIZE);
+        // `MAX_SIZE` bounds every encoding and `new` checked that it fits: were that wrong, the channel ends and not the process.
+        let len = codec::encode(message, body).map_err(|_| PeerError::Length)?;
+        self.wants_room = false;
+        self.outgoing.push(&mut self.slot, LENGTH_SIZE + len)?;
+        Ok(())
+    }
+
+    /// Takes the next message of the peer, if there is one. Its slot is the peer's again after [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`PeerError`]: the peer broke the protocol, close the channel.
+    pub fn receive(&mut self) -> Result<Option<In>, PeerError> {
+        match self.incoming.pop(&mut self.slot)? {
+            Some(bytes) => Ok(Some(codec::decode(bytes)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// How many messages can be sent now.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    pub fn room(&mut self) -> Result<u32, PeerError> {
+        self.outgoing.room()
+    }
+
+    /// Tells the peer to look at socket `index` after the next [`flush`](Self::flush). An index beyond the geometry is ignored.
+    ///
+    /// Everything written before, for instance FIFO indices, is visible to the peer once it has taken the event.
+    pub fn raise(&mut self, index: u16) {
+        self.raised.raise(index);
+    }
+
+    /// Calls `look` for each socket index raised by the peer, and clears them: at most once for each index of the geometry.
+    pub fn take_events(&mut self, look: &mut dyn FnMut(u16)) {
+        self.events.take(look);
+    }
+
+    /// Publishes everything sent and received. True: ring the peer's doorbell now. The peer's wake word is cleared, so that one sleep of
+    /// the peer gets one doorbell.
+    #[must_use = "a sleeping peer is waiting for its doorbell"]
+    pub fn flush(&mut self) -> bool {
+        let sent = self.outgoing.publish();
+        let received = self.incoming.publish();
+        let raised = self.raised.publish();
+        let mut reasons = 0;
+        if sent || raised {
+            reasons |= WAKE_FOR_NEWS;
+        }
+        if received {
+            reasons |= WAKE_FOR_ROOM;
+        }
+        if reasons == 0 {
+            return false;
+        }
+        // Pairs with the fence in `prepare_sleep`: either this side sees the wake word, or the peer sees what was published.
+        shm::fence();
+        if self.wake_peer.load(Ordering::Relaxed) & reasons == 0 {
+            return false;
+        }
+        // Zero: the peer has withdrawn it in between, and looks by itself.
+        self.wake_peer.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Announces that this side is about to sleep. True: it may, the peer will ring the doorbell. False: there is something to do
+    /// (a message, an event, room for a message that did not fit, something not flushed, an error to be found), and the announcement
+    /// has been withdrawn.
+    #[must_use = "sleeping when there is work loses it"]
+    pub fn prepare_sleep(&mut self) -> bool {
+        let reasons = if self.wants_room {
+            WAKE_FOR_NEWS | WAKE_FOR_ROOM
+        } else {
+            WAKE_FOR_NEWS
+        };
+        self.wake_me.store(reasons, Ordering::Relaxed);
+        // Pairs with the fence in `flush`.
+        shm::fence();
+        if self.has_work() {
+            self.awake();
+            return false;
+        }
+        true
+    }
+
+    /// Withdraws the announcement, after waking up for whatever reason.
+    pub fn awake(&mut self) {
+        self.wake_me.store(0, Ordering::Relaxed);
+    }
+
+    fn has_work(&mut self) -> bool {
+        if self.outgoing.is_staged() || self.incoming.is_staged() || self.raised.is_staged() {
+            return true;
+        }
+        // An error is work: the caller meets it when it receives or sends.
+        if self.incoming.has_waiting().unwrap_or(true) || self.events.is_any() {
+            return true;
+        }
+        if self.wants_room && self.outgoing.has_room().unwrap_or(true) {
+            // Said once: a caller that does not try again is not kept awake by it.
+            self.wants_room = false;
+            return true;
+        }
+        false
+    }
+}
+
+impl<Out, In> fmt::Debug for Channel<Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Channel")
+    }
+}

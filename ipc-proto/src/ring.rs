@@ -1,0 +1,267 @@
+//! Single-producer, single-consumer ring of byte slots in shared memory.
+//!
+//! A slot is a length (`u16`, little-endian) and that many bytes. Indices are `u32` and run freely; a slot lies at its index modulo the
+//! number of slots. Each side keeps its own index in private memory and only publishes it; what it loads of the
+//! peer is a claim, checked against the private indices before anything depends on it.
+//!
+//! # Memory ordering
+//! The producer publishes slots with a release store of `tail`; the consumer acquires `tail` before it copies a slot, and
+//! publishes with a release store of `head` that it has done so; the producer acquires `head` before it writes the slot again.
+#![forbid(unsafe_code)]
+
+use crate::{
+    error::{OutOfBounds, PeerError},
+    shm::{Shm, Word},
+};
+use core::sync::atomic::Ordering;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes in front of a message in its slot: its length.
+pub const LENGTH_SIZE: usize = 2;
+/// Largest slot.
+pub const MAX_SLOT: usize = 288;
+/// Slot sizes are multiples of this, so that a slot is copied by whole moves.
+pub const SLOT_ALIGN: usize = 8;
+/// Bytes of a slot that the consumer copies in one go, before it knows the length: most messages.
+const FIRST_COPY: usize = 16;
+
+/// Where the slots are and how to find one.
+struct Slots {
+    memory: Shm,
+    size: usize,
+    count: u32,
+}
+
+impl Slots {
+    fn new(memory: Shm, size: usize, count: u32) -> Option<Self> {
+        let fits = (FIRST_COPY..=MAX_SLOT).contains(&size)
+            && size.is_multiple_of(SLOT_ALIGN)
+            && count.is_power_of_two()
+            && count <= 1 << 16
+            && memory.len() >= size * count as usize;
+        fits.then_some(Self {
+            memory,
+            size,
+            count,
+        })
+    }
+
+    fn offset(&self, index: u32) -> usize {
+        // `count` is a power of two; the product is at most 2^16 * MAX_SLOT.
+        (index & (self.count - 1)) as usize * self.size
+    }
+}
+
+/// The writing end.
+pub struct Producer {
+    slots: Slots,
+    /// What this side publishes.
+    tail_word: Word,
+    /// What the peer publishes.
+    head_word: Word,
+    /// First index not yet written.
+    tail: u32,
+    /// The last one published.
+    published: u32,
+    /// The peer's index as of the last look.
+    head: u32,
+}
+
+impl Producer {
+    /// An end of an empty ring whose index words are zero. `None` if the slots do not fit in `memory`, `size` is not a multiple of
+    /// 8 from 16 to [`MAX_SLOT`], or `count` no power of two up to 65,536.
+    #[must_use]
+    pub fn new(memory: Shm, size: usize, count: u32, tail: Word, head: Word) -> Option<Self> {
+        Some(Self {
+            slots: Slots::new(memory, size, count)?,
+            tail_word: tail,
+            head_word: head,
+            tail: 0,
+            published: 0,
+            head: 0,
+        })
+    }
+
+    /// How many slots are free now.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn room(&mut self) -> Result<u32, PeerError> {
+        let head = self.head_word.load(Ordering::Acquire);
+        let used = self.tail.wrapping_sub(self.head);
+        // The peer's index may only have grown, and not beyond what was published.
+        let freed = head.wrapping_sub(self.head);
+        if freed > self.published.wrapping_sub(self.head) {
+            return Err(PeerError::Index);
+        }
+        self.head = head;
+        Ok(self.slots.count - (used - freed))
+    }
+
+    /// Whether a slot is free; looks at the peer's index only if there was none at the last look.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn has_room(&mut self) -> Result<bool, PeerError> {
+        if self.tail.wrapping_sub(self.head) < self.slots.count {
+            return Ok(true);
+        }
+        Ok(self.room()? > 0)
+    }
+
+    /// Writes a slot: the first `used` bytes of `slot`, which start with [`LENGTH_SIZE`] bytes for the length of the rest. Up to seven
+    /// bytes behind `used` are overwritten with zeros. Visible to the peer after [`publish`](Self::publish). False if there is no room.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`]; [`PeerError::Length`] if `used` is below [`LENGTH_SIZE`] or larger than a slot or the buffer.
+    #[inline]
+    pub fn push(&mut self, slot: &mut [u8; MAX_SLOT], used: usize) -> Result<bool, PeerError> {
+        if used > self.slots.size {
+            return Err(PeerError::Length);
+        }
+        if !self.has_room()? {
+            return Ok(false);
+        }
+        let length = used.checked_sub(LENGTH_SIZE).ok_or(PeerError::Length)?;
+        let length = u16::try_from(length).map_err(|_| PeerError::Length)?;
+        if let Some(place) = slot.first_chunk_mut::<LENGTH_SIZE>() {
+            *place = length.to_le_bytes();
+        }
+        let padded = used.next_multiple_of(SLOT_ALIGN);
+        slot.get_mut(used..padded).ok_or(OutOfBounds)?.fill(0);
+        let bytes = slot.get(..padded).ok_or(OutOfBounds)?;
+        self.slots
+            .memory
+            .write(self.slots.offset(self.tail), bytes)?;
+        self.tail = self.tail.wrapping_add(1);
+        Ok(true)
+    }
+
+    /// Makes all slots written visible to the peer. True if there were any since the last time.
+    #[inline]
+    pub fn publish(&mut self) -> bool {
+        if self.published == self.tail {
+            return false;
+        }
+        self.published = self.tail;
+        self.tail_word.store(self.tail, Ordering::Release);
+        true
+    }
+
+    /// Whether something was written and not yet published.
+    #[inline]
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        self.published != self.tail
+    }
+}
+
+/// The reading end.
+pub struct Consumer {
+    slots: Slots,
+    /// What the peer publishes.
+    tail_word: Word,
+    /// What this side publishes.
+    head_word: Word,
+    /// First index not yet read.
+    head: u32,
+    /// The last one published.
+    published: u32,
+    /// The peer's index as of the last look.
+    tail: u32,
+}
+
+impl Consumer {
+    /// An end of an empty ring whose index words are zero. `None` as for [`Producer::new`].
+    #[must_use]
+    pub fn new(memory: Shm, size: usize, count: u32, tail: Word, head: Word) -> Option<Self> {
+        Some(Self {
+            slots: Slots::new(memory, size, count)?,
+            tail_word: tail,
+            head_word: head,
+            head: 0,
+            published: 0,
+            tail: 0,
+        })
+    }
+
+    /// How many slots wait to be read now.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn waiting(&mut self) -> Result<u32, PeerError> {
+        let tail = self.tail_word.load(Ordering::Acquire);
+        let seen = self.tail.wrapping_sub(self.head);
+        // The peer's index may only have grown, and not into slots that this side has not given back.
+        let grown = tail.wrapping_sub(self.tail);
+        let held = self.tail.wrapping_sub(self.published);
+        if grown > self.slots.count - held {
+            return Err(PeerError::Index);
+        }
+        self.tail = tail;
+        Ok(seen + grown)
+    }
+
+    /// Whether a slot waits; looks at the peer's index only if there was none at the last look.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn has_waiting(&mut self) -> Result<bool, PeerError> {
+        if self.tail != self.head {
+            return Ok(true);
+        }
+        Ok(self.waiting()? > 0)
+    }
+
+    /// Copies the next slot out, once, and returns the bytes of its message in `slot`. Its place is the peer's again
+    /// after [`publish`](Self::publish). `None` if no slot waits.
+    ///
+    /// # Errors
+    /// [`PeerError`]; a slot with a bad length is consumed.
+    #[inline]
+    pub fn pop<'a>(&mut self, slot: &'a mut [u8; MAX_SLOT]) -> Result<Option<&'a [u8]>, PeerError> {
+        if !self.has_waiting()? {
+            return Ok(None);
+        }
+        let offset = self.slots.offset(self.head);
+        self.head = self.head.wrapping_add(1);
+        let first = slot.first_chunk_mut::<FIRST_COPY>().ok_or(OutOfBounds)?;
+        self.slots.memory.read(offset, first)?;
+        let [low, high, ..] = *first;
+        let end = LENGTH_SIZE + usize::from(u16::from_le_bytes([low, high]));
+        if end > self.slots.size {
+            return Err(PeerError::Length);
+        }
+        if end > FIRST_COPY {
+            let rest = slot
+                .get_mut(FIRST_COPY..end.next_multiple_of(SLOT_ALIGN))
+                .ok_or(OutOfBounds)?;
+            self.slots.memory.read(offset + FIRST_COPY, rest)?;
+        }
+        Ok(Some(slot.get(LENGTH_SIZE..end).ok_or(OutOfBounds)?))
+    }
+
+    /// Gives all slots read back to the peer. True if there were any since the last time.
+    #[inline]
+    pub fn publish(&mut self) -> bool {
+        if self.published == self.head {
+            return false;
+        }
+        self.published = self.head;
+        self.head_word.store(self.head, Ordering::Release);
+        true
+    }
+
+    /// Whether slots were read and not yet given back.
+    #[inline]
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        self.published != self.head
+    }
+}

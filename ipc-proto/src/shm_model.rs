@@ -1,0 +1,212 @@
+//! Loom's model of shared memory: takes the place of [`crate::shm`] under `cfg(loom)`. Touches the heap only.
+//!
+//! Words and bytes are kept apart: a protocol uses a place in one way only. Words are loom atomics, so that all interleavings and all
+//! values that the memory model allows are explored. Bytes are loom cells, which report any access that is not ordered by
+//! the words: a slot that could be torn fails the test instead of showing one of its mixtures.
+#![forbid(unsafe_code)]
+
+use crate::error::OutOfBounds;
+use loom::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{self, AtomicU32, Ordering},
+    },
+};
+use std::vec::Vec;
+
+const WORD: usize = size_of::<u32>();
+/// Bytes that are tracked together. Protocols keep what different sides write at once further apart.
+const GRAIN: usize = 8;
+
+struct Model {
+    words: Vec<AtomicU32>,
+    bytes: Vec<Cell<[u8; GRAIN]>>,
+}
+
+/// A window on memory shared with a peer. See the real one.
+#[derive(Clone)]
+pub struct Shm {
+    model: Arc<Model>,
+    start: usize,
+    len: usize,
+}
+
+impl Shm {
+    /// Zeroed memory.
+    #[must_use]
+    pub fn heap(len: usize) -> Self {
+        let words = (0..len.div_ceil(WORD)).map(|_| AtomicU32::new(0)).collect();
+        let bytes = (0..len.div_ceil(GRAIN))
+            .map(|_| Cell::new([0; GRAIN]))
+            .collect();
+        Self {
+            model: Arc::new(Model { words, bytes }),
+            start: 0,
+            len,
+        }
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The window of `len` bytes from `offset` on.
+    #[must_use]
+    pub fn part(&self, offset: usize, len: usize) -> Option<Self> {
+        Some(Self {
+            model: self.model.clone(),
+            start: self.locate(offset, len).ok()?,
+            len,
+        })
+    }
+
+    /// The word at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`], also for a misaligned word.
+    pub fn word(&self, offset: usize) -> Result<Word, OutOfBounds> {
+        let at = self.locate(offset, WORD)?;
+        if !at.is_multiple_of(WORD) {
+            return Err(OutOfBounds);
+        }
+        Ok(Word {
+            model: self.model.clone(),
+            index: at / WORD,
+        })
+    }
+
+    /// Loads the word at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn load(&self, offset: usize, order: Ordering) -> Result<u32, OutOfBounds> {
+        Ok(self.word(offset)?.load(order))
+    }
+
+    /// Stores the word at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn store(&self, offset: usize, value: u32, order: Ordering) -> Result<(), OutOfBounds> {
+        self.word(offset)?.store(value, order);
+        Ok(())
+    }
+
+    /// Exchanges the word at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn swap(&self, offset: usize, value: u32, order: Ordering) -> Result<u32, OutOfBounds> {
+        Ok(self.word(offset)?.swap(value, order))
+    }
+
+    /// Sets bits of the word at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn fetch_or(&self, offset: usize, bits: u32, order: Ordering) -> Result<u32, OutOfBounds> {
+        Ok(self.word(offset)?.fetch_or(bits, order))
+    }
+
+    /// Copies bytes into private memory.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), OutOfBounds> {
+        let mut at = self.locate(offset, out.len())?;
+        for byte in out {
+            let cell = self.model.bytes.get(at / GRAIN).ok_or(OutOfBounds)?;
+            *byte = *cell.get().get(at % GRAIN).ok_or(OutOfBounds)?;
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Copies private bytes to `offset` and on.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfBounds> {
+        let mut at = self.locate(offset, bytes.len())?;
+        for byte in bytes {
+            let cell = self.model.bytes.get(at / GRAIN).ok_or(OutOfBounds)?;
+            let mut grain = cell.get();
+            *grain.get_mut(at % GRAIN).ok_or(OutOfBounds)? = *byte;
+            cell.set(grain);
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn locate(&self, offset: usize, len: usize) -> Result<usize, OutOfBounds> {
+        if offset > self.len || len > self.len - offset {
+            return Err(OutOfBounds);
+        }
+        Ok(self.start + offset)
+    }
+}
+
+impl core::fmt::Debug for Shm {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Shm({} bytes)", self.len)
+    }
+}
+
+/// One word of shared memory. See the real one.
+#[derive(Clone)]
+pub struct Word {
+    model: Arc<Model>,
+    index: usize,
+}
+
+impl Word {
+    /// Loads it.
+    #[must_use]
+    pub fn load(&self, order: Ordering) -> u32 {
+        self.atomic().load(order)
+    }
+
+    /// Stores it.
+    pub fn store(&self, value: u32, order: Ordering) {
+        self.atomic().store(value, order);
+    }
+
+    /// Exchanges it and returns the old value.
+    #[must_use]
+    pub fn swap(&self, value: u32, order: Ordering) -> u32 {
+        self.atomic().swap(value, order)
+    }
+
+    /// Sets bits and returns the old value.
+    pub fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
+        self.atomic().fetch_or(bits, order)
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a model for tests; `Shm::word` checked it"
+    )]
+    fn atomic(&self) -> &AtomicU32 {
+        &self.model.words[self.index]
+    }
+}
+
+impl core::fmt::Debug for Word {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Word {}", self.index)
+    }
+}
+
+/// A full fence.
+pub(crate) fn fence() {
+    atomic::fence(Ordering::SeqCst);
+}
