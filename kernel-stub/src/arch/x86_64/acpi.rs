@@ -74,7 +74,11 @@ impl Table {
 /// Reads the tables, starting with the root pointer at `rsdp` (zero: it is searched for).
 pub(crate) fn read(memory: &mut impl FirmwareMemory, rsdp: u64) -> Facts {
     let mut facts = Facts::default();
-    let rsdp = if rsdp != 0 { Some(rsdp) } else { search(memory) };
+    let rsdp = if rsdp != 0 {
+        Some(rsdp)
+    } else {
+        search(memory)
+    };
     let Some((root, entry_bytes)) = rsdp.and_then(|at| root_table(memory, at)) else {
         return facts;
     };
@@ -206,3 +210,6 @@ fn read_fadt(memory: &mut impl FirmwareMemory, table: Table, facts: &mut Facts) 
     facts.pm1a_control = port(64);
     facts.pm_timer = port(76);
 }
+
+#[cfg(test)]
+mod tests;

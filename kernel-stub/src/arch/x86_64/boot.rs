@@ -68,7 +68,7 @@ impl fmt::Display for BootFailure {
             BootFailure::Memory => f.write_str("too little memory below 1 GiB"),
             BootFailure::InterruptController => f.write_str("the local APIC is not in xAPIC mode"),
             BootFailure::Clock => f.write_str("no timer to measure the clock against"),
-        BootFailure::Twice => f.write_str("the machine was taken over before"),
+            BootFailure::Twice => f.write_str("the machine was taken over before"),
         }
     }
 }
@@ -120,8 +120,7 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
         emergency::set_power_port(port);
     }
     apic::silence_8259();
-    let mut apic =
-        LocalApic::initialise(&window).ok_or(BootFailure::InterruptController)?;
+    let mut apic = LocalApic::initialise(&window).ok_or(BootFailure::InterruptController)?;
     let rates = Rates::measure(&mut apic, facts.pm_timer).ok_or(BootFailure::Clock)?;
     let clock = Clock::new(rates).ok_or(BootFailure::Clock)?;
     let timer = Timer::new(rates).ok_or(BootFailure::Clock)?;
@@ -144,7 +143,11 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
 }
 
 fn announce(found: &Found, facts: &Facts, rates: Rates, pci: bool) {
-    let pages: u64 = found.usable.iter().map(|piece| piece.end - piece.start).sum();
+    let pages: u64 = found
+        .usable
+        .iter()
+        .map(|piece| piece.end - piece.start)
+        .sum();
     let bus = match (pci, facts.ecam) {
         (false, _) => "none",
         (true, Some(_)) => "memory-mapped",
@@ -187,9 +190,8 @@ impl Found {
         }
         let mut frames = BootFrames::new(&usable).ok_or(BootFailure::Memory)?;
         let first = frames.next();
-        let root =
-            kernel_space::build(&mut memory, &mut frames, &image, &ram, features.huge_pages)
-                .map_err(|_| BootFailure::Memory)?;
+        let root = kernel_space::build(&mut memory, &mut frames, &image, &ram, features.huge_pages)
+            .map_err(|_| BootFailure::Memory)?;
         memory_map::exclude(&mut usable, &(first..frames.next()));
         let limit = ram.iter().map(|piece| piece.end).max().unwrap_or(0);
         Ok(Found {

@@ -3,10 +3,6 @@
 use crate::platform;
 use kernel_abi::USER_END;
 
-/// Selector of the kernel's code segment.
-pub(super) const KERNEL_CODE: u16 = 0x08;
-/// Selector of the kernel's stack segment; `syscall` loads the one after `KERNEL_CODE`.
-pub(super) const KERNEL_DATA: u16 = 0x10;
 /// Selector of the users' data segment, privilege level 3.
 pub(super) const USER_DATA: u16 = 0x1b;
 /// Selector of the users' code segment; `sysret` loads the one after `USER_DATA`.
@@ -24,6 +20,10 @@ const FIXED_FLAGS: u64 = 1 << 1;
 /// it aligns to 16 bytes: hence the alignment, and a size that keeps it.
 #[derive(Clone, Debug)]
 #[repr(C, align(16))]
+#[cfg_attr(
+    test,
+    expect(unreachable_pub, reason = "a port shows it as a type of `Platform`")
+)]
 pub struct Context {
     pub(super) r15: u64,
     pub(super) r14: u64,

@@ -94,20 +94,40 @@ pub(super) fn flush_page(address: u64) {
     unsafe { asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags)) };
 }
 
-/// Empties the data segment registers, which a process can load with the user data selector: neither
-/// the next process nor the kernel may see what was left there. The bases of FS and GS become zero.
+/// Empties the data segment registers, which a process can load with the user data selector (or one of the
+/// null selectors): neither the next process nor the kernel may see what was left there. Their bases stay zero.
 pub(super) fn clear_segments() {
+    let used: u64;
+    // SAFETY: reading selectors has no effect.
+    unsafe {
+        asm!(
+            "mov {used:e}, ds",
+            "mov {other:e}, es",
+            "or {used:e}, {other:e}",
+            "mov {other:e}, fs",
+            "or {used:e}, {other:e}",
+            "mov {other:e}, gs",
+            "or {used:e}, {other:e}",
+            used = out(reg) used,
+            other = out(reg) _,
+            options(nomem, nostack),
+        );
+    }
+    // Loading them is slow, and hardly any program touches them.
+    if used == 0 {
+        return;
+    }
     // SAFETY: the kernel uses none of DS, ES and FS. GS is loaded between two `swapgs`, so that the
     // kernel's base, hidden meanwhile, survives; interrupts are off and NMIs don't use it.
     unsafe {
         asm!(
-            "mov ds, {zero:x}",
-            "mov es, {zero:x}",
-            "mov fs, {zero:x}",
+            "mov ds, {zero:e}",
+            "mov es, {zero:e}",
+            "mov fs, {zero:e}",
             "swapgs",
-            "mov gs, {zero:x}",
+            "mov gs, {zero:e}",
             "swapgs",
-            zero = in(reg) 0_u32,
+            zero = in(reg) 0_u64,
             options(nomem, nostack, preserves_flags),
         );
     }

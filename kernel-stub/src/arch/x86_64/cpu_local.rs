@@ -2,7 +2,7 @@
 //! `trap.s`. GS points here while the kernel runs. One processor is used so far; a second gets a second
 //! `CpuLocal`.
 
-use super::context::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
+use super::context::{USER_CODE, USER_DATA};
 use super::cpu::{self, Msr};
 use super::trap;
 use core::arch::asm;
@@ -10,6 +10,10 @@ use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+/// Selector of the kernel's code segment.
+const KERNEL_CODE: u16 = 0x08;
+/// Selector of the kernel's stack segment; `syscall` loads the one after `KERNEL_CODE`.
+const KERNEL_DATA: u16 = 0x10;
 /// What `syscall` clears in the flags: TF, IF, DF, IOPL, NT, AC. (The kernel relies on IF, DF and AC being clear;
 /// `iretq` faults with NT set.)
 const SYSCALL_FLAG_MASK: u64 = 0x4_7700;
@@ -190,7 +194,8 @@ impl CpuLocal {
 
     fn load_syscall(&self) {
         // `sysret` loads CS from bits 48.. plus 16 and SS from it plus 8; `syscall` CS from bits 32.. and SS from it plus 8.
-        const _: () = assert!(KERNEL_DATA + 8 == USER_DATA & !3 && KERNEL_DATA + 16 == USER_CODE & !3);
+        const _: () =
+            assert!(KERNEL_DATA + 8 == USER_DATA & !3 && KERNEL_DATA + 16 == USER_CODE & !3);
         const _: () = assert!(KERNEL_CODE + 8 == KERNEL_DATA);
         let selectors = (KERNEL_DATA as u64) << 48 | (KERNEL_CODE as u64) << 32;
         let here = core::ptr::from_ref(self).addr() as u64;

@@ -1,8 +1,6 @@
 //! The machine as the portable kernel sees it: [`Platform`] in terms of the other modules.
 
-use super::apic::{
-    CONSOLE_VECTOR, DEVICE_VECTORS, LocalApic, SPURIOUS_VECTOR, TIMER_VECTOR,
-};
+use super::apic::{CONSOLE_VECTOR, DEVICE_VECTORS, LocalApic, SPURIOUS_VECTOR, TIMER_VECTOR};
 use super::context::{Context, SYSCALL};
 use super::cpu_local::CpuLocal;
 use super::paging::{self, Attributes, PageSize};

@@ -31,16 +31,17 @@ pub(crate) struct Region {
 impl Region {
     /// Whether this is RAM that contains all of `part`.
     pub(crate) fn holds(&self, part: &Range<u64>) -> bool {
-        self.kind == RegionKind::Ram
-            && self.range.start <= part.start
-            && part.end <= self.range.end
+        self.kind == RegionKind::Ram && self.range.start <= part.start && part.end <= self.range.end
     }
 }
 
 /// All RAM below `limit`, aligned inward to pages. What any other entry also claims is not RAM.
 pub(crate) fn ram(regions: &[Region], limit: u64) -> Pieces {
     let mut pieces = Pieces::new();
-    for region in regions.iter().filter(|region| region.kind == RegionKind::Ram) {
+    for region in regions
+        .iter()
+        .filter(|region| region.kind == RegionKind::Ram)
+    {
         let page = PAGE_SIZE as u64;
         let start = region.range.start.div_ceil(page).saturating_mul(page);
         let end = region.range.end.min(limit) / page * page;
@@ -54,7 +55,10 @@ pub(crate) fn ram(regions: &[Region], limit: u64) -> Pieces {
             insert(&mut pieces, piece);
         }
     }
-    for region in regions.iter().filter(|region| region.kind != RegionKind::Ram) {
+    for region in regions
+        .iter()
+        .filter(|region| region.kind != RegionKind::Ram)
+    {
         exclude(&mut pieces, &region.range);
     }
     pieces.sort_unstable_by_key(|piece| piece.start);
@@ -88,3 +92,6 @@ fn insert(pieces: &mut Pieces, piece: Range<u64>) {
         *smallest = piece;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -263,3 +263,6 @@ fn child(memory: &PhysMemory, table: Frame, index: u64) -> Option<Frame> {
     }
     entry_frame(entry)
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,5 +73,5 @@ fn mapped_address(ecam: Ecam, function: u16, offset: u16) -> Option<u64> {
 
 fn port_address(function: u16, offset: u16) -> Option<u32> {
     let valid = offset < 256 && offset.is_multiple_of(4);
-    valid.then(|| 1 << 31 | (function as u32) << 8 | offset as u32)
+    valid.then_some(1 << 31 | (function as u32) << 8 | offset as u32)
 }

@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn saturates_instead_of_wrapping() {
-        assert_eq!(Scale::to_ticks(2_000_000_000).unwrap().apply(u64::MAX), u64::MAX);
+        assert_eq!(
+            Scale::to_ticks(2_000_000_000).unwrap().apply(u64::MAX),
+            u64::MAX
+        );
     }
 
     proptest! {

@@ -28,6 +28,10 @@ pub(crate) struct StartInfo {
 
 /// Why the information cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(
+    test,
+    expect(unreachable_pub, reason = "a port shows it in its `BootFailure`")
+)]
 pub enum StartInfoError {
     /// The structure lies outside memory that can be read.
     Unreadable,
@@ -46,11 +50,17 @@ impl fmt::Display for StartInfoError {
         match self {
             StartInfoError::Unreadable => f.write_str("the PVH start information cannot be read"),
             StartInfoError::BadMagic(magic) => {
-                write!(f, "no PVH start information (magic {magic:#x}): boot with `qemu -kernel`")
+                write!(
+                    f,
+                    "no PVH start information (magic {magic:#x}): boot with `qemu -kernel`"
+                )
             }
             StartInfoError::NoMemoryMap => f.write_str("the loader gives no memory map"),
             StartInfoError::TooManyRegions(count) => {
-                write!(f, "the memory map has {count} entries, at most {MAX_REGIONS} are handled")
+                write!(
+                    f,
+                    "the memory map has {count} entries, at most {MAX_REGIONS} are handled"
+                )
             }
             StartInfoError::BadArchive => f.write_str("the boot archive's address is not valid"),
         }
@@ -109,7 +119,9 @@ fn read_module(
 ) -> Result<Range<u64>, StartInfoError> {
     use StartInfoError::{BadArchive, Unreadable};
     let start = memory.number::<8>(entry).ok_or(Unreadable)?;
-    let len = memory.number::<8>(entry.wrapping_add(8)).ok_or(Unreadable)?;
+    let len = memory
+        .number::<8>(entry.wrapping_add(8))
+        .ok_or(Unreadable)?;
     let range = start..start.checked_add(len).ok_or(BadArchive)?;
     if len == 0 || !regions.iter().any(|region| region.holds(&range)) {
         return Err(BadArchive);
@@ -170,3 +182,6 @@ fn read_string(memory: &mut impl FirmwareMemory, address: u64) -> Vec<u8, MAX_CO
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

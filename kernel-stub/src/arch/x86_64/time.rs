@@ -121,8 +121,7 @@ impl Rates {
         for _ in 0..ROUNDS {
             let (start, start_stamp) = reference.sample();
             let start_timer = apic.timer_left();
-            let waited =
-                (0..PATIENCE).any(|_| reference.ticks(start, reference.read()) >= wanted);
+            let waited = (0..PATIENCE).any(|_| reference.ticks(start, reference.read()) >= wanted);
             if !waited {
                 return None;
             }

@@ -96,9 +96,7 @@ fn die(frame: &Context) -> ! {
         [("r10", frame.r10), ("r11", frame.r11), ("r12", frame.r12)],
         [("r13", frame.r13), ("r14", frame.r14), ("r15", frame.r15)],
     ] {
-        emergency::write(format_args!(
-            "  {a} {x:016x} {b} {y:016x} {c} {z:016x}\n"
-        ));
+        emergency::write(format_args!("  {a} {x:016x} {b} {y:016x} {c} {z:016x}\n"));
     }
     emergency::end(STATUS_KERNEL_FAULT)
 }
