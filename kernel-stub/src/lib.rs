@@ -5,6 +5,25 @@
 //! [`platform::Platform`], so that it also runs (and is tested) inside a host process.
 #![cfg_attr(not(test), no_std)]
 
+pub mod arch;
 pub mod boot;
+mod cap;
+mod console;
+mod deadline;
+mod device;
+mod init;
+mod ipc;
+pub mod kernel;
+mod list;
+mod log;
+mod memory;
+mod notify;
+mod object;
 pub mod phys;
 pub mod platform;
+mod process;
+mod sched;
+mod store;
+mod syscall;
+mod user;
+mod vectors;

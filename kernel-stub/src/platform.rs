@@ -72,6 +72,10 @@ pub trait Platform {
     /// Makes an empty address space in the zeroed frame `root` (which shares the kernel's half).
     fn init_root(&mut self, memory: &mut PhysMemory, root: Frame);
     /// Maps one page; `device` memory is mapped uncached. `allocate` returns zeroed frames for page tables.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a structure would only be taken apart again at once"
+    )]
     fn map(
         &mut self,
         memory: &mut PhysMemory,

@@ -1,0 +1,168 @@
+//! The derivation tree: putting a capability in, deleting, revoking. Everything is iterative, and bounded by the number of
+//! capabilities concerned.
+
+use super::{Cap, CapRef, Grant};
+use crate::kernel::Kernel;
+use crate::object::{Endpoint, Process};
+use crate::platform::Platform;
+use crate::store::{FrameKind, Ref, Store};
+use kernel_abi::{Error, Kind, Rights};
+
+/// Whether a capability counts as a reference to its object. A process does not keep itself alive.
+fn counts(cap: &Cap) -> bool {
+    cap.frame != 0 && !(cap.kind == Kind::Process as u8 && cap.frame == cap.owner)
+}
+
+fn may_receive(cap: &Cap) -> bool {
+    cap.kind == Kind::Endpoint as u8 && cap.rights().contains(Rights::RECV)
+}
+
+/// Makes `at` the first child of `parent`, or a root.
+fn link(store: &mut Store, at: CapRef, parent: CapRef) {
+    let next = match parent.get_mut(store) {
+        Some(cap) => core::mem::replace(&mut cap.child, at),
+        None => CapRef::NONE,
+    };
+    if let Some(cap) = next.get_mut(store) {
+        cap.prev = at;
+    }
+    if let Some(cap) = at.get_mut(store) {
+        cap.parent = parent;
+        cap.next = next;
+        cap.prev = CapRef::NONE;
+    }
+}
+
+/// Takes `at` out from among its siblings.
+fn unlink(store: &mut Store, at: CapRef) {
+    let Some((parent, prev, next)) = at.get(store).map(|cap| (cap.parent, cap.prev, cap.next))
+    else {
+        return;
+    };
+    match prev.get_mut(store) {
+        Some(cap) => cap.next = next,
+        None => {
+            if let Some(cap) = parent.get_mut(store) {
+                cap.child = next;
+            }
+        }
+    }
+    if let Some(cap) = next.get_mut(store) {
+        cap.prev = prev;
+    }
+}
+
+impl<P: Platform> Kernel<P> {
+    /// Fills the empty entry `at`, slot `slot` of `owner`.
+    pub(super) fn put(
+        &mut self,
+        owner: Ref<Process>,
+        at: CapRef,
+        slot: u16,
+        grant: Grant,
+    ) -> Result<(), Error> {
+        let cap = at.get_mut(&mut self.store).ok_or(Error::TableFull)?;
+        cap.kind = grant.kind as u8;
+        cap.rights = grant.rights.bits();
+        cap.badge = grant.badge;
+        cap.frame = grant.frame;
+        cap.object_generation = grant.generation;
+        cap.child = CapRef::NONE;
+        cap.owner = owner.frame;
+        cap.slot = slot;
+        cap.mappings = 0;
+        cap.set_watch(None);
+        let cap = *cap;
+        link(&mut self.store, at, grant.parent);
+        if counts(&cap) {
+            self.store.retain(cap.frame);
+        }
+        if may_receive(&cap)
+            && let Some(endpoint) = self.store.at_mut::<Endpoint>(cap.frame)
+        {
+            endpoint.receive_caps += 1;
+        }
+        Ok(())
+    }
+
+    /// Empties a slot. Children pass to the parent; the object may die of it (at [`Kernel::reap`]).
+    pub(crate) fn delete(&mut self, at: CapRef) {
+        let Some(cap) = at.get(&self.store).copied().filter(|cap| cap.kind != 0) else {
+            return;
+        };
+        if cap.mappings > 0
+            && let Some(process) = self.store.live::<Process>(cap.owner)
+        {
+            self.unmap_cap(process, at);
+        }
+        self.hand_children_up(at, cap);
+        unlink(&mut self.store, at);
+        if let Some(entry) = at.get_mut(&mut self.store) {
+            *entry = cap.emptied();
+        }
+        if let Some(owner) = self.store.at_mut::<Process>(cap.owner) {
+            owner.caps -= 1;
+            if let Some(word) = owner.used.get_mut(cap.slot as usize / 64) {
+                *word &= !(1 << (cap.slot % 64));
+            }
+        }
+        let bereft = cap
+            .parent
+            .get(&self.store)
+            .filter(|parent| parent.child == CapRef::NONE);
+        if let Some(watch) = bereft.and_then(Cap::watch) {
+            self.signal_watch(watch);
+        }
+        if may_receive(&cap)
+            && let Some(endpoint) = self.store.live::<Endpoint>(cap.frame)
+        {
+            self.receiver_gone(endpoint, cap.owner);
+        }
+        if counts(&cap) {
+            self.store.release(cap.frame);
+        }
+    }
+
+    /// Children of a capability that goes become children of its parent, or roots if it has none.
+    fn hand_children_up(&mut self, at: CapRef, cap: Cap) {
+        let mut next = cap.child;
+        while let Some(child) = next.get(&self.store).copied() {
+            let this = core::mem::replace(&mut next, child.next);
+            link(&mut self.store, this, cap.parent);
+        }
+        if let Some(entry) = at.get_mut(&mut self.store) {
+            entry.child = CapRef::NONE;
+        }
+    }
+
+    /// Deletes everything derived from a capability.
+    pub(crate) fn revoke(&mut self, at: CapRef) {
+        // Down to a leaf, delete it, up to its parent: every edge is passed twice.
+        let mut here = at;
+        while let Some(cap) = here.get(&self.store) {
+            if cap.child != CapRef::NONE {
+                here = cap.child;
+            } else if here == at {
+                break;
+            } else {
+                let leaf = core::mem::replace(&mut here, cap.parent);
+                self.delete(leaf);
+            }
+        }
+    }
+
+    /// Destroys objects whose last reference went, and those that die with them.
+    pub(crate) fn reap(&mut self) {
+        while let Some((kind, frame)) = self.store.next_dead() {
+            match kind {
+                FrameKind::Memory => self.destroy_memory(frame),
+                FrameKind::Process => self.destroy_process(frame),
+                FrameKind::Interrupt => self.destroy_interrupt(frame),
+                FrameKind::Device => self.destroy_device(frame),
+                FrameKind::Endpoint => self.destroy_endpoint(frame),
+                FrameKind::Notification => self.destroy_notification(frame),
+                _ => self.store.free(frame),
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Deadlines of waiting threads: a pairing heap that runs through the threads' own frames.
+//! Arming is constant time, taking the earliest logarithmic (amortised); no allocation. Touches only the heap's links.
+#![forbid(unsafe_code)]
+
+use crate::object::{Tcb, TimerLinks};
+use crate::store::{Ref, Store};
+use kernel_abi::Error;
+
+/// All armed deadlines.
+#[derive(Default)]
+pub(crate) struct Deadlines {
+    root: Option<Ref<Tcb>>,
+}
+
+type Link = Option<Ref<Tcb>>;
+
+fn timer(store: &mut Store, thread: Ref<Tcb>) -> Result<&mut TimerLinks, Error> {
+    Ok(&mut store.get_mut(thread)?.timer)
+}
+
+/// Makes one heap of two; the later root becomes the first child of the earlier one.
+fn meld(store: &mut Store, a: Link, b: Link) -> Result<Link, Error> {
+    let (Some(a), Some(b)) = (a, b) else {
+        return Ok(a.or(b));
+    };
+    let (first, later) = match store.get(a)?.deadline <= store.get(b)?.deadline {
+        true => (a, b),
+        false => (b, a),
+    };
+    let links = timer(store, first)?;
+    let child = links.child.replace(later);
+    let links = timer(store, later)?;
+    links.next = child;
+    links.prev = Some(first);
+    if let Some(child) = child {
+        timer(store, child)?.prev = Some(later);
+    }
+    Ok(Some(first))
+}
+
+/// Takes the first heap off a chain of siblings.
+fn detach(store: &mut Store, chain: &mut Link) -> Result<Link, Error> {
+    let Some(head) = *chain else {
+        return Ok(None);
+    };
+    let links = timer(store, head)?;
+    *chain = links.next.take();
+    links.prev = None;
+    Ok(Some(head))
+}
+
+/// Makes one heap of a chain of siblings: melds them in pairs, then the pairs from the last to the first.
+fn combine(store: &mut Store, mut chain: Link) -> Result<Link, Error> {
+    let mut pairs: Link = None;
+    while chain.is_some() {
+        let a = detach(store, &mut chain)?;
+        let b = detach(store, &mut chain)?;
+        if let Some(pair) = meld(store, a, b)? {
+            timer(store, pair)?.next = pairs;
+            pairs = Some(pair);
+        }
+    }
+    let mut root = None;
+    while pairs.is_some() {
+        let pair = detach(store, &mut pairs)?;
+        root = meld(store, root, pair)?;
+    }
+    Ok(root)
+}
+
+impl Deadlines {
+    /// The earliest deadline.
+    pub(crate) fn next(&self, store: &Store) -> Option<u64> {
+        Some(store.get(self.root?).ok()?.deadline)
+    }
+
+    /// The thread with the earliest deadline.
+    pub(crate) fn first(&self) -> Option<Ref<Tcb>> {
+        self.root
+    }
+
+    /// Adds a thread that is not armed, with its `deadline` set.
+    pub(crate) fn arm(&mut self, store: &mut Store, thread: Ref<Tcb>) -> Result<(), Error> {
+        *timer(store, thread)? = TimerLinks {
+            armed: true,
+            ..TimerLinks::default()
+        };
+        self.root = meld(store, self.root, Some(thread))?;
+        Ok(())
+    }
+
+    /// Removes a thread; does nothing if it is not armed.
+    pub(crate) fn disarm(&mut self, store: &mut Store, thread: Ref<Tcb>) -> Result<(), Error> {
+        let links = core::mem::take(timer(store, thread)?);
+        if !links.armed {
+            return Ok(());
+        }
+        if let Some(prev) = links.prev {
+            let before = timer(store, prev)?;
+            match before.child == Some(thread) {
+                true => before.child = links.next,
+                false => before.next = links.next,
+            }
+            if let Some(next) = links.next {
+                timer(store, next)?.prev = Some(prev);
+            }
+        } else {
+            self.root = None;
+        }
+        let children = combine(store, links.child)?;
+        self.root = meld(store, self.root, children)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! The kernel: its state, and the event loop that all of it runs in.
+//!
+//! Everything is reached through one `&mut Kernel`, which is the one kernel lock. The kernel is never
+//! preempted; a system call runs to its end, or leaves its thread waiting in a queue.
+#![forbid(unsafe_code)]
+
+use crate::boot::{BootError, BootInfo};
+use crate::console::Console;
+use crate::deadline::Deadlines;
+use crate::log::Log;
+use crate::object::{Budget, Tcb, Thread};
+use crate::platform::{Context, Platform, Trap};
+use crate::sched::Scheduler;
+use crate::store::{Ref, Store};
+use crate::vectors::Vectors;
+use kernel_abi::{Error, ProcessState};
+
+/// Longest kernel command line that is kept.
+const COMMAND_LINE: usize = 1024;
+
+/// How a system call ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// With these results.
+    Done([u64; 3]),
+    /// Later: the thread waits.
+    Blocked,
+}
+
+/// The kernel of a machine.
+pub struct Kernel<P: Platform> {
+    pub(crate) platform: P,
+    pub(crate) store: Store,
+    pub(crate) sched: Scheduler,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) console: Console,
+    pub(crate) log: Log,
+    pub(crate) vectors: Vectors,
+    pub(crate) root_budget: Ref<Budget>,
+    pub(crate) command_line: heapless::String<COMMAND_LINE>,
+    pub(crate) processors: u32,
+    pub(crate) pci: bool,
+    /// Number of the last process.
+    pub(crate) last_id: u64,
+    /// Number of the last call of an endpoint.
+    pub(crate) sequence: u32,
+    pub(crate) syscalls: u64,
+    pub(crate) interrupts: u64,
+}
+
+impl<P: Platform> Kernel<P> {
+    /// Builds the pools over all usable memory, finds the devices, and loads `init` from the boot archive.
+    ///
+    /// # Errors
+    /// See [`BootError`]: the machine can't be used, and the message says why.
+    pub fn new(platform: P, info: BootInfo<'_>) -> Result<Kernel<P>, BootError> {
+        if info.archive.is_empty() {
+            return Err(BootError::NoArchive);
+        }
+        let short = |_| BootError::TooLittleMemory;
+        let mut store = Store::new(info.memory, info.usable, &info.archive)?;
+        let log = Log::new(&mut store).map_err(short)?;
+        let root_budget = store
+            .create(
+                None,
+                Budget {
+                    parent: None,
+                    limit: 0,
+                    used: 0,
+                },
+            )
+            .map_err(short)?;
+        // The kernel keeps the root of all budgets, whoever drops it.
+        store.retain(root_budget.frame);
+        let free = store.free_frames() as u64;
+        store.get_mut(root_budget).map_err(short)?.limit = free;
+        let mut command_line = heapless::String::new();
+        for character in info.command_line.chars() {
+            if command_line.push(character).is_err() {
+                break;
+            }
+        }
+        let now = platform.now();
+        let vectors = Vectors::new(platform.device_vectors());
+        let mut kernel = Kernel {
+            platform,
+            store,
+            sched: Scheduler::new(now),
+            deadlines: Deadlines::default(),
+            console: Console::default(),
+            log,
+            vectors,
+            root_budget,
+            command_line,
+            processors: info.processors,
+            pci: info.pci,
+            last_id: 0,
+            sequence: 0,
+            syscalls: 0,
+            interrupts: 0,
+        };
+        kernel.start_init(info.archive)?;
+        Ok(kernel)
+    }
+
+    /// Runs the machine.
+    pub fn run(&mut self) -> ! {
+        loop {
+            self.step();
+        }
+    }
+
+    /// Runs one thread until something happens, and handles that.
+    pub(crate) fn step(&mut self) {
+        let Some(thread) = self.schedule() else {
+            let trap = self.platform.idle();
+            self.handle_event(trap);
+            self.reap();
+            return;
+        };
+        let root = self.sched.root();
+        let Ok(running) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) else {
+            debug_assert!(false, "the current thread was destroyed");
+            self.sched.current = None;
+            return;
+        };
+        if let Some(result) = running.tcb.result.take() {
+            set_result(&mut running.context, result);
+        }
+        match self.platform.run_user(root, &mut running.context) {
+            Trap::Syscall => self.handle_syscall(thread),
+            Trap::Fault {
+                vector,
+                error,
+                address,
+                instruction,
+            } => self.handle_fault(
+                thread,
+                ProcessState::Faulted {
+                    vector,
+                    error,
+                    address,
+                    instruction,
+                },
+            ),
+            trap => self.handle_event(trap),
+        }
+        self.reap();
+    }
+
+    fn handle_syscall(&mut self, thread: Ref<Tcb>) {
+        self.syscalls += 1;
+        let Ok(running) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) else {
+            return;
+        };
+        let (number, arguments) = running.context.syscall();
+        let process = running.tcb.process;
+        if let Ok(process) = self.store.get_mut(process) {
+            process.syscalls += 1;
+        }
+        let result = match self.syscall(thread, process, number, arguments) {
+            Ok(Outcome::Blocked) => return,
+            Ok(Outcome::Done(values)) => Ok(values),
+            Err(error) => Err(error),
+        };
+        // A thread that ended itself has no use for a result.
+        if let Ok(caller) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) {
+            set_result(&mut caller.context, result);
+        }
+    }
+
+    fn handle_event(&mut self, trap: Trap) {
+        self.interrupts += 1;
+        match trap {
+            Trap::Timer => self.timer_expired(),
+            Trap::Interrupt(vector) => self.deliver_interrupt(vector),
+            Trap::Console => self.console_input(),
+            // Only user code makes these, and `step` handles them where it ran some.
+            Trap::Syscall | Trap::Fault { .. } => {}
+        }
+    }
+
+    /// Carries out what can't fail as long as the kernel's own tables are right; the tests check that it doesn't.
+    pub(crate) fn must(&mut self, what: impl FnOnce(&mut Self) -> Result<(), Error>) {
+        let done = what(self);
+        debug_assert_eq!(done, Ok(()), "a table of the kernel is wrong");
+    }
+}
+
+fn set_result<C: Context>(context: &mut C, result: Result<[u64; 3], Error>) {
+    match result {
+        Ok(values) => context.set_result(0, values),
+        Err(error) => context.set_result(error.code(), [0; 3]),
+    }
+}

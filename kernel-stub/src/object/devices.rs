@@ -1,0 +1,58 @@
+//! PCI functions and their interrupts. Data only.
+
+use super::{Memory, Watch};
+use crate::store::Ref;
+
+/// Most memory objects that a device can reach at a time.
+pub(crate) const MAX_PINS: usize = 128;
+
+/// Most interrupts of a device.
+pub(crate) const MAX_INTERRUPTS: usize = 32;
+
+/// A base address register for memory; `len` 0 if it is unused or names ports.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Bar {
+    pub(crate) base: u64,
+    pub(crate) len: u64,
+}
+
+/// Where a function's MSI-X structures are.
+#[derive(Clone, Copy)]
+pub(crate) struct Msix {
+    /// Offset of the capability in configuration space.
+    pub(crate) capability: u16,
+    pub(crate) entries: u16,
+    /// Physical address of the table.
+    pub(crate) table: u64,
+    /// BAR and byte ranges (offset, length) of table and pending bits.
+    pub(crate) table_place: (u8, u64, u64),
+    pub(crate) pending_place: (u8, u64, u64),
+    /// Switched on.
+    pub(crate) enabled: bool,
+}
+
+/// A PCI function.
+pub(crate) struct Device {
+    /// Bus, device, function as in configuration addresses.
+    pub(crate) address: u16,
+    pub(crate) vendor: u16,
+    pub(crate) device: u16,
+    pub(crate) class: u32,
+    pub(crate) bars: [Bar; 6],
+    pub(crate) msix: Option<Msix>,
+    /// Memory that it can reach; kept alive until it is quiesced.
+    pub(crate) pins: [Option<Ref<Memory>>; MAX_PINS],
+    /// Its interrupts. Neither side keeps the other alive; each is told when the other goes.
+    pub(crate) interrupts: [Option<Ref<Interrupt>>; MAX_INTERRUPTS],
+}
+
+/// One MSI-X vector of a device.
+pub(crate) struct Interrupt {
+    /// `None` once the device was quiesced.
+    pub(crate) device: Option<Ref<Device>>,
+    /// Entry of the MSI-X table.
+    pub(crate) entry: u16,
+    /// Vector of the processor.
+    pub(crate) vector: u8,
+    pub(crate) watch: Watch,
+}

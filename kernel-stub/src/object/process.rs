@@ -1,0 +1,103 @@
+//! Processes: an address space with a capability table. Data only.
+
+use super::{Budget, ThreadList, Watch};
+use crate::phys::Frame;
+use crate::store::Ref;
+use kernel_abi::{CAP_SLOTS, ProcessState};
+
+/// Frames of the capability table.
+pub(crate) const TABLES: usize = CAP_SLOTS / 64;
+
+/// Mappings in a frame.
+pub(crate) const MAP_ENTRIES: usize = 170;
+
+/// Watches of a process's end.
+pub(crate) const MAX_WATCHES: usize = 8;
+
+/// A process. When it ends, everything goes but this header, which stays until the last capability to it is gone.
+pub(crate) struct Process {
+    /// Unique since boot.
+    pub(crate) id: u64,
+    /// Pays for tables and threads, and is kept alive by that.
+    pub(crate) budget: Ref<Budget>,
+    /// Root of the page tables. Gone once the process ended.
+    pub(crate) root: Frame,
+    pub(crate) state: ProcessState,
+    /// Highest priority of its threads.
+    pub(crate) max_priority: u8,
+    /// Frames of the capability table, zero where there is none.
+    pub(crate) tables: [u32; TABLES],
+    /// Which capability slots are in use, one bit each.
+    pub(crate) used: [u64; TABLES],
+    /// Capabilities.
+    pub(crate) caps: u32,
+    /// First frame of mappings, or zero.
+    pub(crate) maps: u32,
+    /// Mappings.
+    pub(crate) map_count: u32,
+    /// Pages mapped.
+    pub(crate) pages: u64,
+    pub(crate) threads: ThreadList,
+    /// Threads (of others) whose calls this process took and did not answer yet.
+    pub(crate) serving: ThreadList,
+    pub(crate) watches: [Option<Watch>; MAX_WATCHES],
+    pub(crate) cpu_ns: u64,
+    pub(crate) syscalls: u64,
+    pub(crate) switches: u64,
+}
+
+impl Process {
+    pub(crate) fn new(id: u64, budget: Ref<Budget>, root: Frame, max_priority: u8) -> Process {
+        let mut used = [0; TABLES];
+        // Slot 0 is never a capability.
+        if let Some(word) = used.first_mut() {
+            *word = 1;
+        }
+        Process {
+            id,
+            budget,
+            root,
+            state: ProcessState::Running,
+            max_priority,
+            tables: [0; TABLES],
+            used,
+            caps: 0,
+            maps: 0,
+            map_count: 0,
+            pages: 0,
+            threads: ThreadList::EMPTY,
+            serving: ThreadList::EMPTY,
+            watches: [None; MAX_WATCHES],
+            cpu_ns: 0,
+            syscalls: 0,
+            switches: 0,
+        }
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_alive(&self) -> bool {
+        matches!(self.state, ProcessState::Running)
+    }
+}
+
+/// Pages of a memory object in an address space.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapping {
+    /// Zero: unused entry.
+    pub(crate) address: u64,
+    /// The capability that it stands on, as [`crate::cap::CapRef`].
+    pub(crate) cap: u32,
+    pub(crate) pages: u32,
+    /// [`kernel_abi::Prot`] bits.
+    pub(crate) prot: u32,
+}
+
+/// A frame of mappings.
+#[repr(C)]
+pub(crate) struct MapTable {
+    /// Next frame, or zero.
+    pub(crate) next: u32,
+    /// Entries in use.
+    pub(crate) used: u32,
+    pub(crate) entries: [Mapping; MAP_ENTRIES],
+}

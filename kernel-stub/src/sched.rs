@@ -1,0 +1,292 @@
+//! The scheduler: 16 priorities, round robin inside each, no tick. Touches the ready queues, the deadlines and
+//! the accounts of processor time.
+//!
+//! The running thread (`current`) is in no queue. The timer is only ever set for the next deadline, or for
+//! the end of a slice while another thread of the same priority is ready.
+#![forbid(unsafe_code)]
+
+use crate::kernel::Kernel;
+use crate::object::{Chain, Endpoint, Notification, Process, Tcb, ThreadList, ThreadState};
+use crate::phys::Frame;
+use crate::platform::Platform;
+use crate::store::{Ref, Store};
+use kernel_abi::{Error, FOREVER, PRIORITIES};
+
+/// How long a thread runs while others of its priority are ready.
+pub(crate) const SLICE_NS: u64 = 10_000_000;
+
+/// Who runs and who could.
+pub(crate) struct Scheduler {
+    queues: [ThreadList; PRIORITIES as usize],
+    /// Which queues have threads, one bit each.
+    ready: u16,
+    pub(crate) current: Option<Ref<Tcb>>,
+    /// Page tables of the current thread.
+    root: Frame,
+    slice_end: u64,
+    /// What the platform's timer is set to; `None` if that is unknown.
+    timer: Option<Option<u64>>,
+    /// Whose time it is since `since`; `None`: idle.
+    charged: Option<Ref<Process>>,
+    since: u64,
+    /// Process of the last address space.
+    last_process: Option<Ref<Process>>,
+    pub(crate) idle_ns: u64,
+    pub(crate) switches: u64,
+}
+
+impl Scheduler {
+    pub(crate) fn new(now: u64) -> Scheduler {
+        Scheduler {
+            queues: [ThreadList::EMPTY; PRIORITIES as usize],
+            ready: 0,
+            current: None,
+            root: Frame(0),
+            slice_end: 0,
+            timer: None,
+            charged: None,
+            since: now,
+            last_process: None,
+            idle_ns: 0,
+            switches: 0,
+        }
+    }
+
+    /// Page tables of the current thread.
+    pub(crate) fn root(&self) -> Frame {
+        self.root
+    }
+
+    /// Highest priority with a ready thread.
+    fn best(&self) -> Option<u8> {
+        self.ready.checked_ilog2().map(|bit| bit as u8)
+    }
+
+    fn enqueue(&mut self, store: &mut Store, thread: Ref<Tcb>, front: bool) -> Result<(), Error> {
+        let priority = store.get(thread)?.priority;
+        let queue = self.queues.get_mut(priority as usize);
+        let queue = queue.ok_or(Error::BadArgument)?;
+        match front {
+            true => queue.push_front(store, Chain::Queue, thread)?,
+            false => queue.push_back(store, Chain::Queue, thread)?,
+        }
+        self.ready |= 1 << priority;
+        Ok(())
+    }
+
+    fn dequeue(&mut self, store: &mut Store, thread: Ref<Tcb>) -> Result<(), Error> {
+        let priority = store.get(thread)?.priority;
+        let queue = self.queues.get_mut(priority as usize);
+        let queue = queue.ok_or(Error::BadArgument)?;
+        queue.remove(store, Chain::Queue, thread)?;
+        if queue.len == 0 {
+            self.ready &= !(1 << priority);
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self, store: &mut Store) -> Option<Ref<Tcb>> {
+        let best = self.best()?;
+        let thread = self.queues.get(best as usize)?.head?;
+        self.dequeue(store, thread).ok()?;
+        Some(thread)
+    }
+
+    fn others_ready(&self, priority: u8) -> bool {
+        self.ready & 1 << priority != 0
+    }
+}
+
+impl<P: Platform> Kernel<P> {
+    /// Chooses who runs now, and sets the timer. `None`: nobody.
+    pub(crate) fn schedule(&mut self) -> Option<Ref<Tcb>> {
+        let kept = self.sched.current.and_then(|thread| {
+            let priority = self.store.get(thread).ok()?.priority;
+            Some((thread, priority))
+        });
+        let next = match kept {
+            Some((thread, priority)) if self.sched.best().is_none_or(|best| best <= priority) => {
+                Some(thread)
+            }
+            Some((thread, _)) => {
+                // Preempted: first in its queue, with the rest of its slice lost to the more urgent one.
+                self.sched.current = None;
+                self.must(|k| k.sched.enqueue(&mut k.store, thread, true));
+                self.sched.pop(&mut self.store)
+            }
+            None => self.sched.pop(&mut self.store),
+        };
+        if next != self.sched.current || next.is_none() {
+            self.switch(next);
+        }
+        let slice = next.and_then(|thread| {
+            let priority = self.store.get(thread).ok()?.priority;
+            self.sched
+                .others_ready(priority)
+                .then_some(self.sched.slice_end)
+        });
+        let deadline = self.deadlines.next(&self.store);
+        let timer = slice.into_iter().chain(deadline).min();
+        if self.sched.timer != Some(timer) {
+            self.sched.timer = Some(timer);
+            self.platform.set_timer(timer);
+        }
+        next
+    }
+
+    fn switch(&mut self, next: Option<Ref<Tcb>>) {
+        self.sched.current = next;
+        let process = next.and_then(|thread| Some(self.store.get(thread).ok()?.process));
+        if process.is_none() && self.sched.charged.is_none() {
+            return;
+        }
+        let now = self.account();
+        self.sched.charged = process;
+        self.sched.slice_end = now.saturating_add(SLICE_NS);
+        let Some(process) = process else {
+            return;
+        };
+        let is_other = self.sched.last_process != Some(process);
+        if let Ok(entry) = self.store.get_mut(process) {
+            self.sched.root = entry.root;
+            if is_other {
+                entry.switches += 1;
+                self.sched.switches += 1;
+                self.sched.last_process = Some(process);
+            }
+        }
+    }
+
+    /// Books the time since the last booking; returns the time.
+    pub(crate) fn account(&mut self) -> u64 {
+        let now = self.platform.now();
+        let spent = now.saturating_sub(self.sched.since);
+        self.sched.since = now;
+        match self.sched.charged {
+            None => self.sched.idle_ns += spent,
+            // A process that has just been destroyed needs no account.
+            Some(process) => {
+                if let Ok(process) = self.store.get_mut(process) {
+                    process.cpu_ns += spent;
+                }
+            }
+        }
+        now
+    }
+
+    /// The timer went off (or may have): ends waits whose deadline passed, and the slice.
+    pub(crate) fn timer_expired(&mut self) {
+        self.sched.timer = None;
+        let now = self.platform.now();
+        while let Some(thread) = self.deadlines.first() {
+            let Ok(tcb) = self.store.get(thread) else {
+                return;
+            };
+            if tcb.deadline > now {
+                break;
+            }
+            let result = match tcb.state {
+                ThreadState::Waiting(..) => Ok([0; 3]),
+                _ => Err(Error::TimedOut),
+            };
+            self.wake(thread, result, false);
+        }
+        if now >= self.sched.slice_end {
+            self.yield_now();
+        }
+    }
+
+    /// Sends the current thread to the end of its queue.
+    pub(crate) fn yield_now(&mut self) {
+        if let Some(thread) = self.sched.current.take() {
+            self.must(|k| k.sched.enqueue(&mut k.store, thread, false));
+        }
+    }
+
+    /// A new thread may run.
+    pub(crate) fn make_ready(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
+        self.sched.enqueue(&mut self.store, thread, false)
+    }
+
+    /// Makes the current thread wait in `state`, until `deadline`. It is in the queue of what it waits for already.
+    pub(crate) fn block(
+        &mut self,
+        thread: Ref<Tcb>,
+        state: ThreadState,
+        deadline: u64,
+    ) -> Result<(), Error> {
+        let tcb = self.store.get_mut(thread)?;
+        tcb.state = state;
+        tcb.deadline = deadline;
+        self.sched.current = None;
+        match deadline {
+            FOREVER => Ok(()),
+            _ => self.deadlines.arm(&mut self.store, thread),
+        }
+    }
+
+    /// Ends a thread's wait with this result. `front`: it is the next of its priority.
+    pub(crate) fn wake(&mut self, thread: Ref<Tcb>, result: Result<[u64; 3], Error>, front: bool) {
+        self.must(|k| {
+            k.leave(thread)?;
+            let tcb = k.store.get_mut(thread)?;
+            tcb.state = ThreadState::Ready;
+            tcb.result = Some(result);
+            k.sched.enqueue(&mut k.store, thread, front)
+        });
+    }
+
+    /// Takes a thread out of whatever queue it is in, and disarms its deadline.
+    pub(crate) fn leave(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
+        self.leave_queue(thread)?;
+        self.deadlines.disarm(&mut self.store, thread)
+    }
+
+    /// Takes a thread out of whatever queue it is in.
+    pub(crate) fn leave_queue(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
+        let store = &mut self.store;
+        match store.get(thread)?.state {
+            ThreadState::Dead => {}
+            ThreadState::Ready if self.sched.current == Some(thread) => self.sched.current = None,
+            ThreadState::Ready => self.sched.dequeue(store, thread)?,
+            ThreadState::Waiting(notification, _) => {
+                let mut list = store.get(notification)?.waiters;
+                list.remove(store, Chain::Queue, thread)?;
+                store.get_mut::<Notification>(notification)?.waiters = list;
+            }
+            ThreadState::Calling(endpoint) => {
+                let mut list = store.get(endpoint)?.callers;
+                list.remove(store, Chain::Queue, thread)?;
+                store.get_mut::<Endpoint>(endpoint)?.callers = list;
+            }
+            ThreadState::Receiving(endpoint, _) => {
+                let mut list = store.get(endpoint)?.receivers;
+                list.remove(store, Chain::Queue, thread)?;
+                store.get_mut::<Endpoint>(endpoint)?.receivers = list;
+            }
+            ThreadState::Served(endpoint, server) => {
+                let mut list = store.get(endpoint)?.served;
+                list.remove(store, Chain::Queue, thread)?;
+                store.get_mut::<Endpoint>(endpoint)?.served = list;
+                let mut list = store.get(server)?.serving;
+                list.remove(store, Chain::Service, thread)?;
+                store.get_mut::<Process>(server)?.serving = list;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes a thread's priority.
+    pub(crate) fn set_priority(&mut self, thread: Ref<Tcb>, priority: u8) -> Result<(), Error> {
+        let queued = self.store.get(thread)?.state == ThreadState::Ready
+            && self.sched.current != Some(thread);
+        if queued {
+            self.sched.dequeue(&mut self.store, thread)?;
+        }
+        self.store.get_mut(thread)?.priority = priority;
+        if queued {
+            self.sched.enqueue(&mut self.store, thread, false)?;
+        }
+        Ok(())
+    }
+}
