@@ -18,6 +18,7 @@ const ID: u16 = 0x20;
 const TASK_PRIORITY: u16 = 0x80;
 const END_OF_INTERRUPT: u16 = 0xb0;
 const SPURIOUS: u16 = 0xf0;
+const COMMAND: u16 = 0x300;
 const LVT_TIMER: u16 = 0x320;
 const LVT_LINT0: u16 = 0x350;
 const LVT_LINT1: u16 = 0x360;
@@ -27,6 +28,7 @@ const TIMER_CURRENT: u16 = 0x390;
 const TIMER_DIVIDE: u16 = 0x3e0;
 
 const MASKED: u32 = 1 << 16;
+const ASSERT: u32 = 1 << 14;
 /// The timer counts every 16th cycle: some 60 s at most with a cycle of 1 ns.
 const DIVIDE_BY_16: u32 = 3;
 
@@ -70,6 +72,13 @@ impl LocalApic {
     /// The interrupt that was delivered last is served.
     pub(super) fn end_of_interrupt(&mut self) {
         self.registers.write(END_OF_INTERRUPT, 0);
+    }
+
+    /// Makes this interrupt pending on this processor.
+    pub(super) fn interrupt_self(&mut self, vector: u8) {
+        const TO_SELF: u32 = 1 << 18;
+        self.registers
+            .write(COMMAND, TO_SELF | ASSERT | vector as u32);
     }
 
     /// Starts the timer: one interrupt after `ticks`; zero stops it.

@@ -2,7 +2,7 @@
 //! firmware left, builds the kernel's address space, sets the processor and the controllers up.
 
 use super::acpi::{self, Facts};
-use super::apic::{self, LocalApic};
+use super::apic::{self, CONSOLE_VECTOR, LocalApic};
 use super::cpu::{self, Features};
 use super::cpu_local::CpuLocal;
 use super::kernel_space::{self, BootFrames};
@@ -93,7 +93,7 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Err(BootFailure::Twice);
     }
-    let uart = Uart::initialise();
+    let mut uart = Uart::initialise();
     let local = CpuLocal::current();
     // SAFETY: the first and only call (`TAKEN`), and interrupts are off since the entry.
     unsafe { local.load() };
@@ -125,6 +125,9 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
     let clock = Clock::new(rates).ok_or(BootFailure::Clock)?;
     let timer = Timer::new(rates).ok_or(BootFailure::Clock)?;
     apic::route_console(&window, facts.io_apic, facts.console_input, apic.id());
+    if uart.listen() {
+        apic.interrupt_self(CONSOLE_VECTOR);
+    }
     let config = match facts.ecam {
         Some(ecam) => ConfigSpace::Mapped(ecam),
         None => ConfigSpace::Ports,

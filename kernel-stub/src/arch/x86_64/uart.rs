@@ -18,16 +18,20 @@ const FIFO: usize = 16;
 const PATIENCE: u32 = 20_000;
 
 /// The port. Several handles may exist (a panic makes one of its own): each operation is one access.
-pub(super) struct Uart(());
+pub(super) struct Uart {
+    /// A byte that had arrived before the port was set up, which clears its FIFO.
+    early: Option<u8>,
+}
 
 impl Uart {
     /// A handle on the port in whatever state it is.
     pub(super) const fn existing() -> Uart {
-        Uart(())
+        Uart { early: None }
     }
 
-    /// Sets the port up: 115,200 baud, 8N1, FIFOs on, interrupts when input arrives.
+    /// Sets the port up: 115,200 baud, 8N1, FIFOs on, no interrupts.
     pub(super) fn initialise() -> Uart {
+        let early = Uart::existing().receive();
         for (port, value) in [
             (INTERRUPT_ENABLE, 0),
             (LINE_CONTROL, 0x80), // divisor latch
@@ -36,11 +40,17 @@ impl Uart {
             (LINE_CONTROL, 3),
             (FIFO_CONTROL, 7), // enable, clear both, interrupt at the first byte
             (MODEM_CONTROL, 0x0b), // DTR, RTS, OUT2 (which lets interrupts through)
-            (INTERRUPT_ENABLE, 1),
         ] {
             write(port, value);
         }
-        Uart(())
+        Uart { early }
+    }
+
+    /// Interrupts whenever input arrives, and now if some has. (The line is edge triggered, so this comes after
+    /// the interrupt controller is ready.) Returns whether there is input that no interrupt will tell of.
+    pub(super) fn listen(&mut self) -> bool {
+        write(INTERRUPT_ENABLE, 1);
+        self.early.is_some()
     }
 
     /// Sends bytes. What a stuck receiver does not take within some milliseconds is dropped.
@@ -62,7 +72,9 @@ impl Uart {
 
     /// Takes a received byte, if there is one.
     pub(super) fn receive(&mut self) -> Option<u8> {
-        (read(LINE_STATUS) & DATA_READY != 0).then(|| read(DATA))
+        self.early
+            .take()
+            .or_else(|| (read(LINE_STATUS) & DATA_READY != 0).then(|| read(DATA)))
     }
 }
 
