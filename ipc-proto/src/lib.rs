@@ -26,3 +26,13 @@ pub mod socket;
 pub mod system;
 
 pub use error::{OutOfBounds, PeerError};
+
+/// Settings of the property tests: `cases` of them, a few in an interpreter.
+#[cfg(test)]
+fn property_tests(cases: u32) -> proptest::prelude::ProptestConfig {
+    proptest::prelude::ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { cases },
+        failure_persistence: None,
+        ..Default::default()
+    }
+}

@@ -225,7 +225,14 @@ fn hostile_words_are_errors_at_worst() {
         let (mut driver, mut stack, memory) = pair();
         let hostile = thread::spawn(move || {
             // Index words of the stack, both wake words, summary and bitmap of the driver.
-            for (offset, value) in [(64, 2), (68, 9), (128, u32::MAX), (192, u32::MAX), (256, u32::MAX), (320, u32::MAX)] {
+            for (offset, value) in [
+                (64, 2),
+                (68, 9),
+                (128, u32::MAX),
+                (192, u32::MAX),
+                (256, u32::MAX),
+                (320, u32::MAX),
+            ] {
                 memory.store(offset, value, Ordering::Release).unwrap();
             }
         });
@@ -305,7 +312,8 @@ fn the_end_of_a_stream_comes_last() {
 fn bytes_are_not_overwritten_before_they_are_read() {
     explore(2, || {
         let (mut client, mut stack) = fifos();
-        let expected: std::sync::Arc<Vec<u8>> = std::sync::Arc::new((0..2048).map(|n| (n / 8) as u8).collect());
+        let expected: std::sync::Arc<Vec<u8>> =
+            std::sync::Arc::new((0..2048).map(|n| (n / 8) as u8).collect());
         let bytes = expected.clone();
         assert_eq!(client.writer.write(&bytes[..1016]), Ok(1016));
         let sender = thread::spawn(move || {
@@ -324,7 +332,11 @@ fn bytes_are_not_overwritten_before_they_are_read() {
             // Whole grains of the model only.
             let wanted = if stream.is_empty() { 1008 } else { 16 };
             let mut large = [0; 1008];
-            let out = if wanted > 16 { &mut large[..] } else { &mut out[..] };
+            let out = if wanted > 16 {
+                &mut large[..]
+            } else {
+                &mut out[..]
+            };
             let len = stack.reader.read(out).unwrap();
             stream.extend_from_slice(&out[..len]);
             if len == 0 {

@@ -38,6 +38,12 @@ impl Reader {
         }
     }
 
+    /// As if `index` bytes had passed.
+    #[cfg(test)]
+    pub(super) fn start_at(&mut self, index: u32) {
+        (self.head, self.tail) = (index, index);
+    }
+
     /// Bytes that the FIFO holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
