@@ -1,0 +1,343 @@
+//! The heart of this crate: one session, its sockets, timers and waiters. [`Engine::turn`] moves everything on;
+//! nothing here blocks but [`System::wait`].
+
+use crate::{
+    error::Error,
+    net::Config,
+    session::{Pending, Session},
+    sockets::{Key, Kind, Phase, Sockets},
+    system::{OpenError, System, Wake},
+    wakers::{Timers, WakerSet},
+};
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    fmt,
+    task::{Poll, Waker},
+};
+use ipc_proto::{
+    setup::Refusal,
+    socket::{Request, RequestId},
+};
+
+const MILLISECOND: u64 = 1_000_000;
+/// While there is always something to do, events of the process are still looked for this often.
+const POLL_INTERVAL: u64 = 10 * MILLISECOND;
+/// A session that lived this long had a good start: back-off begins anew.
+const GOOD_START: u64 = 1_000 * MILLISECOND;
+/// Longest pause between two attempts to open a session or to get a port back.
+const LONGEST_PAUSE: u64 = 500 * MILLISECOND;
+/// Reads and writes that succeed at once in one turn before the task has to let others run.
+const OPERATIONS_PER_TURN: u32 = 256;
+
+/// Pause before attempt number `failures` + 1: 1 ms, 2 ms, 4 ms and so on.
+pub(crate) fn pause(failures: u32) -> u64 {
+    (MILLISECOND << failures.min(20)).min(LONGEST_PAUSE)
+}
+
+pub(crate) enum Link {
+    Down { retry_at: u64, failures: u32 },
+    Up(Box<Session>),
+}
+
+pub(crate) struct Engine {
+    system: Box<dyn System>,
+    arena: usize,
+    pub(crate) link: Link,
+    /// Number of the session: what belongs to an earlier one is over.
+    pub(crate) epoch: u64,
+    /// How many attempts to open a session failed, and how the last one did.
+    pub(crate) refusals: (u64, OpenError),
+    pub(crate) sockets: Sockets,
+    /// When the next listener or UDP socket that lost its session is due.
+    pub(crate) comeback_at: u64,
+    pub(crate) timers: Timers,
+    /// To be woken when nothing is borrowed any more.
+    pub(crate) woken: Vec<Waker>,
+    /// Wait for a session.
+    pub(crate) link_waiters: WakerSet,
+    /// Wait for room in the arena or for a socket.
+    pub(crate) space_waiters: WakerSet,
+    /// Wait for an event of the process, which are counted.
+    pub(crate) event_waiters: WakerSet,
+    pub(crate) events: u64,
+    /// An executor runs: the doorbell is rung at the end of its pass, not by each call.
+    pub(crate) batching: bool,
+    /// Reads and writes that may still succeed at once in this turn.
+    pub(crate) operations_left: u32,
+    waited_at: u64,
+    /// Sessions lost soon after they were opened.
+    short_lives: u32,
+}
+
+impl Engine {
+    pub(crate) fn new(system: Box<dyn System>, config: &Config) -> Engine {
+        Engine {
+            system,
+            arena: config.arena,
+            link: Link::Down { retry_at: 0, failures: 0 },
+            epoch: 0,
+            refusals: (0, OpenError::Unavailable),
+            sockets: Sockets::default(),
+            comeback_at: u64::MAX,
+            timers: Timers::default(),
+            woken: Vec::new(),
+            link_waiters: WakerSet::default(),
+            space_waiters: WakerSet::default(),
+            event_waiters: WakerSet::default(),
+            events: 0,
+            batching: false,
+            operations_left: OPERATIONS_PER_TURN,
+            waited_at: 0,
+            short_lives: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.system.now()
+    }
+
+    /// The session, if there is one.
+    pub(crate) fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.link {
+            Link::Up(session) => Some(session),
+            Link::Down { .. } => None,
+        }
+    }
+
+    /// The session, if it is still the one with this number.
+    pub(crate) fn session_of(&mut self, epoch: u64) -> Option<&mut Session> {
+        if self.epoch == epoch { self.session() } else { None }
+    }
+
+    /// Whether there is a session; an error if an attempt after number `seen` failed for good.
+    pub(crate) fn poll_session(&mut self, seen: u64, waker: &Waker) -> Poll<Result<(), Error>> {
+        let now = self.now();
+        if let Link::Down { retry_at, .. } = self.link
+            && retry_at <= now
+        {
+            self.open(now);
+        }
+        match (&self.link, self.refusals) {
+            (Link::Up(_), _) => Poll::Ready(Ok(())),
+            (Link::Down { .. }, (count, error)) if count != seen && is_final(error) => Poll::Ready(Err(error.into())),
+            _ => {
+                self.link_waiters.add(waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Sends a question; its number, unless there is no session.
+    pub(crate) fn ask(&mut self, request: impl FnOnce(RequestId) -> Request) -> Option<RequestId> {
+        let id = self.session().map(|session| session.submit(Pending::Answer(WakerSet::default()), request));
+        self.flush_soon();
+        id
+    }
+
+    /// One pass over everything that may have happened; bounded. Then sleeps till `sleep_until`, if given and if nobody
+    /// was woken.
+    pub(crate) fn turn(&mut self, sleep_until: Option<u64>) {
+        let now = self.now();
+        self.operations_left = OPERATIONS_PER_TURN;
+        self.timers.expire(now, &mut self.woken);
+        if let Link::Down { retry_at, .. } = self.link
+            && retry_at <= now
+            && self.wants_session()
+        {
+            self.open(now);
+        }
+        if self.comeback_at <= now {
+            self.bring_back(now);
+        }
+        self.serve();
+        self.flush();
+        match sleep_until {
+            Some(deadline) if self.woken.is_empty() => self.sleep(deadline),
+            _ if now.saturating_sub(self.waited_at) >= POLL_INTERVAL => self.wait(0),
+            _ => {}
+        }
+    }
+
+    fn wants_session(&self) -> bool {
+        !self.link_waiters.is_empty() || self.sockets.lost().next().is_some()
+    }
+
+    fn sleep(&mut self, deadline: u64) {
+        let mut deadline = deadline.min(self.timers.next().unwrap_or(u64::MAX));
+        match &mut self.link {
+            Link::Up(session) => {
+                deadline = deadline.min(self.comeback_at);
+                if session.broken.is_some() || !session.channel.prepare_sleep() {
+                    return;
+                }
+            }
+            Link::Down { retry_at, .. } => {
+                let retry_at = *retry_at;
+                if self.wants_session() {
+                    deadline = deadline.min(retry_at);
+                }
+            }
+        }
+        self.wait(deadline);
+        if let Some(session) = self.session() {
+            session.channel.awake();
+        }
+    }
+
+    fn wait(&mut self, deadline: u64) {
+        let Wake { doorbell: _, stack_gone, other } = self.system.wait(deadline);
+        self.waited_at = self.now();
+        if other {
+            self.events = self.events.wrapping_add(1);
+            self.event_waiters.wake(&mut self.woken);
+        }
+        if stack_gone {
+            self.lose(&"the network stack is gone");
+        }
+    }
+
+    /// Shows the stack what was done, and rings its doorbell if it sleeps.
+    pub(crate) fn flush(&mut self) {
+        if let Link::Up(session) = &mut self.link {
+            session.send_waiting();
+            if session.channel.flush() {
+                self.system.ring();
+            }
+        }
+    }
+
+    /// [`Engine::flush`], unless the executor does it at the end of its pass.
+    pub(crate) fn flush_soon(&mut self) {
+        if !self.batching {
+            self.flush();
+        }
+    }
+
+    /// Takes in what the stack has said.
+    fn serve(&mut self) {
+        for _ in 0..Session::BATCH {
+            let Some(reply) = self.session().and_then(Session::receive) else { break };
+            self.on_reply(reply);
+        }
+        if let Link::Up(session) = &mut self.link {
+            session.send_waiting();
+            let (sockets, woken) = (&mut self.sockets, &mut self.woken);
+            session.take_events(&mut |key| {
+                if let Some(socket) = sockets.get_mut(key) {
+                    socket.wake(woken);
+                }
+            });
+            if let Some(error) = session.broken {
+                self.lose(&error);
+            }
+        }
+    }
+
+    /// Tries to open a session.
+    fn open(&mut self, now: u64) {
+        let opened = match self.system.open(Session::bytes(self.arena)) {
+            Ok(opened) => Session::new(opened, now).map_err(|_| OpenError::NoMemory),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(session) => {
+                self.link = Link::Up(Box::new(session));
+                self.epoch = self.epoch.wrapping_add(1);
+                self.comeback_at = now;
+            }
+            Err(error) => {
+                self.refusals = (self.refusals.0.wrapping_add(1), error);
+                let failures = match &self.link {
+                    Link::Down { failures, .. } => failures.saturating_add(1),
+                    Link::Up(_) => 0,
+                };
+                let failures = if is_final(error) { u32::MAX } else { failures };
+                self.link = Link::Down { retry_at: now.saturating_add(pause(failures)), failures };
+            }
+        }
+        self.link_waiters.wake(&mut self.woken);
+    }
+
+    /// Ends the session: connections are reset, listeners and UDP sockets come back with the next one.
+    pub(crate) fn lose(&mut self, why: &dyn fmt::Display) {
+        let now = self.now();
+        let Link::Up(session) = &self.link else { return };
+        self.short_lives = if now.saturating_sub(session.since) >= GOOD_START { 0 } else { self.short_lives.saturating_add(1) };
+        let failures = self.short_lives;
+        let retry_at = if failures == 0 { now } else { now.saturating_add(pause(failures)) };
+        log::warn!("network session lost: {why}");
+        if let Link::Up(session) = core::mem::replace(&mut self.link, Link::Down { retry_at, failures }) {
+            session.end(&mut self.woken);
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        self.comeback_at = u64::MAX;
+        let mut orphans = Vec::new();
+        for socket in self.sockets.values_mut() {
+            orphans.extend(socket.lose(now, &mut self.woken));
+        }
+        for key in orphans {
+            self.sockets.remove(key);
+        }
+        self.space_waiters.wake(&mut self.woken);
+    }
+
+    /// Asks for listeners and UDP sockets again that lost their session.
+    fn bring_back(&mut self, now: u64) {
+        self.comeback_at = u64::MAX;
+        let due: Vec<(Key, u64)> = self.sockets.lost().collect();
+        for (key, retry_at) in due {
+            if retry_at > now {
+                self.comeback_at = self.comeback_at.min(retry_at);
+            } else if let Err(error) = self.request_open(key) {
+                self.put_off(key, now, error);
+            }
+        }
+    }
+
+    /// A listener or UDP socket could not come back now.
+    pub(crate) fn put_off(&mut self, key: Key, now: u64, error: Error) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        if socket.failures == 0 {
+            log::warn!("{} is not back yet: {error}", socket.local);
+        }
+        socket.failures = socket.failures.saturating_add(1);
+        let retry_at = now.saturating_add(pause(socket.failures));
+        socket.phase = Phase::Lost { retry_at };
+        if error.kind() == crate::ErrorKind::PermissionDenied {
+            socket.error = Some(error);
+            socket.wake(&mut self.woken);
+        }
+        self.comeback_at = self.comeback_at.min(retry_at);
+    }
+
+    /// Sends the request that opens a listener or UDP socket.
+    pub(crate) fn request_open(&mut self, key: Key) -> Result<(), Error> {
+        let (Link::Up(session), Some(socket)) = (&mut self.link, self.sockets.get_mut(key)) else {
+            return Err(crate::ErrorKind::NotConnected.into());
+        };
+        let local = socket.local;
+        let id = match &socket.kind {
+            Kind::Listener(listener) => {
+                let backlog = listener.backlog;
+                session.submit(Pending::Open(key), |id| Request::TcpListen { id, local, backlog })
+            }
+            Kind::Udp => {
+                let (area, ends) = session.alloc(socket.sizes).ok_or(crate::ErrorKind::OutOfMemory)?;
+                let buffers = area.buffers();
+                (socket.area, socket.ends) = (Some(area), Some(ends));
+                session.submit(Pending::Open(key), |id| Request::UdpBind { id, local, buffers })
+            }
+            Kind::Stream => return Err(crate::ErrorKind::InvalidInput.into()),
+        };
+        socket.phase = Phase::Opening(id);
+        Ok(())
+    }
+}
+
+/// Whether trying again cannot help.
+pub(crate) fn is_final(error: OpenError) -> bool {
+    match error {
+        OpenError::Refused(Refusal::Exhausted) | OpenError::Unavailable => false,
+        OpenError::Refused(_) | OpenError::NoMemory => true,
+    }
+}

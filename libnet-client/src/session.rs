@@ -1,0 +1,262 @@
+//! One session with the stack: channel, buffers, and the requests that have no answer yet. All of it ends with the session.
+
+use crate::{
+    arena::{Area, Arena, Sizes},
+    sockets::Key,
+    system::Opened,
+    wakers::WakerSet,
+};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+use core::{fmt, task::Waker};
+use ipc_proto::{
+    channel::{Channel, LayoutError, SOCKET_CHANNEL, SendError, Side},
+    error::PeerError,
+    fifo::{self, CONTROL_SIZE, End, StreamEnds},
+    shm::Shm,
+    socket::{Handle, MAX_SOCKETS, RING_SLOTS, Reply, Request, RequestId},
+};
+
+/// What an answer is for.
+pub(crate) enum Pending {
+    /// Opens this socket.
+    Open(Key),
+    /// Takes a connection from this listener, into this area.
+    Accept { listener: Key, area: Area, ends: Box<StreamEnds> },
+    /// As the two above, but nobody wants the socket any more.
+    Orphan(Option<Area>),
+    /// Closes a socket, whose area is free with the answer.
+    Close(Option<Area>),
+    /// Nobody wants to know.
+    Ignore,
+    /// A future waits.
+    Answer(WakerSet),
+    /// A future has not yet fetched it.
+    Answered(Box<Reply>),
+}
+
+/// How the stack broke the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Violation {
+    /// In shared memory.
+    Peer(PeerError),
+    /// An answer to no request, or of the wrong kind.
+    Answer(RequestId),
+    /// A handle whose index is taken or out of range.
+    Handle(Handle),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Violation::Peer(error) => write!(f, "{error}"),
+            Violation::Answer(id) => write!(f, "the stack answered request {id} wrongly"),
+            Violation::Handle(handle) => write!(f, "the stack gave out handle {} wrongly", handle.index),
+        }
+    }
+}
+
+/// A session with the stack.
+pub(crate) struct Session {
+    pub(crate) channel: Channel<Request, Reply>,
+    memory: Shm,
+    arena: Arena,
+    max_sockets: u16,
+    pending: BTreeMap<RequestId, Pending>,
+    next_id: RequestId,
+    /// Requests that did not fit on the ring. Bounded: each socket and each waiting future has a few at most.
+    unsent: VecDeque<Request>,
+    by_index: Vec<Option<Key>>,
+    /// When it was opened.
+    pub(crate) since: u64,
+    /// The stack broke the protocol; the session ends with the next turn.
+    pub(crate) broken: Option<Violation>,
+}
+
+/// Bytes of session memory in front of the arena.
+const ARENA_START: usize = Channel::<Request, Reply>::bytes(SOCKET_CHANNEL).next_multiple_of(64);
+
+impl Session {
+    /// Bytes of memory for a session with an arena of `arena` bytes.
+    pub(crate) fn bytes(arena: usize) -> usize {
+        // Offsets into the session memory are 32 bits wide.
+        ARENA_START.saturating_add(arena).min(1 << 31)
+    }
+
+    pub(crate) fn new(opened: Opened, now: u64) -> Result<Session, LayoutError> {
+        let Opened { memory, max_sockets } = opened;
+        let max_sockets = max_sockets.min(MAX_SOCKETS);
+        Ok(Session {
+            channel: Channel::new(memory.clone(), Side::Client, SOCKET_CHANNEL)?,
+            arena: Arena::new(ARENA_START, memory.len()),
+            memory,
+            max_sockets,
+            pending: BTreeMap::new(),
+            next_id: 1,
+            unsent: VecDeque::new(),
+            by_index: (0..max_sockets).map(|_| None).collect(),
+            since: now,
+            broken: None,
+        })
+    }
+
+    /// Room for a socket, with its control block zeroed, and our ends of its FIFOs.
+    pub(crate) fn alloc(&mut self, sizes: Sizes) -> Option<(Area, StreamEnds)> {
+        let area = self.arena.alloc(sizes)?;
+        let zeroed = self.memory.write(area.control(), &[0; CONTROL_SIZE]).is_ok();
+        match fifo::ends(&self.memory, &area.buffers(), End::Client, ARENA_START) {
+            Ok(ends) if zeroed => Some((area, ends)),
+            _ => {
+                self.arena.free(area);
+                None
+            }
+        }
+    }
+
+    /// Gives an area back that the stack does not touch any more.
+    pub(crate) fn free(&mut self, area: Area) {
+        self.arena.free(area);
+    }
+
+    /// Sends a request, now or as soon as the ring has room.
+    pub(crate) fn submit(&mut self, pending: Pending, request: impl FnOnce(RequestId) -> Request) -> RequestId {
+        let mut id = self.next_id;
+        while self.pending.contains_key(&id) {
+            id = id.wrapping_add(1);
+        }
+        self.next_id = id.wrapping_add(1);
+        self.pending.insert(id, pending);
+        self.unsent.push_back(request(id));
+        self.send_waiting();
+        id
+    }
+
+    /// Moves requests to the ring, as far as there is room.
+    pub(crate) fn send_waiting(&mut self) {
+        while let Some(request) = self.unsent.front() {
+            match self.channel.send(request) {
+                Ok(()) => {
+                    self.unsent.pop_front();
+                }
+                Err(SendError::Full) => return,
+                Err(SendError::Peer(error)) => {
+                    self.broken = Some(Violation::Peer(error));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Receives what is on the ring, at most one ring full.
+    pub(crate) fn receive(&mut self) -> Option<Reply> {
+        if self.broken.is_some() {
+            return None;
+        }
+        match self.channel.receive() {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.broken = Some(Violation::Peer(error));
+                None
+            }
+        }
+    }
+
+    /// Receives no more than this many replies in one pass.
+    pub(crate) const BATCH: u32 = RING_SLOTS;
+
+    /// Takes what an answer is for.
+    pub(crate) fn take(&mut self, id: RequestId) -> Option<Pending> {
+        self.pending.remove(&id)
+    }
+
+    /// Exchanges what an answer is for.
+    pub(crate) fn replace(&mut self, id: RequestId, pending: Pending) -> Option<Pending> {
+        self.pending.insert(id, pending)
+    }
+
+    /// The answer to a request, if it is there; else `waker` is woken when it comes.
+    pub(crate) fn poll_answer(&mut self, id: RequestId, waker: &Waker) -> Option<Reply> {
+        match self.pending.get_mut(&id)? {
+            Pending::Answer(waiting) => {
+                waiting.add(waker);
+                None
+            }
+            Pending::Answered(_) => match self.pending.remove(&id) {
+                Some(Pending::Answered(reply)) => Some(*reply),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The future behind a request is gone.
+    pub(crate) fn abandon(&mut self, id: RequestId, cancel: bool) {
+        match self.pending.remove(&id) {
+            Some(Pending::Answer(_)) => {
+                self.pending.insert(id, Pending::Ignore);
+                if cancel {
+                    self.submit(Pending::Ignore, |own| Request::Cancel { id: own, target: id });
+                }
+            }
+            Some(Pending::Answered(_)) | None => {}
+            Some(other) => {
+                self.pending.insert(id, other);
+            }
+        }
+    }
+
+    /// Ends a socket of the stack, and frees its area when the stack has let go of it.
+    pub(crate) fn close(&mut self, handle: Handle, area: Option<Area>, abort: bool) {
+        if let Some(place) = self.by_index.get_mut(usize::from(handle.index)) {
+            *place = None;
+        }
+        self.submit(Pending::Close(area), |id| Request::Close { id, socket: handle, abort });
+    }
+
+    /// Notes which socket a handle stands for. False: the stack gave out an index that is taken or out of range.
+    pub(crate) fn bind(&mut self, handle: Handle, key: Key) -> bool {
+        match self.by_index.get_mut(usize::from(handle.index)) {
+            Some(place @ None) => {
+                *place = Some(key);
+                true
+            }
+            _ => {
+                self.broken = Some(Violation::Handle(handle));
+                false
+            }
+        }
+    }
+
+    /// Tells the stack to look at a socket.
+    pub(crate) fn raise(&mut self, handle: Handle) {
+        self.channel.raise(handle.index);
+    }
+
+    /// Calls `look` for each socket that the stack says has news.
+    pub(crate) fn take_events(&mut self, look: &mut dyn FnMut(Key)) {
+        let by_index = &self.by_index;
+        self.channel.take_events(&mut |index| {
+            // No key: the socket was closed meanwhile, or its `Opened` comes and has everything looked at.
+            if let Some(Some(key)) = by_index.get(usize::from(index)) {
+                look(*key);
+            }
+        });
+    }
+
+    /// Whether areas or sockets are on their way back.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Close(_) | Pending::Orphan(_)))
+    }
+
+    /// Everybody who waits for an answer: there will be none.
+    pub(crate) fn end(self, woken: &mut Vec<Waker>) {
+        for pending in self.pending.into_values() {
+            if let Pending::Answer(mut waiting) = pending {
+                waiting.wake(woken);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The tasks of the executor: many futures in one thread.
+//!
+//! Wakers have to be `Send + Sync`, so a task is woken by setting its bit in a shared word; 64 tasks share one. Everything
+//! else stays in the thread.
+
+use alloc::{boxed::Box, rc::Rc, sync::Arc, task::Wake, vec::Vec};
+use core::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll, Waker},
+};
+
+/// Tasks that share a word.
+const GROUP: usize = 64;
+
+/// Sets one bit of its group's word.
+struct Bit {
+    word: Arc<AtomicU64>,
+    mask: u64,
+}
+
+impl Wake for Bit {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.word.fetch_or(self.mask, Ordering::Relaxed);
+    }
+}
+
+/// A task's place.
+struct Place {
+    waker: Waker,
+    state: State,
+}
+
+enum State {
+    Free,
+    /// Out of its place, because it is being polled.
+    Running,
+    Waiting(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+/// All tasks.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    groups: RefCell<Vec<Arc<AtomicU64>>>,
+    places: RefCell<Vec<Place>>,
+    free: RefCell<Vec<usize>>,
+    /// Set while tasks are polled: a blocking call inside a task must not poll tasks again.
+    running: Cell<bool>,
+}
+
+impl Tasks {
+    /// Starts a task.
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        let join = Rc::new(RefCell::new(Join { output: None, waiter: None }));
+        let result = Rc::clone(&join);
+        let task = Box::pin(async move {
+            let output = future.await;
+            let waiter = {
+                let mut join = result.borrow_mut();
+                join.output = Some(output);
+                join.waiter.take()
+            };
+            if let Some(waiter) = waiter {
+                waiter.wake();
+            }
+        });
+        let mut places = self.places.borrow_mut();
+        let index = self.free.borrow_mut().pop().unwrap_or(places.len());
+        let state = State::Waiting(task);
+        match places.get_mut(index) {
+            Some(place) => {
+                place.state = state;
+                place.waker.wake_by_ref();
+            }
+            None => {
+                let waker = self.waker(index);
+                waker.wake_by_ref();
+                places.push(Place { waker, state });
+            }
+        }
+        JoinHandle(join)
+    }
+
+    fn waker(&self, index: usize) -> Waker {
+        let mut groups = self.groups.borrow_mut();
+        let group = index / GROUP;
+        while groups.len() <= group {
+            groups.push(Arc::new(AtomicU64::new(0)));
+        }
+        let word = groups.get(group).map(Arc::clone).unwrap_or_default();
+        Waker::from(Arc::new(Bit { word, mask: 1 << (index % GROUP) }))
+    }
+
+    /// Whether a task is to be polled.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.running.get() && self.groups.borrow().iter().any(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
+    /// Polls each task that was woken, once.
+    pub(crate) fn run(&self) {
+        if self.running.replace(true) {
+            return;
+        }
+        let mut group = 0;
+        loop {
+            // Not held while tasks run: they may spawn.
+            let Some(word) = self.groups.borrow().get(group).map(|word| word.swap(0, Ordering::Relaxed)) else { break };
+            let mut bits = word;
+            while bits != 0 {
+                self.poll(group * GROUP + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+            group += 1;
+        }
+        self.running.set(false);
+    }
+
+    fn poll(&self, index: usize) {
+        let (mut task, waker) = {
+            let mut places = self.places.borrow_mut();
+            let Some(place) = places.get_mut(index) else { return };
+            match core::mem::replace(&mut place.state, State::Running) {
+                State::Waiting(task) => (task, place.waker.clone()),
+                // Woken once more after it had ended.
+                other => {
+                    place.state = other;
+                    return;
+                }
+            }
+        };
+        let done = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let ended = {
+            let mut places = self.places.borrow_mut();
+            let Some(place) = places.get_mut(index) else { return };
+            if done {
+                place.state = State::Free;
+                self.free.borrow_mut().push(index);
+                Some(task)
+            } else {
+                place.state = State::Waiting(task);
+                None
+            }
+        };
+        // Dropped with nothing borrowed: what the task owned may spawn or close.
+        drop(ended);
+    }
+}
+
+struct Join<T> {
+    output: Option<T>,
+    waiter: Option<Waker>,
+}
+
+/// The result of a task, as a future. Dropping it lets the task go on.
+pub struct JoinHandle<T>(Rc<RefCell<Join<T>>>);
+
+impl<T> Future for JoinHandle<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut join = self.0.borrow_mut();
+        match join.output.take() {
+            Some(output) => Poll::Ready(output),
+            None => {
+                join.waiter = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Whether the task has ended and its result was not taken.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.borrow().output.is_some()
+    }
+}

@@ -1,0 +1,415 @@
+//! TCP connections.
+
+use crate::{
+    addr::ToSocketAddrs,
+    engine::Engine,
+    error::{Error, ErrorKind, Result},
+    net::Net,
+    owned::{Direction, Owned, hop_limit, not_zero},
+    session::Pending,
+    sockets::{Key, Kind, Phase, Socket},
+};
+use alloc::{rc::Rc, vec::Vec};
+use core::{cell::Cell, future::poll_fn, net::SocketAddr, time::Duration};
+use ipc_proto::socket::{Request, SocketOption};
+
+/// Which direction of a connection is ended, as in `std::net`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shutdown {
+    /// Reads return 0 from now on.
+    Read,
+    /// The peer reads the end of the stream behind what was written.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// A TCP connection.
+///
+/// What `write` has accepted is sent, even if the stream is dropped at once; bytes that the peer sent before it reset the connection
+/// can be read before the error. The error is told once; then reads return 0, writes [`ErrorKind::BrokenPipe`]. If the network
+/// stack is restarted, the connection is reset, and unread bytes are lost.
+///
+/// Dropping the last clone closes the connection.
+#[derive(Clone, Debug)]
+pub struct TcpStream {
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    socket: Owned,
+    nodelay: Cell<bool>,
+    ttl: Cell<u8>,
+}
+
+impl TcpStream {
+    pub(crate) fn new(socket: Owned) -> TcpStream {
+        TcpStream { shared: Rc::new(Shared { socket, nodelay: Cell::new(false), ttl: Cell::new(64) }) }
+    }
+
+    fn owned(&self) -> &Owned {
+        &self.shared.socket
+    }
+
+    /// Opens a connection. Several addresses are tried in turn.
+    ///
+    /// # Errors
+    /// That of the last address tried.
+    pub fn connect(net: &Net, to: impl ToSocketAddrs) -> Result<TcpStream> {
+        net.wait(TcpStream::connect_async(net, to))
+    }
+
+    /// [`TcpStream::connect`] to one address, for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`], and as [`TcpStream::connect`].
+    pub fn connect_timeout(net: &Net, to: &SocketAddr, timeout: Duration) -> Result<TcpStream> {
+        net.wait(connect_one(net, *to, timeout))
+    }
+
+    /// [`TcpStream::connect`] for tasks.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`].
+    pub async fn connect_async(net: &Net, to: impl ToSocketAddrs) -> Result<TcpStream> {
+        let mut last = Error::from(ErrorKind::InvalidInput);
+        for address in net.addresses(to.to_target()?).await? {
+            match connect_one(net, address, net.config().connect_timeout).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Reads what is there, at least one byte. 0: the peer has ended its direction, or `buffer` is empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] after the read timeout; [`ErrorKind::WouldBlock`] if non-blocking.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.owned().blocking(Direction::Read, |engine, key| engine.try_read(key, buffer))
+    }
+
+    /// Reads without taking the bytes away.
+    ///
+    /// # Errors
+    /// As [`TcpStream::read`].
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.owned().blocking(Direction::Read, |engine, key| engine.try_peek(key, buffer))
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnexpectedEof`] if the stream ends before, and as [`TcpStream::read`].
+    pub fn read_exact(&self, mut buffer: &mut [u8]) -> Result<()> {
+        while !buffer.is_empty() {
+            let len = self.read(buffer)?;
+            buffer = rest(buffer, len)?;
+        }
+        Ok(())
+    }
+
+    /// Appends everything up to the end of the stream to `buffer`; how much it was.
+    ///
+    /// # Errors
+    /// As [`TcpStream::read`]; what was read before is in `buffer`.
+    pub fn read_to_end(&self, buffer: &mut Vec<u8>) -> Result<usize> {
+        let start = buffer.len();
+        let mut chunk = [0; 2048];
+        loop {
+            match self.read(&mut chunk)? {
+                0 => return Ok(buffer.len() - start),
+                len => buffer.extend(chunk.iter().take(len)),
+            }
+        }
+    }
+
+    /// Writes as much as there is room for, at least one byte (unless `bytes` is empty), and returns how much it was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BrokenPipe`] after [`TcpStream::shutdown`] or after an error was told; [`ErrorKind::TimedOut`] after the write
+    /// timeout; [`ErrorKind::WouldBlock`] if non-blocking.
+    pub fn write(&self, bytes: &[u8]) -> Result<usize> {
+        self.owned().blocking(Direction::Write, |engine, key| engine.try_write(key, bytes))
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// As [`TcpStream::write`]; an unknown part was written before.
+    pub fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let len = self.write(bytes)?;
+            bytes = bytes.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Does nothing: written bytes are on their way already.
+    ///
+    /// # Errors
+    /// None.
+    pub fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// [`TcpStream::read`] for tasks. Timeouts do not apply: see [`Net::timeout`].
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub async fn read_async(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.owned().wait(Direction::Read, |engine, key| engine.try_read(key, buffer)).await
+    }
+
+    /// [`TcpStream::peek`] for tasks.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub async fn peek_async(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.owned().wait(Direction::Read, |engine, key| engine.try_peek(key, buffer)).await
+    }
+
+    /// [`TcpStream::read_exact`] for tasks.
+    ///
+    /// # Errors
+    /// As [`TcpStream::read_exact`].
+    pub async fn read_exact_async(&self, mut buffer: &mut [u8]) -> Result<()> {
+        while !buffer.is_empty() {
+            let len = self.read_async(buffer).await?;
+            buffer = rest(buffer, len)?;
+        }
+        Ok(())
+    }
+
+    /// [`TcpStream::write`] for tasks.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub async fn write_async(&self, bytes: &[u8]) -> Result<usize> {
+        self.owned().wait(Direction::Write, |engine, key| engine.try_write(key, bytes)).await
+    }
+
+    /// [`TcpStream::write_all`] for tasks.
+    ///
+    /// # Errors
+    /// As [`TcpStream::write_all`].
+    pub async fn write_all_async(&self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let len = self.write_async(bytes).await?;
+            bytes = bytes.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Whether a read would return at once.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub fn is_readable(&self) -> Result<bool> {
+        self.owned().net.with(|engine| engine.is_readable(self.owned().key))
+    }
+
+    /// Whether a write would return at once.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub fn is_writable(&self) -> Result<bool> {
+        self.owned().net.with(|engine| engine.is_writable(self.owned().key))
+    }
+
+    /// Ends one or both directions.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConnected`] if the connection has ended already.
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        let key = self.owned().key;
+        self.owned().net.with(|engine| {
+            let Some(socket) = engine.sockets.get_mut(key) else { return Err(ErrorKind::NotConnected.into()) };
+            if socket.phase == Phase::Dead {
+                return Err(ErrorKind::NotConnected.into());
+            }
+            if how != Shutdown::Write {
+                socket.read_shut = true;
+                socket.readers.wake(&mut engine.woken);
+            }
+            if how != Shutdown::Read && !core::mem::replace(&mut socket.write_shut, true) {
+                socket.writers.wake(&mut engine.woken);
+                return engine.tell(key, |id, socket| Request::Shutdown { id, socket });
+            }
+            Ok(())
+        })
+    }
+
+    /// Drops the connection and what is unsent: the peer is told by a reset.
+    pub fn abort(self) {
+        self.owned().abort.set(true);
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// None.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.owned().local_addr()
+    }
+
+    /// The address of the peer.
+    ///
+    /// # Errors
+    /// None.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        self.owned().look(|socket| socket.remote)
+    }
+
+    /// The error that waits to be told, if there is one. It is then told.
+    ///
+    /// # Errors
+    /// None.
+    pub fn take_error(&self) -> Result<Option<Error>> {
+        Ok(self.owned().take_error())
+    }
+
+    /// Sends small segments at once (RFC 1122 section 4.2.3.4). Off in the beginning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConnected`] if the connection has ended.
+    pub fn set_nodelay(&self, nodelay: bool) -> Result<()> {
+        self.set(SocketOption::NoDelay(nodelay))?;
+        self.shared.nodelay.set(nodelay);
+        Ok(())
+    }
+
+    /// Whether small segments are sent at once.
+    ///
+    /// # Errors
+    /// None.
+    pub fn nodelay(&self) -> Result<bool> {
+        Ok(self.shared.nodelay.get())
+    }
+
+    /// Probes an idle connection at this interval (RFC 1122 section 4.2.3.6); `None`, as in the beginning, does not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an interval under a millisecond, [`ErrorKind::NotConnected`].
+    pub fn set_keepalive(&self, interval: Option<Duration>) -> Result<()> {
+        self.set(SocketOption::KeepAlive(millis(interval)?))
+    }
+
+    /// Gives the connection up when the peer is silent for so long although it should answer (RFC 9293 section 3.9.1); `None`: never.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a time under a millisecond, [`ErrorKind::NotConnected`].
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.set(SocketOption::UserTimeout(millis(timeout)?))
+    }
+
+    /// Time to live, or hop limit, of what is sent; 64 in the beginning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] unless 1 to 255, [`ErrorKind::NotConnected`].
+    pub fn set_ttl(&self, ttl: u32) -> Result<()> {
+        let ttl = hop_limit(ttl)?;
+        self.set(SocketOption::HopLimit(ttl))?;
+        self.shared.ttl.set(ttl);
+        Ok(())
+    }
+
+    /// Time to live, or hop limit, of what is sent.
+    ///
+    /// # Errors
+    /// None.
+    pub fn ttl(&self) -> Result<u32> {
+        Ok(self.shared.ttl.get().into())
+    }
+
+    /// How long a blocking read may take; `None`, as in the beginning, is for ever. It then fails with [`ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.owned().read_timeout.set(not_zero(timeout)?);
+        Ok(())
+    }
+
+    /// How long a blocking write may take; `None`, as in the beginning, is for ever. It then fails with [`ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.owned().write_timeout.set(not_zero(timeout)?);
+        Ok(())
+    }
+
+    /// Makes calls that would have to wait fail with [`ErrorKind::WouldBlock`]. The `_async` twins wait anyway.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> Result<()> {
+        self.owned().nonblocking.set(nonblocking);
+        Ok(())
+    }
+
+    /// Another handle of the same connection.
+    ///
+    /// # Errors
+    /// None.
+    pub fn try_clone(&self) -> Result<TcpStream> {
+        Ok(self.clone())
+    }
+
+    fn set(&self, option: SocketOption) -> Result<()> {
+        let key = self.owned().key;
+        self.owned().net.with(|engine| engine.tell(key, |id, socket| Request::SetOption { id, socket, option }))
+    }
+}
+
+/// What is behind the `len` bytes just read; the end of the stream is an error.
+fn rest(buffer: &mut [u8], len: usize) -> Result<&mut [u8]> {
+    match buffer.get_mut(len..) {
+        Some(rest) if len > 0 => Ok(rest),
+        _ => Err(ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+async fn connect_one(net: &Net, to: SocketAddr, timeout: Duration) -> Result<TcpStream> {
+    if timeout.is_zero() || to.port() == 0 {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let connected = async {
+        net.session().await?;
+        let sizes = net.sizes();
+        let key = net.with(|engine| engine.connect(to, sizes))?;
+        let stream = TcpStream::new(Owned::new(net.clone(), key));
+        poll_fn(|context| net.with(|engine| engine.poll_connect(key, context.waker()))).await?;
+        Ok(stream)
+    };
+    net.timeout(timeout, connected).await?
+}
+
+impl Engine {
+    /// Asks the stack for a connection.
+    fn connect(&mut self, remote: SocketAddr, sizes: crate::arena::Sizes) -> Result<Key> {
+        let key = self.sockets.reserve();
+        let Some(session) = self.session() else { return Err(ErrorKind::ConnectionReset.into()) };
+        let (area, ends) = session.alloc(sizes).ok_or(ErrorKind::OutOfMemory)?;
+        let buffers = area.buffers();
+        let request = |id| Request::TcpConnect { id, remote, local_port: 0, buffers };
+        let id = session.submit(Pending::Open(key), request);
+        let mut socket = Socket::new(Kind::Stream, Phase::Opening(id), sizes);
+        socket.remote = Some(remote);
+        (socket.area, socket.ends) = (Some(area), Some(ends));
+        self.sockets.put(key, socket);
+        self.flush_soon();
+        Ok(key)
+    }
+}
+
+fn millis(duration: Option<Duration>) -> Result<Option<u32>> {
+    let Some(duration) = duration else { return Ok(None) };
+    match u32::try_from(duration.as_millis()) {
+        Ok(millis @ 1..) => Ok(Some(millis)),
+        _ => Err(ErrorKind::InvalidInput.into()),
+    }
+}

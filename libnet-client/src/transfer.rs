@@ -1,0 +1,364 @@
+//! Moves bytes and datagrams through the FIFOs that a socket shares with the stack, and takes connections from listeners.
+//!
+//! `try_` calls never wait: `None` is "not now". `poll_` calls leave a waker. What is read of the stack's words is
+//! checked by [`ipc_proto::fifo`]; an error there ends the session.
+//!
+//! # When the stack is told
+//! Written bytes: at once. Read bytes: when half of the FIFO's capacity was read since the last time. A stack that
+//! found the FIFO full waits for such an event, and between that moment and the FIFO being empty the whole capacity is read, so at
+//! least one event comes. A datagram may need more than half of the FIFO; so for datagrams an emptied FIFO is told too.
+
+use crate::{
+    engine::Engine,
+    error::{Error, ErrorKind, Result},
+    owned::Direction,
+    session::{Pending, Violation},
+    sockets::{Key, Phase, Socket},
+};
+use alloc::boxed::Box;
+use core::{
+    net::{IpAddr, SocketAddr},
+    task::{Poll, Waker},
+};
+use ipc_proto::{
+    error::PeerError,
+    fifo::{HEADER_SIZE, Record, StreamEnds},
+    socket::{Handle, NetError, Request},
+};
+
+/// Datagrams from others than the peer that one call passes over before it lets others run.
+const FOREIGN_BATCH: u32 = 64;
+
+fn gone() -> Error {
+    ErrorKind::NotConnected.into()
+}
+
+impl Socket {
+    /// The error to tell now, if there is one: each is told once.
+    fn take_error(&mut self) -> Option<Error> {
+        if let Some(error) = self.error.take() {
+            return Some(error);
+        }
+        let error = self.ends.as_ref()?.status.load().error;
+        if error == self.told {
+            return None;
+        }
+        self.told = error;
+        error.map(Error::from)
+    }
+
+    fn ends(&mut self) -> Option<(&mut StreamEnds, Handle)> {
+        match (self.phase, &mut self.ends) {
+            (Phase::Open(handle), Some(ends)) => Some((ends, handle)),
+            _ => None,
+        }
+    }
+}
+
+/// What a look at the receiving side of a stream found.
+enum Receive {
+    Bytes(usize),
+    End,
+    Nothing,
+}
+
+impl Engine {
+    /// Whether a connection is established; the error if it never will be.
+    pub(crate) fn poll_connect(&mut self, key: Key, waker: &Waker) -> Poll<Result<()>> {
+        let Some(socket) = self.sockets.get_mut(key) else { return Poll::Ready(Err(gone())) };
+        if let Some(error) = socket.take_error() {
+            return Poll::Ready(Err(error));
+        }
+        match (socket.phase, &socket.ends) {
+            (Phase::Open(_), Some(ends)) if ends.status.load().established => Poll::Ready(Ok(())),
+            (Phase::Dead, _) => Poll::Ready(Err(gone())),
+            _ => {
+                socket.writers.add(waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether a listener or UDP socket is open; the error if it could not be opened.
+    pub(crate) fn poll_open(&mut self, key: Key, waker: &Waker) -> Poll<Result<()>> {
+        let Some(socket) = self.sockets.get_mut(key) else { return Poll::Ready(Err(gone())) };
+        match socket.phase {
+            Phase::Open(_) => Poll::Ready(Ok(())),
+            Phase::Dead => Poll::Ready(Err(socket.error.take().unwrap_or_else(gone))),
+            Phase::Opening(_) | Phase::Lost { .. } => {
+                socket.writers.add(waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Runs `receive` on the receiving side of a stream, in the order that finds the end of the stream and errors behind the
+    /// bytes in front of them.
+    fn receive(
+        &mut self,
+        key: Key,
+        receive: impl FnOnce(&mut StreamEnds) -> core::result::Result<usize, PeerError>,
+    ) -> Result<Receive> {
+        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        if socket.read_shut {
+            return Ok(Receive::End);
+        }
+        if let Some((ends, _)) = socket.ends() {
+            // Before the FIFO: bytes that came before the end was told are then seen.
+            let status = ends.status.load();
+            match receive(ends) {
+                Ok(0) => {}
+                Ok(len) => return Ok(Receive::Bytes(len)),
+                Err(error) => return Err(self.broken(error)),
+            }
+            if status.error.is_none() {
+                return Ok(if status.peer_closed { Receive::End } else { Receive::Nothing });
+            }
+        }
+        match socket.take_error() {
+            Some(error) => Err(error),
+            None => Ok(Receive::End),
+        }
+    }
+
+    /// Reads what is there. `Some(0)` is the end of the stream (or an empty buffer).
+    pub(crate) fn try_read(&mut self, key: Key, buffer: &mut [u8]) -> Result<Option<usize>> {
+        if buffer.is_empty() {
+            return Ok(Some(0));
+        }
+        match self.receive(key, |ends| ends.reader.read(buffer))? {
+            Receive::Bytes(len) => {
+                self.report(key, len, false);
+                Ok(Some(len))
+            }
+            Receive::End => Ok(Some(0)),
+            Receive::Nothing => Ok(None),
+        }
+    }
+
+    /// Like [`Engine::try_read`], but the bytes stay.
+    pub(crate) fn try_peek(&mut self, key: Key, buffer: &mut [u8]) -> Result<Option<usize>> {
+        match self.receive(key, |ends| ends.reader.peek(buffer))? {
+            Receive::Bytes(len) => Ok(Some(len)),
+            Receive::End => Ok(Some(0)),
+            Receive::Nothing => Ok(None),
+        }
+    }
+
+    /// Whether a read would not have to wait.
+    pub(crate) fn is_readable(&mut self, key: Key) -> Result<bool> {
+        let found = self.receive(key, |ends| ends.reader.available())?;
+        Ok(!matches!(found, Receive::Nothing))
+    }
+
+    /// Writes as much as there is room for.
+    pub(crate) fn try_write(&mut self, key: Key, bytes: &[u8]) -> Result<Option<usize>> {
+        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        if let Some(error) = socket.take_error() {
+            return Err(error);
+        }
+        if socket.write_shut || socket.told.is_some() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let Some((ends, handle)) = socket.ends() else { return Err(ErrorKind::BrokenPipe.into()) };
+        if bytes.is_empty() {
+            return Ok(Some(0));
+        }
+        match ends.writer.write(bytes) {
+            Ok(0) => Ok(None),
+            Ok(len) => {
+                self.raise(handle);
+                Ok(Some(len))
+            }
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Whether a write would not have to wait.
+    pub(crate) fn is_writable(&mut self, key: Key) -> Result<bool> {
+        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        if socket.write_shut || socket.error.is_some() {
+            return Ok(true);
+        }
+        let Some((ends, _)) = socket.ends() else { return Ok(true) };
+        if ends.status.load().error.is_some() {
+            return Ok(true);
+        }
+        ends.writer.free().map(|free| free > 0).map_err(|error| self.broken(error))
+    }
+
+    /// Receives a datagram, of which as much is kept as fits. With `only`, others than that peer's are dropped.
+    pub(crate) fn try_receive(
+        &mut self,
+        key: Key,
+        buffer: &mut [u8],
+        only: Option<SocketAddr>,
+    ) -> Result<Option<(usize, SocketAddr)>> {
+        for _ in 0..FOREIGN_BATCH {
+            let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+            if let Some(error) = socket.take_error() {
+                return Err(error);
+            }
+            let Some((ends, _)) = socket.ends() else { return Ok(None) };
+            let taken = ends.reader.read_record(buffer).and_then(|record| Ok((record, ends.reader.available()? == 0)));
+            match taken {
+                Ok((Some(Record { peer, len }), emptied)) => {
+                    self.report(key, record_bytes(len), emptied);
+                    if only.is_none_or(|only| same(only, peer)) {
+                        return Ok(Some((len.min(buffer.len()), peer)));
+                    }
+                }
+                Ok((None, _)) => return Ok(None),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+        // More may be there: look again after the others.
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.readers.wake(&mut self.woken);
+        }
+        Ok(None)
+    }
+
+    /// Sends a datagram, as a whole or not at all.
+    pub(crate) fn try_send(&mut self, key: Key, bytes: &[u8], to: SocketAddr) -> Result<Option<usize>> {
+        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        if let Some(error) = socket.take_error() {
+            return Err(error);
+        }
+        // Without a session: it waits for the next one.
+        let Some((ends, handle)) = socket.ends() else { return Ok(None) };
+        if bytes.len() > ends.writer.largest_record() {
+            return Err(ErrorKind::MessageTooLong.into());
+        }
+        match ends.writer.write_record(to, bytes) {
+            Ok(true) => {
+                self.raise(handle);
+                Ok(Some(bytes.len()))
+            }
+            Ok(false) => Ok(None),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Takes a connection from a listener, and asks the stack for more.
+    pub(crate) fn poll_accept(&mut self, key: Key, waker: &Waker) -> Poll<Result<Key>> {
+        let now = self.now();
+        let Some(socket) = self.sockets.get_mut(key) else { return Poll::Ready(Err(gone())) };
+        let (sizes, phase) = (socket.sizes, socket.phase);
+        let Some(listener) = socket.listener() else { return Poll::Ready(Err(ErrorKind::InvalidInput.into())) };
+        let ready = listener.ready.pop_front();
+        let (mut missing, hold_until) = (listener.ahead.saturating_sub(listener.asked.len()), listener.hold_until);
+        if ready.is_some() {
+            // One was enough for now.
+            missing = 0;
+        } else if let Some(error) = socket.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        if missing > 0 && hold_until > now {
+            self.timers.insert(hold_until, waker.clone());
+            missing = 0;
+        }
+        match phase {
+            Phase::Open(handle) => {
+                for _ in 0..missing {
+                    if !self.ask_for_connection(key, handle, sizes) {
+                        // The backlog holds them until something is closed.
+                        self.space_waiters.add(waker);
+                        break;
+                    }
+                }
+            }
+            Phase::Dead if ready.is_none() => return Poll::Ready(Err(gone())),
+            _ => {}
+        }
+        match (ready, self.sockets.get_mut(key)) {
+            (Some(stream), _) => Poll::Ready(Ok(stream)),
+            (None, Some(socket)) => {
+                socket.readers.add(waker);
+                Poll::Pending
+            }
+            (None, None) => Poll::Ready(Err(gone())),
+        }
+    }
+
+    fn ask_for_connection(&mut self, key: Key, handle: Handle, sizes: crate::arena::Sizes) -> bool {
+        let Some(session) = self.session() else { return true };
+        let Some((area, ends)) = session.alloc(sizes) else { return false };
+        let buffers = area.buffers();
+        let pending = Pending::Accept { listener: key, area, ends: Box::new(ends) };
+        let id = session.submit(pending, |id| Request::TcpAccept { id, listener: handle, buffers });
+        if let Some(listener) = self.sockets.get_mut(key).and_then(Socket::listener) {
+            listener.asked.push(id);
+        }
+        self.flush_soon();
+        true
+    }
+
+    /// The pending error of a socket, which is then forgotten.
+    pub(crate) fn take_error(&mut self, key: Key) -> Option<Error> {
+        self.sockets.get_mut(key)?.take_error()
+    }
+
+    /// Counts bytes read, and tells the stack when it is time.
+    fn report(&mut self, key: Key, len: usize, emptied: bool) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        socket.unreported = socket.unreported.saturating_add(len);
+        let unreported = socket.unreported;
+        let Some((ends, handle)) = socket.ends() else { return };
+        if unreported >= ends.reader.capacity() / 2 || emptied {
+            socket.unreported = 0;
+            self.raise(handle);
+        }
+    }
+
+    /// Tells the stack to look at a socket.
+    fn raise(&mut self, handle: Handle) {
+        if let Some(session) = self.session() {
+            session.raise(handle);
+        }
+        self.flush_soon();
+    }
+
+    /// The stack broke the protocol in a FIFO.
+    fn broken(&mut self, error: PeerError) -> Error {
+        if let Some(session) = self.session() {
+            session.broken = Some(Violation::Peer(error));
+        }
+        NetError::ConnectionReset.into()
+    }
+
+    /// Counts an operation that succeeded at once. False: others come first; the caller is woken in the next turn.
+    pub(crate) fn may_go_on(&mut self, waker: &Waker) -> bool {
+        match self.operations_left.checked_sub(1) {
+            Some(left) => {
+                self.operations_left = left;
+                true
+            }
+            None => {
+                self.woken.push(waker.clone());
+                false
+            }
+        }
+    }
+
+    /// Leaves a waker for when an operation may go on.
+    pub(crate) fn wait_for(&mut self, key: Key, direction: Direction, waker: &Waker) {
+        if let Some(socket) = self.sockets.get_mut(key) {
+            match direction {
+                Direction::Read => socket.readers.add(waker),
+                Direction::Write => socket.writers.add(waker),
+            }
+        }
+    }
+}
+
+/// Bytes that a datagram takes in a FIFO.
+fn record_bytes(len: usize) -> usize {
+    len.next_multiple_of(8).saturating_add(HEADER_SIZE)
+}
+
+/// Whether two addresses are the same host and port; an IPv4-mapped IPv6 address is its IPv4 address.
+fn same(a: SocketAddr, b: SocketAddr) -> bool {
+    let ip = |address: SocketAddr| -> IpAddr { address.ip().to_canonical() };
+    ip(a) == ip(b) && a.port() == b.port()
+}

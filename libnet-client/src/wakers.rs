@@ -1,0 +1,107 @@
+//! Wakers: sets of those who wait for one thing, timers, and the flag that a blocking call waits on.
+
+use alloc::{collections::BTreeMap, sync::Arc, task::Wake, vec::Vec};
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    task::Waker,
+};
+
+/// Those who wait for one thing. All are woken together and look again.
+#[derive(Default)]
+pub(crate) struct WakerSet(Vec<Waker>);
+
+impl WakerSet {
+    /// Adds a waiter, once.
+    pub(crate) fn add(&mut self, waker: &Waker) {
+        if !self.0.iter().any(|known| known.will_wake(waker)) {
+            self.0.push(waker.clone());
+        }
+    }
+
+    /// Moves all of them to `woken`.
+    pub(crate) fn wake(&mut self, woken: &mut Vec<Waker>) {
+        woken.append(&mut self.0);
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Names a timer: when, and which of those at that time.
+pub(crate) type TimerKey = (u64, u64);
+
+/// Who is to be woken when.
+#[derive(Default)]
+pub(crate) struct Timers {
+    waiting: BTreeMap<TimerKey, Waker>,
+    issued: u64,
+}
+
+impl Timers {
+    /// Wakes `waker` at `deadline`.
+    pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
+        self.issued = self.issued.wrapping_add(1);
+        let key = (deadline, self.issued);
+        self.waiting.insert(key, waker);
+        key
+    }
+
+    /// Changes who is woken by a timer that has not run out.
+    pub(crate) fn update(&mut self, key: TimerKey, waker: &Waker) {
+        if let Some(known) = self.waiting.get_mut(&key) {
+            known.clone_from(waker);
+        }
+    }
+
+    /// Forgets a timer.
+    pub(crate) fn remove(&mut self, key: TimerKey) {
+        self.waiting.remove(&key);
+    }
+
+    /// Moves those whose time has come to `woken`.
+    pub(crate) fn expire(&mut self, now: u64, woken: &mut Vec<Waker>) {
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            woken.push(first.remove());
+        }
+    }
+
+    /// When the next timer runs out.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.waiting.first_key_value().map(|((deadline, _), _)| *deadline)
+    }
+}
+
+/// Set by its waker: what one future that is driven on the caller's stack waits on.
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    /// A flag that is set, so that the first look polls.
+    pub(crate) fn raised() -> Arc<Flag> {
+        Arc::new(Flag(AtomicBool::new(true)))
+    }
+
+    /// Takes it down; whether it was up.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether it is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
