@@ -92,8 +92,12 @@ fn write(memory: &mut PhysMemory, at: PhysAddr, entry: u64) -> Option<()> {
 }
 
 fn slot(table: Frame, address: u64, level: u32) -> PhysAddr {
-    let index = (address >> (12 + 9 * level)) % ENTRIES;
-    PhysAddr(table.address().0 + index * 8)
+    entry_at(table, address.wrapping_shr(12 + 9 * level) % ENTRIES)
+}
+
+/// Address of the entry with this number, below 512. (No sum: this is on the path of most system calls.)
+fn entry_at(table: Frame, index: u64) -> PhysAddr {
+    PhysAddr(table.address().0 | index << 3)
 }
 
 fn entry_frame(entry: u64) -> Option<Frame> {
@@ -250,10 +254,6 @@ pub(crate) fn free_user_tables(
         }
         free(memory, pointers);
     }
-}
-
-fn entry_at(table: Frame, index: u64) -> PhysAddr {
-    PhysAddr(table.address().0 + index * 8)
 }
 
 fn child(memory: &PhysMemory, table: Frame, index: u64) -> Option<Frame> {
