@@ -1,5 +1,6 @@
 //! Postcard encoding with the two checks that `postcard::from_bytes` lacks: nothing may follow a message,
-//! and a message has one encoding only.
+//! and a message has one encoding only. Touches no shared memory.
+#![forbid(unsafe_code)]
 
 use core::fmt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -40,7 +41,7 @@ pub(crate) mod size {
 /// Why bytes are not a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DecodeError {
-    /// Truncated, an unknown variant, a number or length out of range.
+    /// Truncated, an unknown variant, a number or length out of range or encoded longer than need be.
     Malformed,
     /// A message, and then something else.
     TrailingBytes,
@@ -61,6 +62,14 @@ impl core::error::Error for DecodeError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BufferTooSmall;
 
+impl fmt::Display for BufferTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("buffer too small for the message")
+    }
+}
+
+impl core::error::Error for BufferTooSmall {}
+
 /// Writes `message` to the start of `buffer` and returns its length.
 ///
 /// # Errors
@@ -77,9 +86,13 @@ pub fn encode<M: Message>(message: &M, buffer: &mut [u8]) -> Result<usize, Buffe
 /// # Errors
 /// [`DecodeError`], whatever the bytes are; never more work than the bytes are long.
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((message, [])) => Ok(message),
-        Ok(_) => Err(DecodeError::TrailingBytes),
-        Err(_) => Err(DecodeError::Malformed),
+    let (message, rest) = postcard::take_from_bytes(bytes).map_err(|_| DecodeError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(DecodeError::TrailingBytes);
+    }
+    // Varints are all that has longer encodings too: the length tells.
+    match postcard::experimental::serialized_size::<M>(&message) {
+        Ok(size) if size == bytes.len() => Ok(message),
+        _ => Err(DecodeError::Malformed),
     }
 }

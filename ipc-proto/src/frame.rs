@@ -6,6 +6,7 @@
 //! the frame, from the Ethernet destination on and without FCS, starts behind them.
 //!
 //! When a driver attaches, every buffer belongs to the stack.
+#![forbid(unsafe_code)]
 
 use crate::codec::Message;
 use postcard::experimental::max_size::MaxSize;

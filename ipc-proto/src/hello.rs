@@ -1,4 +1,5 @@
 //! The handshake: both sides name the protocol, its version and a hash of its schema before anything else.
+#![forbid(unsafe_code)]
 
 use core::fmt;
 use postcard::experimental::max_size::MaxSize;

@@ -1,4 +1,5 @@
 //! What a session may do on the network. A holder can derive a narrower policy, never a wider one. Touches nothing.
+#![forbid(unsafe_code)]
 
 use crate::codec::size;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -2,6 +2,7 @@
 //!
 //! These messages travel inline in an endpoint call (at most [`MAX_INLINE`] bytes and four capabilities), once per
 //! session. The badge of the endpoint capability tells the stack which policy applies.
+#![forbid(unsafe_code)]
 
 use crate::{
     codec::{Message, size},

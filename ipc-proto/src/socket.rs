@@ -11,6 +11,7 @@
 //! is still sent; `Closed` answers when the stack no longer touches the socket's part of the arena.
 //!
 //! Requests carry a number chosen by the client, which the answer repeats.
+#![forbid(unsafe_code)]
 
 use crate::codec::{Message, size};
 use core::net::{IpAddr, SocketAddr};

@@ -1,6 +1,7 @@
 //! The system protocol: what tools ask init, by synchronous call on the endpoint `system`.
 //!
 //! The badge of the caller's capability tells whether it may only look or also act.
+#![forbid(unsafe_code)]
 
 use crate::codec::{Message, size};
 use heapless::{String, Vec};

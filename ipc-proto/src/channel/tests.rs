@@ -5,7 +5,8 @@ use crate::{
     frame::{ToDriver, ToStack},
     socket::{Reply, Request},
 };
-use std::{vec, vec::Vec};
+use proptest::prelude::*;
+use std::{string::ToString, vec, vec::Vec};
 
 type Driver = Channel<ToStack, ToDriver>;
 type Stack = Channel<ToDriver, ToStack>;
@@ -63,4 +64,273 @@ fn one_sleep_gets_one_doorbell() {
     assert!(!stack.flush());
     driver.awake();
     assert!(!driver.prepare_sleep(), "messages wait");
+}
+
+#[test]
+fn bad_layouts_are_refused() {
+    let new = |len, geometry| Stack::new(Shm::heap(len), Side::Stack, geometry).map(|_| ());
+    let enough = Stack::bytes(FRAME_CHANNEL);
+    assert_eq!(new(enough, FRAME_CHANNEL), Ok(()));
+    assert_eq!(new(enough - 1, FRAME_CHANNEL), Err(LayoutError::Memory));
+    for geometry in [
+        Geometry {
+            slot_size: 8,
+            ..FRAME_CHANNEL
+        },
+        Geometry {
+            slot_size: 20,
+            ..FRAME_CHANNEL
+        },
+        Geometry {
+            slot_size: 296,
+            ..FRAME_CHANNEL
+        },
+        Geometry {
+            slots: 0,
+            ..FRAME_CHANNEL
+        },
+        Geometry {
+            slots: 3,
+            ..FRAME_CHANNEL
+        },
+        Geometry {
+            slots: 1 << 17,
+            ..FRAME_CHANNEL
+        },
+        Geometry {
+            sockets: 1025,
+            ..FRAME_CHANNEL
+        },
+    ] {
+        assert_eq!(Stack::bytes(geometry), 0);
+        assert_eq!(
+            new(1 << 26, geometry),
+            Err(LayoutError::Geometry),
+            "{geometry:?}"
+        );
+    }
+    let small = Geometry {
+        slot_size: 16,
+        ..SOCKET_CHANNEL
+    };
+    let memory = Shm::heap(Client::bytes(small));
+    assert_eq!(
+        Client::new(memory, Side::Client, small).map(|_| ()),
+        Err(LayoutError::Geometry),
+        "messages do not fit"
+    );
+    let odd = Shm::heap(enough + 64).part(2, enough).unwrap();
+    assert_eq!(
+        Stack::new(odd, Side::Stack, FRAME_CHANNEL).map(|_| ()),
+        Err(LayoutError::Memory)
+    );
+}
+
+#[test]
+fn no_two_parts_of_a_layout_overlap() {
+    for geometry in [
+        SOCKET_CHANNEL,
+        FRAME_CHANNEL,
+        Geometry {
+            slot_size: 24,
+            slots: 1,
+            sockets: 1,
+        },
+    ] {
+        let mut parts = vec![];
+        for side in [geometry.client(), geometry.stack()] {
+            parts.push((side.tail, 8));
+            assert_eq!(
+                side.head,
+                side.tail + 4,
+                "the indices of a side share its line"
+            );
+            parts.push((side.wake, 4));
+            parts.push((side.events, geometry.event_bytes()));
+            parts.push((side.slots, geometry.ring_bytes()));
+        }
+        assert!(parts.iter().all(|(offset, _)| offset.is_multiple_of(64)));
+        parts.sort_unstable();
+        for pair in parts.windows(2) {
+            assert!(pair[0].0 + pair[0].1 <= pair[1].0, "{geometry:?} {parts:?}");
+        }
+        let (offset, len) = parts[parts.len() - 1];
+        assert_eq!(offset + len, geometry.bytes());
+    }
+    assert_eq!(SOCKET_CHANNEL.bytes(), 37_504);
+    assert_eq!(FRAME_CHANNEL.bytes(), 33_024);
+}
+
+#[test]
+fn a_full_ring_says_so_and_asks_for_room() {
+    let (mut client, mut server) = socket_channel();
+    let request = |id| Request::Counters { id };
+    for id in 0..64 {
+        assert_eq!(client.room(), Ok(64 - id));
+        client.send(&request(id)).unwrap();
+    }
+    assert_eq!(client.send(&request(64)), Err(SendError::Full));
+    assert!(!client.flush());
+    assert!(client.prepare_sleep());
+    // Room appears, and the sleeper is told, when slots are given back.
+    assert_eq!(server.receive(), Ok(Some(request(0))));
+    assert!(server.flush());
+    client.awake();
+    assert!(!client.prepare_sleep(), "there is room now");
+    assert!(client.prepare_sleep(), "it was said once");
+    client.awake();
+    client.send(&request(64)).unwrap();
+    // Nobody waits for room any more: giving a slot back is no reason for a doorbell.
+    assert!(!client.flush());
+    assert!(client.prepare_sleep());
+    assert_eq!(server.receive(), Ok(Some(request(1))));
+    assert!(!server.flush());
+}
+
+#[test]
+fn what_was_not_flushed_keeps_its_side_awake() {
+    let (mut client, mut server) = socket_channel();
+    client.send(&Request::Counters { id: 1 }).unwrap();
+    assert!(!client.prepare_sleep());
+    let _ = client.flush();
+    assert!(client.prepare_sleep());
+    client.awake();
+    client.raise(9);
+    assert!(!client.prepare_sleep());
+    let _ = client.flush();
+    assert!(client.prepare_sleep());
+    assert_eq!(server.receive(), Ok(Some(Request::Counters { id: 1 })));
+    server.take_events(&mut |_| {});
+    assert!(!server.prepare_sleep());
+    let _ = server.flush();
+    assert!(server.prepare_sleep());
+}
+
+#[test]
+fn an_event_is_a_reason_for_a_doorbell_and_against_sleep() {
+    let (mut client, mut server) = socket_channel();
+    assert!(server.prepare_sleep());
+    client.raise(77);
+    assert!(client.flush());
+    client.raise(78);
+    assert!(!client.flush(), "one sleep, one doorbell");
+    server.awake();
+    assert!(!server.prepare_sleep());
+    let mut taken = vec![];
+    server.take_events(&mut |index| taken.push(index));
+    assert_eq!(taken, [77, 78]);
+    assert!(server.prepare_sleep());
+}
+
+#[test]
+fn a_message_of_nonsense_is_an_error_and_consumed() {
+    let memory = Shm::heap(Driver::bytes(FRAME_CHANNEL));
+    let mut stack = Stack::new(memory.clone(), Side::Stack, FRAME_CHANNEL).unwrap();
+    let slots = FRAME_CHANNEL.client().slots;
+    let nonsense: [(&[u8], PeerError); 5] = [
+        (&[0, 0], PeerError::Decode(codec::DecodeError::Malformed)),
+        (&[15, 0, 0], PeerError::Length),
+        (&[1, 0, 9], PeerError::Decode(codec::DecodeError::Malformed)),
+        (
+            &[2, 0, 3, 0],
+            PeerError::Decode(codec::DecodeError::TrailingBytes),
+        ),
+        (
+            &[3, 0, 0x81, 0, 7],
+            PeerError::Decode(codec::DecodeError::Malformed),
+        ),
+    ];
+    for (slot, (bytes, _)) in nonsense.iter().enumerate() {
+        memory.write(slots + slot * 16, bytes).unwrap();
+    }
+    memory.store(0, 5, Ordering::Relaxed).unwrap();
+    for (bytes, error) in nonsense {
+        assert_eq!(stack.receive(), Err(error), "{bytes:?}");
+    }
+    assert_eq!(stack.receive(), Ok(None));
+}
+
+#[test]
+fn an_index_out_of_range_is_work_and_then_an_error() {
+    let memory = Shm::heap(Driver::bytes(FRAME_CHANNEL));
+    let mut stack = Stack::new(memory.clone(), Side::Stack, FRAME_CHANNEL).unwrap();
+    assert!(stack.prepare_sleep());
+    memory.store(0, 1025, Ordering::Relaxed).unwrap();
+    assert!(!stack.prepare_sleep());
+    assert_eq!(stack.receive(), Err(PeerError::Index));
+    memory.store(4, 1, Ordering::Relaxed).unwrap();
+    assert_eq!(stack.room(), Err(PeerError::Index));
+    assert_eq!(
+        PeerError::Index.to_string(),
+        "the peer published an index out of range"
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send,
+    Receive,
+    Room,
+    Raise(u16),
+    Take,
+    Flush,
+    Sleep,
+    Awake,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        Just(Step::Send),
+        Just(Step::Receive),
+        Just(Step::Room),
+        (0_u16..80).prop_map(Step::Raise),
+        Just(Step::Take),
+        Just(Step::Flush),
+        Just(Step::Sleep),
+        Just(Step::Awake),
+    ]
+}
+
+proptest! {
+    #![proptest_config(crate::property_tests(256))]
+
+    /// Whatever a peer writes anywhere: no panic, no event out of range, bounded work.
+    #[test]
+    fn no_memory_content_breaks_an_end(
+        steps in prop::collection::vec(
+            (step(), 0_usize..200, prop_oneof![any::<u32>(), 0_u32..8]),
+            0..200,
+        ),
+    ) {
+        let small = Geometry { slot_size: 16, slots: 4, sockets: 40 };
+        let memory = Shm::heap(Driver::bytes(small));
+        let mut stack = Stack::new(memory.clone(), Side::Stack, small).unwrap();
+        for (step, place, value) in steps {
+            let offset = match place {
+                // The words at the starts of the lines, then all the rest.
+                0..32 => place / 2 * 64 + place % 2 * 4,
+                other => other * 4 % memory.len(),
+            };
+            let _ = memory.store(offset, value, Ordering::Relaxed);
+            match step {
+                Step::Send => { let _ = stack.send(&ToDriver::Receive { buffer: 1 }); }
+                Step::Receive => { let _ = stack.receive(); }
+                Step::Room => if let Ok(room) = stack.room() { prop_assert!(room <= 4); },
+                Step::Raise(index) => stack.raise(index),
+                Step::Take => {
+                    let mut count = 0;
+                    let mut last = None;
+                    stack.take_events(&mut |index| {
+                        assert!(index < 40 && last < Some(index));
+                        last = Some(index);
+                        count += 1;
+                    });
+                    prop_assert!(count <= 40);
+                }
+                Step::Flush => { let _ = stack.flush(); }
+                Step::Sleep => { let _ = stack.prepare_sleep(); }
+                Step::Awake => stack.awake(),
+            }
+        }
+    }
 }
