@@ -1,2 +1,31 @@
-//! Laid out, not yet written.
+//! Driver of virtio network devices (VIRTIO 1.2 section 5.1) as a library.
+//!
+//! Owns one device: its registers, two virtqueues and its MSI-X vectors. Moves descriptors between the
+//! virtqueues and the frame channel of the stack; reads no byte of a packet. Knows no kernel: time, memory,
+//! interrupts and the stack's endpoint come in through [`server::Platform`].
+//!
+//! Two parties may lie: the device (whatever is read from its registers, its capabilities and the used
+//! rings is a claim, checked against private tables) and the stack (whatever its messages say). A
+//! device that lies is reset and attached anew, and given up after several times; a stack that lies loses its channel.
+//!
+//! `unsafe` is in three modules: [`mmio`] (device registers), [`hal`] (memory that the device reaches) and
+//! [`queue`] (the calls into `virtio-drivers` that ask for it).
 #![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod device;
+pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod hal;
+pub mod mmio;
+pub mod nic;
+pub mod pci;
+pub mod queue;
+pub mod registers;
+pub mod server;
+pub mod session;
+pub mod transport;

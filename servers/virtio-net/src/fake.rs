@@ -1,0 +1,371 @@
+//! A virtio network device for the tests: registers, virtqueues and frames as a real one has them, and the
+//! means to misbehave. It reaches memory only by the addresses that the driver wrote to it.
+#![forbid(unsafe_code)]
+
+use crate::{
+    hal,
+    mmio::Mmio,
+    nic::DeviceMemory,
+    pci::{Layout, Location},
+    queue::QUEUE_SIZE,
+    registers::Registers,
+    transport::PciTransport,
+};
+use ipc_proto::{frame::BUFFER_SIZE, shm::Shm};
+use std::{
+    boxed::Box,
+    cell::RefCell,
+    rc::Rc,
+    sync::{Mutex, MutexGuard},
+    vec::Vec,
+};
+
+/// Where the device finds the pool.
+pub(crate) const POOL: u64 = 0x20_0000_0000;
+const ARENA: u64 = 0x10_0000_0000;
+const ARENA_PAGES: usize = 8;
+pub(crate) const NEEDS_RESET: u8 = 64;
+
+/// Queue memory comes from a static table: tests that use it take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits for this test's turn.
+pub(crate) fn take_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// What a platform gives the device, for a pool of `buffers`.
+pub(crate) fn memory(buffers: u16) -> DeviceMemory {
+    DeviceMemory {
+        arena: hal::testing::arena(ARENA_PAGES, ARENA),
+        pool: POOL,
+        buffers,
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FakeQueue {
+    size: u16,
+    vector: u16,
+    enabled: u16,
+    /// Descriptors, available ring, used ring.
+    areas: [u64; 3],
+    next_available: u16,
+    pub(crate) used_index: u16,
+    pub(crate) kicks: u32,
+}
+
+pub(crate) struct State {
+    pub(crate) offered: u64,
+    pub(crate) accepted: u64,
+    feature_select: u32,
+    pub(crate) status: u8,
+    generation: u8,
+    /// MAC, link status, pairs of queues, MTU.
+    pub(crate) config: [u8; 12],
+    config_vector: u16,
+    selected: u16,
+    pub(crate) queues: [FakeQueue; 2],
+    pub(crate) max_queue_size: u16,
+    pub(crate) notify_off: u16,
+    pub(crate) refuses_features: bool,
+    pub(crate) refuses_vectors: bool,
+    pub(crate) never_resets: bool,
+    pub(crate) unstable: bool,
+    pub(crate) resets: u32,
+    pub(crate) pool: Option<Shm>,
+}
+
+/// A device; clones are the same one.
+#[derive(Clone)]
+pub(crate) struct FakeNic(pub(crate) Rc<RefCell<State>>);
+
+const LAYOUT: Layout = {
+    const fn at(start: usize, len: usize) -> Location {
+        Location { bar: 4, start, len }
+    }
+    Layout {
+        common: at(0, 0x38),
+        notify: at(0x3000, 0x1000),
+        notify_multiplier: 4,
+        device: at(0x2000, 12),
+    }
+};
+
+impl FakeNic {
+    pub(crate) fn new() -> FakeNic {
+        FakeNic(Rc::new(RefCell::new(State {
+            // As QEMU offers them, event indices and indirect descriptors included.
+            offered: 1 << 3 | 1 << 5 | 1 << 16 | 1 << 28 | 1 << 29 | 1 << 32 | 1 << 33,
+            accepted: 0,
+            feature_select: 0,
+            status: 0,
+            generation: 0,
+            config: [2, 0, 0, 0, 0, 9, 1, 0, 1, 0, 0xdc, 5],
+            config_vector: 0xffff,
+            selected: 0,
+            queues: [FakeQueue::default(); 2],
+            max_queue_size: QUEUE_SIZE as u16,
+            notify_off: 0,
+            refuses_features: false,
+            refuses_vectors: false,
+            never_resets: false,
+            unstable: false,
+            resets: 0,
+            pool: None,
+        })))
+    }
+
+    pub(crate) fn transport(&self) -> PciTransport<FakeNic> {
+        PciTransport::new(&LAYOUT, 3, |_| Ok(self.clone())).unwrap()
+    }
+
+    fn area(&self, queue: usize, area: usize, len: usize) -> Mmio {
+        let at = self.0.borrow().queues[queue].areas[area];
+        hal::view(at, len).expect("the driver gave an address outside its memory")
+    }
+
+    /// Address, length and flags of a descriptor.
+    pub(crate) fn descriptor(&self, queue: usize, id: u16) -> (u64, u32, u16) {
+        let table = self.area(queue, 0, 16 * QUEUE_SIZE);
+        let at = 16 * usize::from(id);
+        let address = u64::from(table.read32(at + 4)) << 32 | u64::from(table.read32(at));
+        (address, table.read32(at + 8), table.read16(at + 12))
+    }
+
+    /// Scribbles over what the driver wrote for the device to read.
+    pub(crate) fn corrupt_descriptors(&self, queue: usize) {
+        let table = self.area(queue, 0, 16 * QUEUE_SIZE);
+        for at in (0..16 * QUEUE_SIZE).step_by(4) {
+            table.write32(at, u32::MAX);
+        }
+    }
+
+    /// The next descriptor that the driver made available.
+    pub(crate) fn take_available(&self, queue: usize) -> Option<u16> {
+        let ring = self.area(queue, 1, 6 + 2 * QUEUE_SIZE);
+        let mut state = self.0.borrow_mut();
+        let fake = &mut state.queues[queue];
+        if ring.read16(2) == fake.next_available {
+            return None;
+        }
+        let place = usize::from(fake.next_available) % QUEUE_SIZE;
+        fake.next_available = fake.next_available.wrapping_add(1);
+        Some(ring.read16(4 + 2 * place))
+    }
+
+    /// Whether the driver wants interrupts of the queue.
+    pub(crate) fn wants_interrupt(&self, queue: usize) -> bool {
+        self.area(queue, 1, 6 + 2 * QUEUE_SIZE).read16(0) & 1 == 0
+    }
+
+    /// Writes a used element, whatever it says.
+    pub(crate) fn push_used(&self, queue: usize, id: u32, len: u32) {
+        let index = self.0.borrow().queues[queue].used_index;
+        let ring = self.area(queue, 2, 4 + 8 * QUEUE_SIZE);
+        let at = 4 + 8 * (usize::from(index) % QUEUE_SIZE);
+        ring.write32(at, id);
+        ring.write32(at + 4, len);
+        self.set_used_index(queue, index.wrapping_add(1));
+    }
+
+    /// Writes the used index, whatever it says.
+    pub(crate) fn set_used_index(&self, queue: usize, index: u16) {
+        self.0.borrow_mut().queues[queue].used_index = index;
+        let ring = self.area(queue, 2, 4 + 8 * QUEUE_SIZE);
+        ring.write16(2, index);
+    }
+
+    /// Offset in the pool of an address.
+    fn pool_offset(address: u64) -> usize {
+        usize::try_from(address.checked_sub(POOL).expect("below the pool")).unwrap()
+    }
+
+    /// Delivers a frame as a correct device does. Returns the buffer, or `None` if the driver gave no room.
+    pub(crate) fn receive(&self, frame: &[u8]) -> Option<u16> {
+        let id = self.take_available(0)?;
+        let (address, len, flags) = self.descriptor(0, id);
+        assert_eq!(flags, 2, "one device-writable descriptor");
+        let mut bytes = std::vec![0u8; 12];
+        bytes[10] = 1;
+        bytes.extend_from_slice(frame);
+        assert!(bytes.len() <= len as usize);
+        let offset = FakeNic::pool_offset(address);
+        let pool = self.0.borrow().pool.clone().unwrap();
+        pool.write(offset, &bytes).unwrap();
+        self.push_used(0, id.into(), bytes.len() as u32);
+        Some((offset / BUFFER_SIZE) as u16)
+    }
+
+    /// Takes frames to send without giving them back: descriptor and content, header included.
+    pub(crate) fn take_frames(&self) -> Vec<(u16, Vec<u8>)> {
+        let mut frames = Vec::new();
+        while let Some(id) = self.take_available(1) {
+            let (address, len, flags) = self.descriptor(1, id);
+            assert_eq!(flags, 0, "one device-readable descriptor");
+            let mut bytes = std::vec![0; len as usize];
+            let pool = self.0.borrow().pool.clone().unwrap();
+            pool.read(FakeNic::pool_offset(address), &mut bytes)
+                .unwrap();
+            frames.push((id, bytes));
+        }
+        frames
+    }
+
+    /// Sends all frames, as a correct device does.
+    pub(crate) fn transmit(&self) -> Vec<Vec<u8>> {
+        let taken = self.take_frames();
+        for (id, _) in &taken {
+            self.push_used(1, (*id).into(), 0);
+        }
+        taken.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    pub(crate) fn set_link(&self, up: bool) {
+        let mut state = self.0.borrow_mut();
+        state.config[6] = up.into();
+        state.generation = state.generation.wrapping_add(1);
+    }
+
+    fn queue(&self, with: impl FnOnce(&mut FakeQueue)) {
+        let mut state = self.0.borrow_mut();
+        let selected = usize::from(state.selected);
+        if let Some(queue) = state.queues.get_mut(selected) {
+            with(queue);
+        }
+    }
+
+    fn selected(&self) -> FakeQueue {
+        let state = self.0.borrow();
+        let selected = usize::from(state.selected);
+        state.queues.get(selected).copied().unwrap_or_default()
+    }
+
+    fn set_status(&self, status: u8) {
+        let mut state = self.0.borrow_mut();
+        if status != 0 {
+            let refused = if state.refuses_features { 8 } else { 0 };
+            state.status = status & !refused;
+            return;
+        }
+        if state.never_resets {
+            return;
+        }
+        state.resets += 1;
+        state.status = 0;
+        state.accepted = 0;
+        state.config_vector = 0xffff;
+        let size = state.max_queue_size;
+        state.queues = [FakeQueue {
+            size,
+            vector: 0xffff,
+            ..FakeQueue::default()
+        }; 2];
+    }
+
+    fn vector(&self, asked: u16) -> u16 {
+        if self.0.borrow().refuses_vectors {
+            0xffff
+        } else {
+            asked
+        }
+    }
+}
+
+impl Registers for FakeNic {
+    fn read8(&self, offset: usize) -> u8 {
+        let mut state = self.0.borrow_mut();
+        match offset {
+            0x14 => state.status,
+            0x15 => {
+                if state.unstable {
+                    state.generation = state.generation.wrapping_add(1);
+                }
+                state.generation
+            }
+            0x2000.. => state.config[offset - 0x2000],
+            _ => panic!("8-bit read at {offset:#x}"),
+        }
+    }
+
+    fn read16(&self, offset: usize) -> u16 {
+        match offset {
+            0x10 => self.0.borrow().config_vector,
+            0x18 => self.selected().size,
+            0x1a => self.selected().vector,
+            0x1c => self.selected().enabled,
+            0x1e => {
+                let state = self.0.borrow();
+                state.notify_off.wrapping_add(state.selected)
+            }
+            0x2000.. => {
+                let state = self.0.borrow();
+                let at = offset - 0x2000;
+                u16::from_le_bytes([state.config[at], state.config[at + 1]])
+            }
+            _ => panic!("16-bit read at {offset:#x}"),
+        }
+    }
+
+    fn read32(&self, offset: usize) -> u32 {
+        assert_eq!(offset, 4, "32-bit read");
+        let state = self.0.borrow();
+        (state.offered >> (32 * state.feature_select)) as u32
+    }
+
+    fn write8(&self, offset: usize, value: u8) {
+        assert_eq!(offset, 0x14, "8-bit write");
+        self.set_status(value);
+    }
+
+    fn write16(&self, offset: usize, value: u16) {
+        match offset {
+            0x10 => {
+                let vector = self.vector(value);
+                self.0.borrow_mut().config_vector = vector;
+            }
+            0x16 => self.0.borrow_mut().selected = value,
+            0x18 => self.queue(|queue| queue.size = value),
+            0x1a => {
+                let vector = self.vector(value);
+                self.queue(|queue| queue.vector = vector);
+            }
+            0x1c => self.queue(|queue| queue.enabled = value),
+            0x3000.. => {
+                let queue = usize::from(value);
+                assert_eq!(offset, 0x3000 + 4 * queue, "notification register");
+                self.0.borrow_mut().queues[queue].kicks += 1;
+            }
+            _ => panic!("16-bit write at {offset:#x}"),
+        }
+    }
+
+    fn write32(&self, offset: usize, value: u32) {
+        match offset {
+            0x00 | 0x08 => self.0.borrow_mut().feature_select = value,
+            0x0c => {
+                let mut state = self.0.borrow_mut();
+                let shift = 32 * state.feature_select;
+                state.accepted |= u64::from(value) << shift;
+            }
+            0x20..0x38 => self.queue(|queue| {
+                let area = &mut queue.areas[(offset - 0x20) / 8];
+                let shift = 8 * (offset % 8);
+                *area = *area & !(0xffff_ffff << shift) | u64::from(value) << shift;
+            }),
+            _ => panic!("32-bit write at {offset:#x}"),
+        }
+    }
+}
+
+/// A pool for the device and the driver.
+pub(crate) fn pool(device: &FakeNic, buffers: u16) -> Shm {
+    let pool = Shm::heap(usize::from(buffers) * BUFFER_SIZE);
+    device.0.borrow_mut().pool = Some(pool.clone());
+    pool
+}
+
+/// Something recognizable of `len` bytes.
+pub(crate) fn frame(seed: u8, len: usize) -> Box<[u8]> {
+    (0..len).map(|i| seed.wrapping_add(i as u8)).collect()
+}

@@ -1,0 +1,175 @@
+//! A running device: its transport and both of its queues.
+//!
+//! Touches the device's registers and rings. Frames are buffer numbers here: nothing in a buffer is read.
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{self, Features, Identity},
+    error::DeviceError,
+    hal::{Arena, HEADER, MAX_DESCRIPTOR, StandIns},
+    queue::{Completed, Direction, Queue},
+    registers::Registers,
+    transport::{PciTransport, RECEIVE, TRANSMIT},
+};
+use ipc_proto::frame::BUFFER_SIZE;
+use virtio_drivers::PhysAddr;
+
+/// Memory that a device was given for an attachment.
+#[derive(Debug)]
+pub struct DeviceMemory {
+    /// For virtqueues.
+    pub arena: Arena,
+    /// Where the device finds the frame pool.
+    pub pool: PhysAddr,
+    /// Buffers in the pool.
+    pub buffers: u16,
+}
+
+/// A running device. Reset when dropped, so that it touches memory no more.
+pub struct Nic<R: Registers> {
+    transport: PciTransport<R>,
+    identity: Identity,
+    receive: Queue,
+    transmit: Queue,
+    stand_ins: StandIns,
+    /// The queues' memory. Last, because it must outlive them.
+    _arena: Arena,
+}
+
+impl<R: Registers> Nic<R> {
+    /// Resets the device and starts it with `memory`. Interrupts are off until asked for.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; the device was reset.
+    pub fn start(
+        mut transport: PciTransport<R>,
+        memory: DeviceMemory,
+    ) -> Result<Nic<R>, DeviceError> {
+        // A pool that wraps around the end of the address space has no addresses to give to the device.
+        let bytes = u64::from(memory.buffers).saturating_mul(BUFFER_SIZE as u64);
+        if memory.pool.checked_add(bytes).is_none() {
+            return Err(DeviceError::QueueSetup(RECEIVE));
+        }
+        match Nic::set_up(&mut transport) {
+            Ok((identity, receive, transmit)) => Ok(Nic {
+                transport,
+                identity,
+                receive,
+                transmit,
+                stand_ins: StandIns::new(memory.buffers, memory.pool),
+                _arena: memory.arena,
+            }),
+            Err(error) => {
+                // It failed already: whether it also fails to reset changes nothing.
+                let _ = device::reset(&mut transport);
+                Err(error)
+            }
+        }
+    }
+
+    fn set_up(transport: &mut PciTransport<R>) -> Result<(Identity, Queue, Queue), DeviceError> {
+        let identity = device::negotiate(transport)?;
+        transport.set_config_vector()?;
+        let receive = Queue::new(transport, RECEIVE, Direction::Receive)?;
+        let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit)?;
+        device::go(transport)?;
+        Ok((identity, receive, transmit))
+    }
+
+    /// What the device is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Gives a buffer to receive into. Returns `false` if there is no room now.
+    pub fn post_receive(&mut self, buffer: u16) -> bool {
+        self.receive
+            .post(&mut self.stand_ins, buffer, MAX_DESCRIPTOR as u16)
+    }
+
+    /// Gives a buffer with a frame of `len` bytes to send. Returns `false` if there is no room now.
+    pub fn post_transmit(&mut self, buffer: u16, len: u16) -> bool {
+        let len = len.saturating_add(HEADER as u16);
+        self.transmit.post(&mut self.stand_ins, buffer, len)
+    }
+
+    /// Whether [`Nic::post_receive`] has room.
+    pub fn has_receive_room(&self) -> bool {
+        self.receive.has_room()
+    }
+
+    /// Whether [`Nic::post_transmit`] has room.
+    pub fn has_transmit_room(&self) -> bool {
+        self.transmit.has_room()
+    }
+
+    /// Tells the device of everything that was posted, at most once a queue.
+    pub fn kick(&mut self) {
+        self.receive.kick(&mut self.transport);
+        self.transmit.kick(&mut self.transport);
+    }
+
+    /// Takes the next buffer with a frame.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the device broke the specification.
+    pub fn reap_receive(&mut self) -> Result<Option<Completed>, DeviceError> {
+        self.receive.reap(&mut self.stand_ins)
+    }
+
+    /// Takes the next buffer whose frame was sent.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the device broke the specification.
+    pub fn reap_transmit(&mut self) -> Result<Option<Completed>, DeviceError> {
+        self.transmit.reap(&mut self.stand_ins)
+    }
+
+    /// Frames that the device has yet to send.
+    pub fn transmits_in_flight(&self) -> u16 {
+        self.transmit.in_flight()
+    }
+
+    /// Asks for interrupts, or for none.
+    pub fn set_interrupts(&mut self, receive: bool, transmit: bool) {
+        self.receive.set_interrupts(receive);
+        self.transmit.set_interrupts(transmit);
+    }
+
+    /// Whether nothing came back since it was last looked, on the queues that have interrupts on.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the device broke the specification.
+    pub fn is_quiet(&self, receive: bool, transmit: bool) -> Result<bool, DeviceError> {
+        let quiet = (!receive || self.receive.is_quiet()?) && (!transmit || self.transmit.is_quiet()?);
+        Ok(quiet)
+    }
+
+    /// Asks whether the device is still well.
+    ///
+    /// # Errors
+    /// [`DeviceError::NeedsReset`].
+    pub fn check(&self) -> Result<(), DeviceError> {
+        device::check(&self.transport)
+    }
+
+    /// Whether the link is up.
+    ///
+    /// # Errors
+    /// [`DeviceError::UnstableConfig`].
+    pub fn link_up(&self) -> Result<bool, DeviceError> {
+        device::link_up(&self.transport, self.features())
+    }
+
+    fn features(&self) -> Features {
+        self.identity.features
+    }
+}
+
+impl<R: Registers> Drop for Nic<R> {
+    fn drop(&mut self) {
+        // Before the queues' memory goes. A device that won't be reset is stopped by the kernel: bus mastering is turned
+        // off before any of the memory is used for something else.
+        let _ = device::reset(&mut self.transport);
+    }
+}

@@ -1,0 +1,372 @@
+//! One attachment to the stack: a running device on one side, the frame channel on the other.
+//!
+//! Touches the channel, the headers in front of frames that are to be sent, and the device through [`Nic`]. Both peers
+//! may lie. All work is bounded: a pass handles at most [`BUDGET`] messages and one queue length of buffers
+//! in each direction, and memory is taken once, by the number of buffers in the pool.
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{ETHERNET_HEADER, MAX_FRAME},
+    error::{DeviceError, SessionError, StackError},
+    hal::{HEADER, HEADER_START},
+    nic::Nic,
+    queue::{Completed, QUEUE_SIZE},
+    registers::Registers,
+};
+use alloc::{collections::VecDeque, vec, vec::Vec};
+use ipc_proto::{
+    channel::{Channel, FRAME_CHANNEL, SendError, Side},
+    frame::{BUFFER_SIZE, ToDriver, ToStack},
+    shm::Shm,
+};
+
+
+/// Messages of the stack that one pass takes.
+pub const BUDGET: usize = 256;
+/// Nanoseconds in a millisecond.
+const MS: u64 = 1_000_000;
+/// How long the driver sleeps at most while the stack misses buffers, in nanoseconds: sent buffers are returned within
+/// this time though nothing interrupts for them.
+pub const RETURN_WITHIN: u64 = 50 * MS;
+/// How long the driver sleeps at most, in nanoseconds: a device whose interrupts get lost is served this often.
+pub const WATCHDOG: u64 = 100 * MS;
+/// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
+pub const STUCK_AFTER: u64 = 3_000 * MS;
+
+/// What the stack gave to work with.
+#[derive(Debug)]
+pub struct Shared {
+    /// Memory of the frame channel.
+    pub channel: Shm,
+    /// The frame pool.
+    pub pool: Shm,
+    /// Buffers in it.
+    pub buffers: u16,
+    /// How many of them the driver will be given to receive into, at most.
+    pub receive_buffers: u16,
+}
+
+/// Why a pass is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wake {
+    /// The device said that its configuration changed.
+    pub config_changed: bool,
+    /// Nothing happened for the time that [`Session::prepare_sleep`] gave.
+    pub watchdog: bool,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pass {
+    /// There may be more to do: make another pass before sleeping.
+    pub again: bool,
+    /// The stack sleeps and has to be woken.
+    pub ring_stack: bool,
+    /// The device had something.
+    pub device_work: bool,
+}
+
+/// What was moved since the attachment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent.
+    pub transmitted: u64,
+    /// Frames dropped because they were shorter than an Ethernet header.
+    pub runts: u64,
+}
+
+/// An attachment.
+pub struct Session<R: Registers> {
+    nic: Nic<R>,
+    channel: Channel<ToStack, ToDriver>,
+    pool: Shm,
+    /// For each buffer of the pool: whether it is in the driver's (or the device's) hands.
+    ours: Vec<bool>,
+    /// Empty buffers that the receive queue had no room for.
+    receive_waiting: VecDeque<u16>,
+    /// Buffers with frames, and their lengths, that the transmit queue had no room for.
+    transmit_waiting: VecDeque<(u16, u16)>,
+    /// Buffers whose frames were sent, not yet returned: a sleeping stack is not woken for one.
+    sent: VecDeque<u16>,
+    /// A message that found the ring to the stack full.
+    unsent: Option<ToStack>,
+    /// Return sent buffers when so many wait.
+    return_at: usize,
+    /// Have the device interrupt for sent frames when the stack misses so many buffers.
+    interrupt_at: usize,
+    /// What the stack was told.
+    link_up: bool,
+    link_news: bool,
+    /// When the device last returned a sent frame, or was idle.
+    transmit_progress: u64,
+    asleep: bool,
+    counters: Counters,
+}
+
+impl<R: Registers> Session<R> {
+    /// Joins a device that was just started to a channel. `link_up` is what the stack was told when it
+    /// was attached to; `now` the time in nanoseconds.
+    ///
+    /// # Errors
+    /// [`StackError::BadMemory`] if channel or pool are smaller than they should be.
+    pub fn new(
+        nic: Nic<R>,
+        shared: Shared,
+        link_up: bool,
+        now: u64,
+    ) -> Result<Session<R>, SessionError> {
+        let buffers = usize::from(shared.buffers);
+        if shared.pool.len() < buffers.saturating_mul(BUFFER_SIZE) {
+            return Err(StackError::BadMemory.into());
+        }
+        let channel = Channel::new(shared.channel, Side::Client, FRAME_CHANNEL)
+            .map_err(|_| StackError::BadMemory)?;
+        let transmit_buffers =
+            usize::from(shared.buffers.saturating_sub(shared.receive_buffers)).min(QUEUE_SIZE);
+        let link_now = nic.identity().link_up;
+        Ok(Session {
+            nic,
+            channel,
+            pool: shared.pool,
+            ours: vec![false; buffers],
+            receive_waiting: VecDeque::with_capacity(buffers),
+            transmit_waiting: VecDeque::with_capacity(buffers),
+            sent: VecDeque::with_capacity(buffers),
+            unsent: None,
+            return_at: (transmit_buffers / 4).max(1),
+            interrupt_at: (transmit_buffers / 2).max(1),
+            link_up: link_now,
+            link_news: link_now != link_up,
+            transmit_progress: now,
+            asleep: false,
+            counters: Counters::default(),
+        })
+    }
+
+    /// What was moved so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Moves everything that can be moved, within the budget.
+    ///
+    /// # Errors
+    /// [`SessionError`]: the attachment is over, whoever is to blame.
+    pub fn pass(&mut self, now: u64, wake: Wake) -> Result<Pass, SessionError> {
+        if self.asleep {
+            self.asleep = false;
+            self.channel.awake();
+            self.nic.set_interrupts(false, false);
+        }
+        if wake.config_changed || wake.watchdog {
+            self.nic.check()?;
+        }
+        if wake.config_changed {
+            let up = self.nic.link_up()?;
+            self.link_news |= up != self.link_up;
+            self.link_up = up;
+        }
+        let messages = self.take_messages()?;
+        let reaped = self.reap_transmits(now)?;
+        self.post_transmits();
+        let received = self.reap_receives()?;
+        self.post_receives();
+        self.nic.kick();
+        self.send_link()?;
+        let due = received > 0 || wake.watchdog || self.sent.len() >= self.return_at;
+        if due {
+            self.return_sent()?;
+        }
+        Ok(Pass {
+            again: messages == BUDGET || received == QUEUE_SIZE,
+            ring_stack: self.channel.flush(),
+            device_work: reaped > 0 || received > 0,
+        })
+    }
+
+    /// Gets ready to sleep. Returns until when at most, in nanoseconds, or `None` if there is work to do first.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the device broke the specification.
+    pub fn prepare_sleep(&mut self, now: u64) -> Result<Option<u64>, SessionError> {
+        if !self.channel.prepare_sleep() {
+            return Ok(None);
+        }
+        // While the stack does not read, received frames stay where they are.
+        let receive = self.unsent.is_none();
+        let in_flight = usize::from(self.nic.transmits_in_flight());
+        let missing = in_flight.saturating_add(self.sent.len());
+        let transmit = missing >= self.interrupt_at || !self.transmit_waiting.is_empty();
+        self.nic.set_interrupts(receive, transmit);
+        self.asleep = true;
+        // Looked at once more after asking for interrupts: what came before that will not interrupt.
+        if !self.nic.is_quiet(receive, transmit)? {
+            return Ok(None);
+        }
+        let limit = if missing > 0 { RETURN_WITHIN } else { WATCHDOG };
+        Ok(Some(now.saturating_add(limit)))
+    }
+
+    /// Takes messages of the stack; returns how many.
+    fn take_messages(&mut self) -> Result<usize, SessionError> {
+        for taken in 0..BUDGET {
+            match self.channel.receive() {
+                Ok(None) => return Ok(taken),
+                Ok(Some(ToDriver::Receive { buffer })) => {
+                    self.own(buffer)?;
+                    self.receive_waiting.push_back(buffer);
+                }
+                Ok(Some(ToDriver::Transmit { buffer, len })) => {
+                    self.own(buffer)?;
+                    if !(ETHERNET_HEADER..=MAX_FRAME).contains(&usize::from(len)) {
+                        return Err(StackError::BadLength { buffer, len }.into());
+                    }
+                    self.transmit_waiting.push_back((buffer, len));
+                }
+                Err(_) => return Err(StackError::Channel.into()),
+            }
+        }
+        Ok(BUDGET)
+    }
+
+    /// Notes that the stack gave a buffer.
+    fn own(&mut self, buffer: u16) -> Result<(), StackError> {
+        let ours = self
+            .ours
+            .get_mut(usize::from(buffer))
+            .ok_or(StackError::NoSuchBuffer(buffer))?;
+        if *ours {
+            return Err(StackError::NotYours(buffer));
+        }
+        *ours = true;
+        Ok(())
+    }
+
+    /// Notes that the stack is told that a buffer is its own again.
+    fn disown(&mut self, buffer: u16) {
+        if let Some(ours) = self.ours.get_mut(usize::from(buffer)) {
+            *ours = false;
+        }
+    }
+
+    /// Takes back what the device has sent; returns how many frames.
+    fn reap_transmits(&mut self, now: u64) -> Result<usize, SessionError> {
+        let mut reaped: usize = 0;
+        while reaped < QUEUE_SIZE {
+            let Some(completed) = self.nic.reap_transmit()? else {
+                break;
+            };
+            self.sent.push_back(completed.buffer);
+            reaped = reaped.saturating_add(1);
+        }
+        self.counters.transmitted = self.counters.transmitted.wrapping_add(reaped as u64);
+        // A network without link takes nothing, and is not to blame.
+        if reaped > 0 || self.nic.transmits_in_flight() == 0 || !self.link_up {
+            self.transmit_progress = now;
+        } else if now.saturating_sub(self.transmit_progress) >= STUCK_AFTER {
+            return Err(DeviceError::Stuck.into());
+        }
+        Ok(reaped)
+    }
+
+    /// Gives waiting frames to the device.
+    fn post_transmits(&mut self) {
+        while self.nic.has_transmit_room() {
+            let Some((buffer, len)) = self.transmit_waiting.pop_front() else {
+                break;
+            };
+            // No offload: all fields are zero (VIRTIO 1.2 section 5.1.6.2). `buffer` was checked, so it is in the pool.
+            let header = usize::from(buffer)
+                .saturating_mul(BUFFER_SIZE)
+                .saturating_add(HEADER_START);
+            let written = self.pool.write(header, &[0; HEADER]).is_ok();
+            if !written || !self.nic.post_transmit(buffer, len) {
+                // Not reachable with a buffer of the pool. The frame is dropped, the buffer is not lost.
+                self.sent.push_back(buffer);
+            }
+        }
+    }
+
+    /// Tells the stack of received frames; returns how many buffers the device returned.
+    fn reap_receives(&mut self) -> Result<usize, SessionError> {
+        let mut reaped: usize = 0;
+        while reaped < QUEUE_SIZE && self.can_send()? {
+            let Some(Completed { buffer, written }) = self.nic.reap_receive()? else {
+                break;
+            };
+            reaped = reaped.saturating_add(1);
+            let len = written.saturating_sub(HEADER as u16);
+            if usize::from(len) < ETHERNET_HEADER {
+                self.counters.runts = self.counters.runts.wrapping_add(1);
+                self.receive_waiting.push_back(buffer);
+                continue;
+            }
+            self.counters.received = self.counters.received.wrapping_add(1);
+            self.disown(buffer);
+            self.send(ToStack::Received { buffer, len })?;
+        }
+        Ok(reaped)
+    }
+
+    /// Gives empty buffers to the device.
+    fn post_receives(&mut self) {
+        while self.nic.has_receive_room() {
+            let Some(buffer) = self.receive_waiting.pop_front() else {
+                break;
+            };
+            if !self.nic.post_receive(buffer) {
+                // Not reachable: there is room, and the buffer is one of the pool.
+                self.receive_waiting.push_back(buffer);
+                break;
+            }
+        }
+    }
+
+    /// Returns the buffers of frames that were sent.
+    fn return_sent(&mut self) -> Result<(), SessionError> {
+        while self.can_send()? {
+            let Some(buffer) = self.sent.pop_front() else {
+                break;
+            };
+            self.disown(buffer);
+            self.send(ToStack::Transmitted { buffer })?;
+        }
+        Ok(())
+    }
+
+    /// Tells the stack of a change of the link.
+    fn send_link(&mut self) -> Result<(), SessionError> {
+        if self.link_news && self.can_send()? {
+            self.link_news = false;
+            let up = self.link_up;
+            log::info!("link {}", if up { "up" } else { "down" });
+            self.send(ToStack::Link { up })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a message can be sent or at least kept: a kept one goes first.
+    fn can_send(&mut self) -> Result<bool, SessionError> {
+        if let Some(message) = self.unsent.take() {
+            self.send(message)?;
+        }
+        Ok(self.unsent.is_none())
+    }
+
+    /// Sends a message, or keeps it if there is no room. Call [`Session::can_send`] first.
+    fn send(&mut self, message: ToStack) -> Result<(), SessionError> {
+        match self.channel.send(&message) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full) => {
+                self.unsent = Some(message);
+                Ok(())
+            }
+            Err(SendError::Peer(_)) => Err(StackError::Channel.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
