@@ -1,0 +1,27 @@
+//! The web server of the standard image: status page, metrics, test data.
+//!
+//! A library without kernel and network: connections are anything that implements [`embedded_io_async`]'s traits, time and the
+//! state of the system come through [`Outside`]. The program around it is `main.rs`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod connection;
+pub mod data;
+mod head;
+mod json;
+mod metrics;
+mod page;
+pub mod registry;
+mod response;
+pub mod site;
+pub mod snapshot;
+
+pub use connection::{Limits, serve};
+pub use registry::Registry;
+pub use site::Site;
+pub use snapshot::{Outside, Snapshot};
+
+#[cfg(test)]
+mod fake;

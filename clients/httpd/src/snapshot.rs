@@ -1,0 +1,51 @@
+//! What the status page shows: the state of the system at a moment, and where it comes from.
+
+use crate::registry::HttpCounters;
+use alloc::vec::Vec;
+use ipc_proto::{
+    socket::{Counters, InterfaceInfo, SocketInfo},
+    system::{MachineInfo, ProcessInfo, RunState},
+};
+
+/// What the server needs from outside.
+pub trait Outside {
+    /// Nanoseconds since boot.
+    fn now(&self) -> u64;
+    /// Waits until [`Outside::now`] reaches `deadline`.
+    fn sleep_until(&self, deadline: u64) -> impl Future<Output = ()>;
+    /// Looks at the system. What can't be had is left out.
+    fn snapshot(&self) -> impl Future<Output = Snapshot>;
+}
+
+/// The system at a moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Snapshot {
+    /// Nanoseconds since boot.
+    pub now: u64,
+    /// The machine's counters.
+    pub machine: Option<MachineInfo>,
+    /// The processes in the manifest's order.
+    pub processes: Vec<ProcessInfo>,
+    /// The network interface.
+    pub interface: Option<InterfaceInfo>,
+    /// The stack's counters.
+    pub counters: Option<Counters>,
+    /// The sockets, at most [`MAX_SOCKETS`].
+    pub sockets: Vec<SocketInfo>,
+    /// This server's own counters.
+    pub http: HttpCounters,
+}
+
+/// Most sockets in a snapshot: the page is to stay readable, and the answer small.
+pub const MAX_SOCKETS: usize = 256;
+
+/// The word for a process's state.
+pub(crate) fn state(state: RunState) -> &'static str {
+    match state {
+        RunState::Running => "running",
+        RunState::Exited(_) => "exited",
+        RunState::Killed(_) => "killed",
+        RunState::Faulted { .. } => "faulted",
+        RunState::Waiting => "waiting",
+    }
+}
