@@ -1,10 +1,6 @@
 //! Checks what the manifest says and turns it into what init reads. All mistakes are found in one go.
 
-use crate::{
-    INIT, parse,
-    policy::policy,
-    source::Source,
-};
+use crate::{INIT, parse, policy::policy, source::Source};
 use manifest::{
     Caps, DeviceMatch, MAX_NAME, MAX_PROCESSES, Manifest, Process, Restart, SYSTEM_ENDPOINT, Use,
 };
@@ -52,7 +48,10 @@ impl Mistakes<'_> {
             return number;
         }
         let (least, most) = (range.start(), range.end());
-        self.add(written.span(), &format!("{key} is {number}, but must be {least} to {most}"));
+        self.add(
+            written.span(),
+            &format!("{key} is {number}, but must be {least} to {most}"),
+        );
         *least
     }
 }
@@ -65,26 +64,29 @@ pub(crate) fn bytes(
     range: RangeInclusive<u64>,
 ) -> u64 {
     let text = written.get_ref();
-    let parsed = text
-        .char_indices()
-        .last()
-        .and_then(|(at, unit)| {
-            let shift = match unit {
-                'K' => 10,
-                'M' => 20,
-                'G' => 30,
-                _ => return None,
-            };
-            let number: u64 = text.get(..at)?.parse().ok()?;
-            number.checked_mul(1 << shift)
-        });
+    let parsed = text.char_indices().last().and_then(|(at, unit)| {
+        let shift = match unit {
+            'K' => 10,
+            'M' => 20,
+            'G' => 30,
+            _ => return None,
+        };
+        let number: u64 = text.get(..at)?.parse().ok()?;
+        number.checked_mul(1 << shift)
+    });
     match parsed {
         Some(size) if range.contains(&size) => return size,
         Some(_) => {
             let (least, most) = (range.start() >> 10, range.end() >> 10);
-            mistakes.add(written.span(), &format!("{key} is `{text}`, but must be {least}K to {most}K"));
+            mistakes.add(
+                written.span(),
+                &format!("{key} is `{text}`, but must be {least}K to {most}K"),
+            );
         }
-        None => mistakes.add(written.span(), &format!("{key} is `{text}`, but must be a size like 64K, 32M or 1G")),
+        None => mistakes.add(
+            written.span(),
+            &format!("{key} is `{text}`, but must be a size like 64K, 32M or 1G"),
+        ),
     }
     *range.start()
 }
@@ -102,7 +104,10 @@ pub(crate) fn check(
         mistakes.add(0..0, "there is no [[process]]");
     }
     if let Some(extra) = file.process.get(MAX_PROCESSES) {
-        mistakes.add(extra.span(), &format!("more than {MAX_PROCESSES} processes"));
+        mistakes.add(
+            extra.span(),
+            &format!("more than {MAX_PROCESSES} processes"),
+        );
     }
     let providers = providers(&mut mistakes, &file);
     let mut names = BTreeSet::new();
@@ -112,15 +117,23 @@ pub(crate) fn check(
         let written = written.get_ref();
         name(&mut mistakes, &written.name, "process");
         if written.name.get_ref() == INIT {
-            mistakes.add(written.name.span(), "`init` is the root server, which needs no entry");
+            mistakes.add(
+                written.name.span(),
+                "`init` is the root server, which needs no entry",
+            );
         } else if !names.insert(written.name.get_ref().clone()) {
-            mistakes.add(written.name.span(), &format!("two processes are named `{}`", written.name.get_ref()));
+            mistakes.add(
+                written.name.span(),
+                &format!("two processes are named `{}`", written.name.get_ref()),
+            );
         }
         let program = written.program.get_ref();
         if !programs.iter().any(|(other, _)| other == program) {
             programs.push((program.clone(), written.program.span()));
         }
-        manifest.processes.push(process(&mut mistakes, &providers, written));
+        manifest
+            .processes
+            .push(process(&mut mistakes, &providers, written));
     }
     budgets(&mut mistakes, &file, &manifest);
     if mistakes.found.is_empty() {
@@ -143,7 +156,10 @@ fn providers(mistakes: &mut Mistakes<'_>, file: &parse::File) -> BTreeMap<String
             } else if let Some(other) =
                 providers.insert(text.clone(), process.name.get_ref().clone())
             {
-                mistakes.add(endpoint.span(), &format!("`{text}` is already provided by `{other}`"));
+                mistakes.add(
+                    endpoint.span(),
+                    &format!("`{text}` is already provided by `{other}`"),
+                );
             }
         }
     }
@@ -196,7 +212,11 @@ fn process(
             parse::Restart::Never => Restart::Never,
         },
         caps,
-        provides: written.provides.iter().map(|name| name.get_ref().clone()).collect(),
+        provides: written
+            .provides
+            .iter()
+            .map(|name| name.get_ref().clone())
+            .collect(),
         uses,
         devices,
         args: args(mistakes, written),
@@ -243,24 +263,40 @@ fn uses(
             Some((SYSTEM_ENDPOINT, "look")) => (SYSTEM_ENDPOINT, false),
             Some((SYSTEM_ENDPOINT, "act")) => (SYSTEM_ENDPOINT, true),
             _ if text.split(':').next() == Some(SYSTEM_ENDPOINT) => {
-                mistakes.add(word.span(), "write `system:look` (only look) or `system:act` (also kill and power off)");
+                mistakes.add(
+                    word.span(),
+                    "write `system:look` (only look) or `system:act` (also kill and power off)",
+                );
                 continue;
             }
             _ => (text, false),
         };
         match providers.get(endpoint) {
             Some(provider) if provider == written.name.get_ref() => {
-                mistakes.add(word.span(), &format!("`{endpoint}` is provided by this process itself"));
+                mistakes.add(
+                    word.span(),
+                    &format!("`{endpoint}` is provided by this process itself"),
+                );
             }
             None if endpoint != SYSTEM_ENDPOINT => {
-                mistakes.add(word.span(), &format!("nobody provides an endpoint `{endpoint}`"));
+                mistakes.add(
+                    word.span(),
+                    &format!("nobody provides an endpoint `{endpoint}`"),
+                );
             }
             _ => {}
         }
-        once(mistakes, names, &Spanned::new(word.span(), endpoint.to_owned()));
+        once(
+            mistakes,
+            names,
+            &Spanned::new(word.span(), endpoint.to_owned()),
+        );
         let is_net = endpoint == NET_ENDPOINT;
         if is_net && written.policy.is_none() {
-            mistakes.add(word.span(), "the use of `net` needs a [process.policy]: what may it do there?");
+            mistakes.add(
+                word.span(),
+                "the use of `net` needs a [process.policy]: what may it do there?",
+            );
         }
         needs_policy |= is_net;
         uses.push(Use {
@@ -274,7 +310,10 @@ fn uses(
         });
     }
     if let (Some(policy), false) = (&written.policy, needs_policy) {
-        mistakes.add(policy.span(), "a policy without the use of `net` has no effect");
+        mistakes.add(
+            policy.span(),
+            "a policy without the use of `net` has no effect",
+        );
     }
     uses
 }
@@ -282,7 +321,10 @@ fn uses(
 /// A capability that is already there under this name is a mistake.
 fn once(mistakes: &mut Mistakes<'_>, names: &mut BTreeSet<String>, name: &Spanned<String>) {
     if !names.insert(name.get_ref().clone()) {
-        mistakes.add(name.span(), &format!("capability `{}` is given twice", name.get_ref()));
+        mistakes.add(
+            name.span(),
+            &format!("capability `{}` is given twice", name.get_ref()),
+        );
     }
 }
 
@@ -293,7 +335,9 @@ fn name(mistakes: &mut Mistakes<'_>, name: &Spanned<String>, what: &str) {
     if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(allowed) {
         mistakes.add(
             name.span(),
-            &format!("`{text}` is no {what} name: 1 to {MAX_NAME} small letters, digits and hyphens"),
+            &format!(
+                "`{text}` is no {what} name: 1 to {MAX_NAME} small letters, digits and hyphens"
+            ),
         );
     }
 }
@@ -309,7 +353,10 @@ fn args(mistakes: &mut Mistakes<'_>, written: &parse::Process) -> Vec<(String, S
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(truth) => truth.to_string(),
             _ => {
-                mistakes.add(table.span(), &format!("args: `{key}` must be a string, a number or a truth value"));
+                mistakes.add(
+                    table.span(),
+                    &format!("args: `{key}` must be a string, a number or a truth value"),
+                );
                 continue;
             }
         };
@@ -321,7 +368,11 @@ fn args(mistakes: &mut Mistakes<'_>, written: &parse::Process) -> Vec<(String, S
 /// All budgets together must fit into the machine.
 fn budgets(mistakes: &mut Mistakes<'_>, file: &parse::File, manifest: &Manifest) {
     let memory = bytes(mistakes, &file.memory, "memory", 32 << 20..=1 << 40);
-    let pages: u64 = manifest.processes.iter().map(|process| process.budget).sum();
+    let pages: u64 = manifest
+        .processes
+        .iter()
+        .map(|process| process.budget)
+        .sum();
     let needed = pages.saturating_mul(PAGE).saturating_add(RESERVE);
     if needed > memory {
         mistakes.add(

@@ -16,20 +16,47 @@ pub(crate) fn policy(mistakes: &mut Mistakes<'_>, written: &Spanned<parse::Polic
     let sends = allow.tcp_connect || allow.udp || allow.ping;
     let ports = allow.tcp_connect || allow.udp;
     if sends && written.remote.is_empty() {
-        mistakes.add(place.clone(), "policy: tcp-connect, udp and ping need `remote` addresses");
+        mistakes.add(
+            place.clone(),
+            "policy: tcp-connect, udp and ping need `remote` addresses",
+        );
     }
     if allow.tcp_listen && written.remote.is_empty() {
-        mistakes.add(place.clone(), "policy: tcp-listen needs `remote` addresses: whose connections to accept");
+        mistakes.add(
+            place.clone(),
+            "policy: tcp-listen needs `remote` addresses: whose connections to accept",
+        );
     }
     if ports && written.remote_ports.is_empty() {
-        mistakes.add(place.clone(), "policy: tcp-connect and udp need `remote-ports`");
+        mistakes.add(
+            place.clone(),
+            "policy: tcp-connect and udp need `remote-ports`",
+        );
     }
     if allow.tcp_listen && written.local_ports.is_empty() {
         mistakes.add(place.clone(), "policy: tcp-listen needs `local-ports`");
     }
-    contradiction(mistakes, &written.remote, sends || allow.tcp_listen, "remote", "tcp-connect, tcp-listen, udp or ping");
-    contradiction(mistakes, &written.remote_ports, ports, "remote-ports", "tcp-connect or udp");
-    contradiction(mistakes, &written.local_ports, allow.tcp_listen || allow.udp, "local-ports", "tcp-listen or udp");
+    contradiction(
+        mistakes,
+        &written.remote,
+        sends || allow.tcp_listen,
+        "remote",
+        "tcp-connect, tcp-listen, udp or ping",
+    );
+    contradiction(
+        mistakes,
+        &written.remote_ports,
+        ports,
+        "remote-ports",
+        "tcp-connect or udp",
+    );
+    contradiction(
+        mistakes,
+        &written.local_ports,
+        allow.tcp_listen || allow.udp,
+        "local-ports",
+        "tcp-listen or udp",
+    );
     Policy {
         allow,
         remote: rules(mistakes, &written.remote, prefix),
@@ -52,7 +79,10 @@ fn contradiction(
     needs: &str,
 ) {
     if let (Some(first), false) = (list.first(), has_effect) {
-        mistakes.add(first.span(), &format!("policy: `{key}` has no effect unless {needs} is allowed"));
+        mistakes.add(
+            first.span(),
+            &format!("policy: `{key}` has no effect unless {needs} is allowed"),
+        );
     }
 }
 
@@ -75,7 +105,10 @@ fn allow(mistakes: &mut Mistakes<'_>, words: &[Spanned<String>]) -> Allow {
             }
         };
         if std::mem::replace(flag, true) {
-            mistakes.add(word.span(), &format!("policy: `{}` is allowed twice", word.get_ref()));
+            mistakes.add(
+                word.span(),
+                &format!("policy: `{}` is allowed twice", word.get_ref()),
+            );
         }
     }
     allow
@@ -92,7 +125,10 @@ fn rules<T>(
         match read(word.get_ref()) {
             Ok(rule) => {
                 if rules.push(rule).is_err() {
-                    mistakes.add(word.span(), &format!("policy: more than {MAX_RULES} entries"));
+                    mistakes.add(
+                        word.span(),
+                        &format!("policy: more than {MAX_RULES} entries"),
+                    );
                     break;
                 }
             }
@@ -136,18 +172,46 @@ mod tests {
 
     #[test]
     fn prefixes() {
-        for good in ["0.0.0.0/0", "10.0.0.0/8", "10.0.2.15/32", "::/0", "fd00::/8", "::1/128"] {
+        for good in [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.0.2.15/32",
+            "::/0",
+            "fd00::/8",
+            "::1/128",
+        ] {
             assert!(prefix(good).is_ok(), "{good}");
         }
-        for bad in ["10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "::1/127", "::/129", "x/8", "1.2.3.4/-1", "0.0.0.0/300"] {
+        for bad in [
+            "10.0.0.0",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "::1/127",
+            "::/129",
+            "x/8",
+            "1.2.3.4/-1",
+            "0.0.0.0/300",
+        ] {
             assert!(prefix(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn port_ranges() {
-        assert_eq!(port_range("80"), Ok(PortRange { first: 80, last: 80 }));
-        assert_eq!(port_range("1-65535"), Ok(PortRange { first: 1, last: 65535 }));
+        assert_eq!(
+            port_range("80"),
+            Ok(PortRange {
+                first: 80,
+                last: 80
+            })
+        );
+        assert_eq!(
+            port_range("1-65535"),
+            Ok(PortRange {
+                first: 1,
+                last: 65535
+            })
+        );
         for bad in ["", "0", "0-3", "9-8", "65536", "a", "1-2-3", "-1"] {
             assert!(port_range(bad).is_err(), "{bad}");
         }

@@ -37,7 +37,7 @@ fn cycle(env: &Env) -> Result<(), Error> {
     code.shm().write(0, &[0xeb, 0xfe]).map_err(|_| Error::BadAddress)?;
     let code = code.unmap();
     let slot = child.grant(code.slot(), 0, Rights::READ | Rights::EXEC, 0)?;
-    child.map(slot, 0, 1, CODE, Prot::READ | Prot::EXEC)?;
+    child.map(slot, CODE, 0, 1, Prot::READ | Prot::EXEC)?;
     drop(code);
     child.start(CODE, 0, 0, 1)?;
     child.kill(9)

@@ -155,7 +155,12 @@ mod tests {
     #[test]
     fn bad_magic_digits_and_names_are_errors() {
         let good = write(&[("a", b"one")]);
-        for (at, byte) in [(0, b'1'), (6 + 6 * 8, b'+'), (6 + 11 * 8, b'g'), (HEADER + 1, b'x')] {
+        for (at, byte) in [
+            (0, b'1'),
+            (6 + 6 * 8, b'+'),
+            (6 + 11 * 8, b'g'),
+            (HEADER + 1, b'x'),
+        ] {
             let mut bad = good.clone();
             bad[at] = byte;
             assert_eq!(find(&bad, "b"), Err(ArchiveError::BadHeader), "byte {at}");

@@ -66,7 +66,11 @@ mod tests {
         let gaps: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(gaps.iter().all(|gap| *gap >= MIN_INTERVAL));
         assert!(gaps.is_sorted());
-        assert!(gaps[..PATIENCE as usize].iter().all(|gap| *gap == MIN_INTERVAL));
+        assert!(
+            gaps[..PATIENCE as usize]
+                .iter()
+                .all(|gap| *gap == MIN_INTERVAL)
+        );
         assert_eq!(gaps.last(), Some(&(MAX_DELAY + 1)));
         assert!(backoff.is_degraded());
     }

@@ -51,11 +51,7 @@ impl CommandLine {
     }
 
     /// The arguments of `process`: those of the manifest, replaced or added to by the command line's.
-    pub fn args_of(
-        &self,
-        process: &str,
-        manifest: &[(String, String)],
-    ) -> Vec<(String, String)> {
+    pub fn args_of(&self, process: &str, manifest: &[(String, String)]) -> Vec<(String, String)> {
         let mut args = manifest.to_vec();
         for (_, key, value) in self.args.iter().filter(|(name, ..)| name == process) {
             match args.iter_mut().find(|(name, _)| name == key) {
@@ -93,7 +89,9 @@ mod tests {
 
     #[test]
     fn words_become_arguments() {
-        let line = CommandLine::parse("  log=debug shell.exec=ps%3B%20ip netstack.ip=dhcp netstack.ip=10.0.0.1/8 ");
+        let line = CommandLine::parse(
+            "  log=debug shell.exec=ps%3B%20ip netstack.ip=dhcp netstack.ip=10.0.0.1/8 ",
+        );
         assert_eq!(line.log_level, Some(4));
         assert_eq!(line.unknown, Vec::<String>::new());
         let manifest = [("ip".into(), "dhcp".into()), ("x".into(), "1".into())];
@@ -101,7 +99,10 @@ mod tests {
             line.args_of("netstack", &manifest),
             [("ip".into(), "10.0.0.1/8".into()), ("x".into(), "1".into())]
         );
-        assert_eq!(line.args_of("shell", &[]), [("exec".into(), "ps; ip".into())]);
+        assert_eq!(
+            line.args_of("shell", &[]),
+            [("exec".into(), "ps; ip".into())]
+        );
         assert_eq!(line.args_of("httpd", &[]), []);
     }
 

@@ -50,7 +50,10 @@ pub fn position(badge: u64) -> Option<usize> {
 
 /// The name of every endpoint: init's own, then those that processes provide.
 pub fn endpoints(manifest: &Manifest) -> Vec<String> {
-    let provided = manifest.processes.iter().flat_map(|process| &process.provides);
+    let provided = manifest
+        .processes
+        .iter()
+        .flat_map(|process| &process.provides);
     let mut names: Vec<String> = [SYSTEM_ENDPOINT.to_owned()].into();
     names.extend(provided.cloned());
     names
@@ -102,7 +105,12 @@ pub fn grants(manifest: &Manifest, position: usize) -> Vec<Grant> {
     }
     for used in &process.uses {
         if let Some(number) = endpoint(&used.endpoint) {
-            add(&used.endpoint, Source::Endpoint(number), Rights::CALL, badge);
+            add(
+                &used.endpoint,
+                Source::Endpoint(number),
+                Rights::CALL,
+                badge,
+            );
         }
     }
     for (number, device) in process.devices.iter().enumerate() {

@@ -124,11 +124,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// [`Error::BadState`] if it has ended.
-    fn caps(
-        &self,
-        process: &Self::Cap,
-        from: u32,
-    ) -> Result<([Option<CapRecord>; 4], u32), Error>;
+    fn caps(&self, process: &Self::Cap, from: u32) -> Result<([Option<CapRecord>; 4], u32), Error>;
     /// Counters of the machine.
     ///
     /// # Errors

@@ -14,7 +14,9 @@ use init::{
 };
 use ipc_proto::system::Request;
 use manifest::{MANIFEST_FILE, Manifest, ReadError, Record};
-use rt::{Endpoint, Env, Error, FOREVER, Machine, Message, MissingCap, Notification, message, time};
+use rt::{
+    Endpoint, Env, Error, FOREVER, Machine, Message, MissingCap, Notification, message, time,
+};
 
 /// Bit of the notification: a call has arrived on the endpoint `system`.
 const CALLED: u64 = 2;

@@ -100,7 +100,16 @@ pub fn spawn<K: Kernel>(kernel: &K, order: Order<'_, K>) -> Result<K::Cap, Spawn
     debug_assert!(FIRST_NAMED_SLOT > SLOT_BUDGET.index());
 
     load(kernel, &budget, &process, &program)?;
-    place(kernel, &budget, &process, START_INFO_ADDRESS, 0, Prot::READ, 0, &info)?;
+    place(
+        kernel,
+        &budget,
+        &process,
+        START_INFO_ADDRESS,
+        0,
+        Prot::READ,
+        0,
+        &info,
+    )?;
     let stack = u64::from(spec.stack);
     let bottom = BOOT_STACK_TOP - stack * PAGE_SIZE as u64;
     place(
@@ -117,7 +126,13 @@ pub fn spawn<K: Kernel>(kernel: &K, order: Order<'_, K>) -> Result<K::Cap, Spawn
     let argument = info.len() as u64;
     step(
         "thread",
-        kernel.start(&process, program.entry, BOOT_STACK_TOP, argument, spec.priority),
+        kernel.start(
+            &process,
+            program.entry,
+            BOOT_STACK_TOP,
+            argument,
+            spec.priority,
+        ),
     )?;
     Ok(process)
 }
@@ -167,7 +182,10 @@ fn place<K: Kernel>(
     let mut rights = Rights::READ;
     rights.set(Rights::WRITE, prot.contains(Prot::WRITE));
     rights.set(Rights::EXEC, prot.contains(Prot::EXEC));
-    let there = step("its budget is too small", kernel.grant(process, &memory, 0, rights, 0))?;
+    let there = step(
+        "its budget is too small",
+        kernel.grant(process, &memory, 0, rights, 0),
+    )?;
     step(
         "its budget is too small",
         kernel.map(process, there, address, pages, prot),

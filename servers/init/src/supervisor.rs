@@ -76,7 +76,11 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             log::warn!("kernel command line: `{word}` is not understood");
         }
         for (name, key, _) in &command_line.args {
-            if !manifest.processes.iter().any(|process| process.name == *name) {
+            if !manifest
+                .processes
+                .iter()
+                .any(|process| process.name == *name)
+            {
                 log::warn!("kernel command line: `{name}.{key}=`: there is no process `{name}`");
             }
         }
@@ -167,7 +171,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         let wait = Seconds(at.saturating_sub(now));
         if child.backoff.is_degraded() {
             let deaths = child.backoff.deaths();
-            log::error!("{name} (process {id}) {}, {deaths} times in a row; degraded, next start in {wait}", How(how));
+            log::error!(
+                "{name} (process {id}) {}, {deaths} times in a row; degraded, next start in {wait}",
+                How(how)
+            );
         } else {
             log::warn!("{name} (process {id}) {}; next start in {wait}", How(how));
         }
@@ -188,7 +195,11 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         let program = match archive::find(self.archive, &spec.program) {
             Ok(Some(program)) => program,
             Ok(None) => {
-                log::error!("{}: the boot archive has no program `{}`", spec.name, spec.program);
+                log::error!(
+                    "{}: the boot archive has no program `{}`",
+                    spec.name,
+                    spec.program
+                );
                 child.state = State::Broken;
                 return;
             }
@@ -210,7 +221,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             };
             spawn(&self.kernel, order)
         } else {
-            Err(SpawnError::Kernel("a device can't be stopped", Error::BadState))
+            Err(SpawnError::Kernel(
+                "a device can't be stopped",
+                Error::BadState,
+            ))
         };
         match result {
             Ok(process) => {
@@ -234,7 +248,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
                 let at = child.backoff.died(now, now);
                 child.state = State::Due { at };
                 let wait = Seconds(at.saturating_sub(now));
-                log::error!("{} can't be started: {error}; next try in {wait}", spec.name);
+                log::error!(
+                    "{} can't be started: {error}; next try in {wait}",
+                    spec.name
+                );
             }
             Err(error) => {
                 child.state = State::Broken;
@@ -271,7 +288,9 @@ fn adopt<K: Kernel>(kernel: &K, spec: &Process, free: &mut Vec<usize>) -> Child<
             None => {
                 log::error!(
                     "{}: this machine has no (further) device {:04x}:{:04x} for it; it is not started",
-                    spec.name, wanted.vendor, wanted.device
+                    spec.name,
+                    wanted.vendor,
+                    wanted.device
                 );
                 state = State::NoDevice;
             }

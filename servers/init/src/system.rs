@@ -8,9 +8,7 @@ use crate::{
     supervisor::{State, Supervisor},
 };
 use heapless::{String, Vec};
-use ipc_proto::system::{
-    CapInfo, MachineInfo, ProcessInfo, Reply, Request, RunState, SystemError,
-};
+use ipc_proto::system::{CapInfo, MachineInfo, ProcessInfo, Reply, Request, RunState, SystemError};
 use rt::{CapRecord, ProcessState, ProcessStatus};
 
 /// Exit code of a process that was ended by `kill`.
@@ -32,8 +30,8 @@ pub enum Answer {
 impl<K: Kernel> Supervisor<'_, K> {
     /// Answers a request that came with `badge`; `None` stands for bytes that are no request.
     pub fn answer(&mut self, badge: u64, request: Option<Request>) -> Answer {
-        let act = endow::position(badge)
-            .and_then(|position| endow::may_act(&self.manifest, position));
+        let act =
+            endow::position(badge).and_then(|position| endow::may_act(&self.manifest, position));
         let result = match (act, request) {
             (None, _) => Err(SystemError::Denied),
             (_, None) => Err(SystemError::BadRequest),

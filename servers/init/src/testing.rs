@@ -162,17 +162,13 @@ impl Kernel for Fake {
         badge: u64,
     ) -> Result<Slot, Error> {
         let what = cap.what;
-        self.step(format!("grant {} {what} {index} {rights:?} {badge}", process.id))?;
+        self.step(format!(
+            "grant {} {what} {index} {rights:?} {badge}",
+            process.id
+        ))?;
         Ok(Slot::fresh(if index == 0 { 100 } else { index }))
     }
-    fn map(
-        &self,
-        _: &FakeCap,
-        _: Slot,
-        address: u64,
-        pages: u64,
-        prot: Prot,
-    ) -> Result<(), Error> {
+    fn map(&self, _: &FakeCap, _: Slot, address: u64, pages: u64, prot: Prot) -> Result<(), Error> {
         self.step(format!("map {address:#x} {pages} {:#x}", prot.bits()))
     }
     fn start(&self, p: &FakeCap, entry: u64, _: u64, _: u64, _: u8) -> Result<(), Error> {

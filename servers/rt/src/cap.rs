@@ -108,14 +108,7 @@ pub fn revoke(slot: Slot) -> Result<(), Error> {
 /// # Errors
 /// [`Error::BadSlot`], [`Error::NoRights`].
 pub fn watch(slot: Slot, notification: &crate::Notification, bits: u64) -> Result<(), Error> {
-    let args = [
-        slot.0.into(),
-        notification.slot().0.into(),
-        bits,
-        0,
-        0,
-        0,
-    ];
+    let args = [slot.0.into(), notification.slot().0.into(), bits, 0, 0, 0];
     syscall::values(Syscall::CapWatch, args).map(drop)
 }
 

@@ -77,8 +77,7 @@ impl Endpoint {
     /// # Errors
     /// [`Error::TableFull`], [`Error::Refused`] if this one is badged.
     pub fn client(&self, badge: u64) -> Result<Endpoint, Error> {
-        crate::cap::derive(self.slot(), Rights::CALL | Rights::GRANT, badge)
-            .map(Endpoint::from_raw)
+        crate::cap::derive(self.slot(), Rights::CALL | Rights::GRANT, badge).map(Endpoint::from_raw)
     }
 }
 

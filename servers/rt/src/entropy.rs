@@ -99,7 +99,10 @@ mod tests {
         };
         let mut bytes = [0; 20];
         assert_eq!(fill_from(&mut bytes, &mut word), Ok(()));
-        assert_eq!(bytes[..16], [6, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            bytes[..16],
+            [6, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert_eq!(bytes[16], 12, "the last, short word");
     }
 
@@ -108,6 +111,9 @@ mod tests {
         let mut bytes = [0; 8];
         assert_eq!(fill_from(&mut bytes, &mut || None), Err(NoEntropy));
         assert_eq!(fill_from(&mut bytes, &mut || Some(7)), Err(NoEntropy));
-        assert_eq!(fill_from(&mut bytes, &mut || Some(u64::MAX)), Err(NoEntropy));
+        assert_eq!(
+            fill_from(&mut bytes, &mut || Some(u64::MAX)),
+            Err(NoEntropy)
+        );
     }
 }

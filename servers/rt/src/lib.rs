@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The only crate of user space that knows the kernel's interface; what others need of it is re-exported here.
-//! `unsafe` lives in `syscall` (the instruction), `heap`, `memory` (shared windows), `entry` and `entropy`. On a host the
+//! `unsafe` lives in `syscall` (the instruction), `heap`, `memory` (shared windows), `boot`, `entry` and `entropy`. On a host the
 //! crate compiles against a fake kernel ([`testing`]), so that programs and their libraries build and test there.
 #![no_std]
 
@@ -49,14 +49,13 @@ pub use endpoint::{Endpoint, Token};
 pub use entry::{EXIT_NO_START_INFO, EXIT_PANIC, exit};
 pub use env::{Env, MissingCap};
 pub use kernel_abi::{
-    self, BOOT_STACK_TOP, BarInfo, CapRecord, DeviceInfo, Error, FOREVER, Kind, MachineInfo, Message, PAGE_SIZE,
-    ProcessState, ProcessStatus, Prot, Rights, SLOT_BUDGET, SLOT_SELF, Slot, USER_END, USER_START,
+    self, BOOT_STACK_TOP, BarInfo, CapRecord, DeviceInfo, Error, FOREVER, Kind, MachineInfo,
+    Message, PAGE_SIZE, ProcessState, ProcessStatus, Prot, Rights, SLOT_BUDGET, SLOT_SELF, Slot,
+    USER_END, USER_START,
 };
 pub use manifest::Session;
 pub use memory::{Mapping, Memory};
-pub use objects::{
-    Budget, Clock, Console, LogRecord, Machine, Notification, Process, Thread,
-};
+pub use objects::{Budget, Clock, Console, LogRecord, Machine, Notification, Process, Thread};
 
 /// Where init maps the start record (a [`manifest::StartInfo`]), read-only; its length is the first thread's argument.
 pub const START_INFO_ADDRESS: u64 = 0x4000_0000_0000;

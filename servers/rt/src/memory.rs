@@ -56,7 +56,7 @@ impl Memory {
     /// [`Error::BadArgument`] if the address space is full.
     pub fn map(self, prot: Prot) -> Result<Mapping, Error> {
         let pages = self.pages()?;
-        let address = reserve(pages)?;
+        let address = RANGES.lock().reserve(pages)?;
         let args = [
             0,
             self.slot().0.into(),
@@ -65,24 +65,28 @@ impl Memory {
             pages,
             prot.bits().into(),
         ];
-        match syscall::values(Syscall::MemoryMap, args) {
-            Ok(_) => Ok(Mapping {
-                memory: self,
-                address,
-                pages,
-            }),
-            Err(error) => {
-                release(address);
-                Err(error)
-            }
+        if let Err(error) = syscall::values(Syscall::MemoryMap, args) {
+            RANGES.lock().release(address);
+            return Err(error);
         }
+        Ok(Mapping {
+            range: Mapped { address, pages },
+            memory: self,
+        })
     }
 }
 
 /// Memory mapped into this process; unmapped on drop.
 #[derive(Debug)]
 pub struct Mapping {
+    // Dropped first: the kernel must not lose the capability of a mapping that is still there.
+    range: Mapped,
     memory: Memory,
+}
+
+/// A mapped address range, unmapped on drop.
+#[derive(Debug)]
+struct Mapped {
     address: u64,
     pages: u64,
 }
@@ -93,23 +97,30 @@ impl Mapping {
         &self.memory
     }
 
+    /// Unmaps it and gives the memory object back.
+    pub fn unmap(self) -> Memory {
+        let Mapping { range, memory } = self;
+        drop(range);
+        memory
+    }
+
     /// Its first byte. Nothing but raw, volatile or atomic access may be made through it: the memory may be shared.
     /// It must not be used after the mapping was dropped.
     pub fn base(&self) -> NonNull<u8> {
         NonNull::new(core::ptr::with_exposed_provenance_mut(
-            self.address as usize,
+            self.range.address as usize,
         ))
         .unwrap_or(NonNull::dangling())
     }
 
     /// Bytes mapped.
     pub const fn len(&self) -> usize {
-        self.pages as usize * PAGE_SIZE
+        self.range.pages as usize * PAGE_SIZE
     }
 
     /// Whether nothing is mapped (never: an object has at least one page).
     pub const fn is_empty(&self) -> bool {
-        self.pages == 0
+        self.range.pages == 0
     }
 
     /// The bytes as shared memory. Keep the mapping as long as the windows on it: access after it was dropped ends
@@ -122,66 +133,76 @@ impl Mapping {
     }
 }
 
-impl Drop for Mapping {
+impl Drop for Mapped {
     fn drop(&mut self) {
         let args = [0, self.address, self.pages, 0, 0, 0];
         // It fails only if the kernel has unmapped it already: the capability was revoked.
         let _ = syscall::values(Syscall::MemoryUnmap, args);
-        release(self.address);
+        RANGES.lock().release(self.address);
     }
 }
+
+/// The addresses of this process's mappings.
+static RANGES: Mutex<Ranges> = Mutex::new(Ranges(Vec::new()));
 
 /// Reserved address ranges as (start, length with guard page), ordered.
-static RESERVED: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+struct Ranges(Vec<(u64, u64)>);
 
-/// Finds room for `pages` pages and a guard page behind them.
-fn reserve(pages: u64) -> Result<u64, Error> {
-    let bytes = pages
-        .checked_add(1)
-        .and_then(|pages| pages.checked_mul(PAGE_SIZE as u64))
-        .filter(|bytes| *bytes <= MAP_END - MAP_START)
-        .ok_or(Error::BadArgument)?;
-    let mut reserved = RESERVED.lock();
-    let mut address = MAP_START;
-    let mut position = 0;
-    for (start, len) in reserved.iter() {
-        if start - address >= bytes {
-            break;
+impl Ranges {
+    /// Finds room for `pages` pages and a guard page behind them.
+    fn reserve(&mut self, pages: u64) -> Result<u64, Error> {
+        let bytes = pages
+            .checked_add(1)
+            .and_then(|pages| pages.checked_mul(PAGE_SIZE as u64))
+            .filter(|bytes| *bytes <= MAP_END - MAP_START)
+            .ok_or(Error::BadArgument)?;
+        let mut address = MAP_START;
+        let mut position = 0;
+        for (start, len) in &self.0 {
+            if start - address >= bytes {
+                break;
+            }
+            address = start + len;
+            position += 1;
         }
-        address = start + len;
-        position += 1;
+        if MAP_END - address < bytes {
+            return Err(Error::BadArgument);
+        }
+        self.0.insert(position, (address, bytes));
+        Ok(address)
     }
-    if MAP_END - address < bytes {
-        return Err(Error::BadArgument);
-    }
-    reserved.insert(position, (address, bytes));
-    Ok(address)
-}
 
-/// Gives a range back.
-fn release(address: u64) {
-    RESERVED.lock().retain(|(start, _)| *start != address);
+    /// Gives the range at `address` back.
+    fn release(&mut self, address: u64) {
+        self.0.retain(|(start, _)| *start != address);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    // One test for all, since the list is the process's.
     #[test]
     fn ranges_do_not_overlap_and_come_back() {
-        let ranges: Vec<u64> = (1..=5).map(|pages| reserve(pages).unwrap()).collect();
-        for (index, address) in ranges.iter().enumerate() {
+        let mut ranges = Ranges(Vec::new());
+        let taken: Vec<u64> = (1..=5)
+            .map(|pages| ranges.reserve(pages).unwrap())
+            .collect();
+        for (index, address) in taken.iter().enumerate() {
             let end = address + (index as u64 + 2) * PAGE_SIZE as u64;
             assert!(*address >= MAP_START && end <= MAP_END);
-            assert!(ranges.iter().all(|other| *other <= *address || *other >= end));
+            assert!(taken.iter().all(|other| other <= address || *other >= end));
         }
-        release(ranges[2]);
-        assert_eq!(reserve(3), Ok(ranges[2]), "a gap that fits is used");
-        release(ranges[2]);
-        assert_eq!(reserve(2), Ok(ranges[2]));
-        assert!(reserve(1).unwrap() > ranges[4], "a gap that is too small is not");
-        assert_eq!(reserve(u64::MAX), Err(Error::BadArgument));
-        assert_eq!(reserve(MAP_END / PAGE_SIZE as u64), Err(Error::BadArgument));
+        ranges.release(taken[2]);
+        assert_eq!(ranges.reserve(3), Ok(taken[2]), "a gap that fits is used");
+        ranges.release(taken[2]);
+        assert_eq!(ranges.reserve(2), Ok(taken[2]));
+        assert!(
+            ranges.reserve(1).unwrap() > taken[4],
+            "a gap that is too small is not"
+        );
+        for pages in [u64::MAX, MAP_END / PAGE_SIZE as u64] {
+            assert_eq!(ranges.reserve(pages), Err(Error::BadArgument));
+        }
     }
 }

@@ -41,8 +41,10 @@ impl Budget {
     /// # Errors
     /// [`Error::NoBudget`], [`Error::TableFull`].
     pub fn split(&self, frames: u64) -> Result<Budget, Error> {
-        let [slot, ..] =
-            syscall::values(Syscall::BudgetCreate, [self.slot().0.into(), frames, 0, 0, 0, 0])?;
+        let [slot, ..] = syscall::values(
+            Syscall::BudgetCreate,
+            [self.slot().0.into(), frames, 0, 0, 0, 0],
+        )?;
         Ok(Budget::from_raw(Slot(slot as u32)))
     }
 
@@ -255,8 +257,12 @@ impl Console {
     /// [`Error::NoRights`], [`Error::BadSlot`].
     pub fn write(&self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
-            let [written, ..] =
-                syscall::send(Syscall::ConsoleWrite, [self.slot().0.into(), 0, 0, 0, 0, 0], 1, bytes)?;
+            let [written, ..] = syscall::send(
+                Syscall::ConsoleWrite,
+                [self.slot().0.into(), 0, 0, 0, 0, 0],
+                1,
+                bytes,
+            )?;
             // No progress would be a loop without end.
             bytes = match bytes.get(written as usize..) {
                 Some(rest) if written > 0 => rest,
@@ -378,12 +384,7 @@ impl Process {
     ///
     /// # Errors
     /// Those of [`Process::grant`] and [`Process::map`].
-    pub fn grant_and_map(
-        &self,
-        memory: &Memory,
-        address: u64,
-        prot: Prot,
-    ) -> Result<(), Error> {
+    pub fn grant_and_map(&self, memory: &Memory, address: u64, prot: Prot) -> Result<(), Error> {
         let mut rights = Rights::READ;
         rights.set(Rights::WRITE, prot.contains(Prot::WRITE));
         rights.set(Rights::EXEC, prot.contains(Prot::EXEC));

@@ -116,7 +116,12 @@ mod backend {
             at: usize,
             bytes: &mut [u8],
         ) -> Outcome {
-            let args = with_pointer(args, at, bytes.as_mut_ptr() as u64, Some(bytes.len() as u64));
+            let args = with_pointer(
+                args,
+                at,
+                bytes.as_mut_ptr() as u64,
+                Some(bytes.len() as u64),
+            );
             // SAFETY: `bytes` is exclusively borrowed, and the kernel writes within it.
             unsafe { raw(call, args) }
         }
@@ -155,12 +160,7 @@ pub(crate) fn simple(call: Syscall, slot: Slot) -> Outcome {
 }
 
 /// A call with a message at argument `at`.
-pub(crate) fn message(
-    call: Syscall,
-    args: [u64; 6],
-    at: usize,
-    message: &mut Message,
-) -> Outcome {
+pub(crate) fn message(call: Syscall, args: [u64; 6], at: usize, message: &mut Message) -> Outcome {
     backend::with(|kernel| kernel.message(call, args, at, message))
 }
 
@@ -177,9 +177,7 @@ pub(crate) fn receive(call: Syscall, args: [u64; 6], at: usize, bytes: &mut [u8]
 /// A call on one capability that writes a record of `N` words at argument 1.
 pub(crate) fn record<const N: usize>(call: Syscall, slot: Slot) -> Result<[u64; N], Error> {
     let mut words = [0; N];
-    backend::with(|kernel| {
-        kernel.words(call, [slot.0.into(), 0, 0, 0, 0, 0], 1, &mut words)
-    })?;
+    backend::with(|kernel| kernel.words(call, [slot.0.into(), 0, 0, 0, 0, 0], 1, &mut words))?;
     Ok(words)
 }
 

@@ -42,7 +42,14 @@ fn elf(entry: u64, parts: &[Part]) -> Vec<u8> {
     for part in parts {
         file.extend(part.kind.to_le_bytes());
         file.extend(part.flags.to_le_bytes());
-        for word in [0x1000, part.address, part.address, part.file, part.memory, 0x1000] {
+        for word in [
+            0x1000,
+            part.address,
+            part.address,
+            part.file,
+            part.memory,
+            0x1000,
+        ] {
             file.extend(word.to_le_bytes());
         }
     }
