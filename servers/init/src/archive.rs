@@ -110,7 +110,7 @@ fn field(header: &[u8], number: usize) -> Result<u32, ArchiveError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 

@@ -29,6 +29,17 @@ pub(crate) struct World {
     last_process: Cell<u64>,
 }
 
+impl World {
+    /// How often a step that starts like this was made.
+    pub(crate) fn count(&self, start: &str) -> usize {
+        let journal = self.journal.borrow();
+        journal
+            .iter()
+            .filter(|step| step.starts_with(start))
+            .count()
+    }
+}
+
 /// A capability of the fake.
 pub(crate) struct FakeCap {
     what: &'static str,
@@ -314,4 +325,20 @@ pub(crate) fn manifest() -> Manifest {
             },
         ],
     }
+}
+
+/// A boot archive with these programs, each an ELF file of one page of code.
+pub(crate) fn archive(programs: &[&str]) -> Vec<u8> {
+    let mut elf = Vec::new();
+    elf.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    elf.extend([2u16, 62].map(u16::to_le_bytes).concat());
+    elf.extend(1u32.to_le_bytes());
+    elf.extend([0x20_0000u64, 64, 0].map(u64::to_le_bytes).concat());
+    elf.extend(0u32.to_le_bytes());
+    elf.extend([64u16, 56, 1, 64, 0, 0].map(u16::to_le_bytes).concat());
+    elf.extend([1u32, 5].map(u32::to_le_bytes).concat());
+    let words = [0u64, 0x20_0000, 0x20_0000, 120, 120, 0x1000];
+    elf.extend(words.map(u64::to_le_bytes).concat());
+    let files: Vec<_> = programs.iter().map(|name| (*name, &elf[..])).collect();
+    crate::archive::tests::write(&files)
 }
