@@ -201,6 +201,7 @@ pub(super) struct Features {
     pub(super) huge_pages: bool,
     /// Global pages.
     pub(super) global_pages: bool,
+    machine_check: bool,
     smep: bool,
     smap: bool,
     umip: bool,
@@ -221,6 +222,7 @@ impl Features {
             apic: bit(basic.edx, 9),
             huge_pages: extended.is_some_and(|leaf| bit(leaf.edx, 26)),
             global_pages: bit(basic.edx, 13),
+            machine_check: bit(basic.edx, 7),
             smep: structured.is_some_and(|leaf| bit(leaf.ebx, 7)),
             smap: structured.is_some_and(|leaf| bit(leaf.ebx, 20)),
             umip: structured.is_some_and(|leaf| bit(leaf.ecx, 2)),
@@ -241,7 +243,9 @@ impl Features {
         // that the kernel does not switch.
         cr4 |= 1 << 2;
         cr4 &= !(1 << 8 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 22);
+        // Without MCE a machine check resets the machine without a word.
         for (present, bit) in [
+            (self.machine_check, 6),
             (self.global_pages, 7),
             (self.umip, 11),
             (self.smep, 20),
