@@ -25,6 +25,10 @@ pub(super) async fn ip<P: Platform>(
     ) {
         return Err(usage);
     }
+    if !shell.interactive {
+        // Nobody can look again in a moment.
+        shell.network().await;
+    }
     let interface = shell
         .platform
         .interface()

@@ -1,0 +1,106 @@
+//! The web server's outside in the image: system calls for init, `libnet-client` for the network.
+
+use alloc::vec::Vec;
+use embedded_io_async::{ErrorType, Read, Write};
+use httpd::{Outside, Snapshot, connection::Stream, snapshot::MAX_SOCKETS};
+use ipc_proto::system::{ProcessInfo, Reply, Request};
+use libnet_client::{Error, Net, Shutdown, TcpStream};
+use rt::Endpoint;
+
+/// How long init may take to answer, in nanoseconds: it never waits for anybody.
+const INIT_PATIENCE: u64 = rt::time::SECOND;
+/// More processes than this are not believed.
+const MAX_PROCESSES: usize = 256;
+
+/// Init and network.
+pub(crate) struct System {
+    net: Net,
+    init: Endpoint,
+}
+
+impl System {
+    pub(crate) fn new(net: Net, init: Endpoint) -> System {
+        System { net, init }
+    }
+
+    fn ask(&self, request: &Request) -> Option<Reply> {
+        let deadline = rt::time::now().saturating_add(INIT_PATIENCE);
+        let (reply, _) = rt::message::call(&self.init, request, &[], deadline).ok()?;
+        Some(reply)
+    }
+
+    fn processes(&self) -> Vec<ProcessInfo> {
+        let mut processes = Vec::new();
+        let mut position = 0;
+        while processes.len() < MAX_PROCESSES {
+            match self.ask(&Request::Process { position }) {
+                Some(Reply::Process {
+                    next,
+                    process: Some(process),
+                }) if next > position => {
+                    processes.push(process);
+                    position = next;
+                }
+                _ => break,
+            }
+        }
+        processes
+    }
+}
+
+impl Outside for System {
+    fn now(&self) -> u64 {
+        self.net.now()
+    }
+
+    async fn sleep_until(&self, deadline: u64) {
+        self.net.sleep_until(deadline).await;
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        let machine = match self.ask(&Request::Machine) {
+            Some(Reply::Machine(machine)) => Some(machine),
+            _ => None,
+        };
+        let mut sockets = self.net.sockets_async().await.unwrap_or_default();
+        sockets.truncate(MAX_SOCKETS);
+        Snapshot {
+            now: self.net.now(),
+            machine,
+            processes: self.processes(),
+            interface: self.net.interface_async().await.ok(),
+            counters: self.net.counters_async().await.ok(),
+            sockets,
+            ..Snapshot::default()
+        }
+    }
+}
+
+/// A TCP connection.
+pub(crate) struct Connection(pub(crate) TcpStream);
+
+impl ErrorType for Connection {
+    type Error = Error;
+}
+
+impl Read for Connection {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.0.read_async(buffer).await
+    }
+}
+
+impl Write for Connection {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.0.write_async(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Stream for Connection {
+    async fn finish(&mut self) -> Result<(), Error> {
+        self.0.shutdown(Shutdown::Write)
+    }
+}
