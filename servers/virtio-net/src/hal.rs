@@ -282,8 +282,12 @@ mod tests {
         let bytes: *mut [u8] = withdrawn.of(0, 1).unwrap();
         drop(withdrawn);
         // SAFETY: `share` looks at the address only.
-        let shared =
-            unsafe { Dma::share(NonNull::new(bytes).unwrap(), BufferDirection::DriverToDevice) };
+        let shared = unsafe {
+            Dma::share(
+                NonNull::new(bytes).unwrap(),
+                BufferDirection::DriverToDevice,
+            )
+        };
         assert_eq!(shared, NOWHERE);
     }
 }

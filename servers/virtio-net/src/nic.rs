@@ -141,7 +141,8 @@ impl<R: Registers> Nic<R> {
     /// # Errors
     /// [`DeviceError`] if the device broke the specification.
     pub fn is_quiet(&self, receive: bool, transmit: bool) -> Result<bool, DeviceError> {
-        let quiet = (!receive || self.receive.is_quiet()?) && (!transmit || self.transmit.is_quiet()?);
+        let quiet =
+            (!receive || self.receive.is_quiet()?) && (!transmit || self.transmit.is_quiet()?);
         Ok(quiet)
     }
 
@@ -173,3 +174,6 @@ impl<R: Registers> Drop for Nic<R> {
         let _ = device::reset(&mut self.transport);
     }
 }
+
+#[cfg(test)]
+mod tests;

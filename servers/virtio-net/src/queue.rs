@@ -12,11 +12,7 @@ use crate::{
     transport::PciTransport,
 };
 use core::sync::atomic::{Ordering, fence};
-use virtio_drivers::{
-    Error,
-    queue::VirtQueue,
-    transport::Transport,
-};
+use virtio_drivers::{Error, queue::VirtQueue, transport::Transport};
 
 /// Descriptors of a queue.
 pub const QUEUE_SIZE: usize = 256;

@@ -53,7 +53,9 @@ bitflags! {
 
 impl Events {
     /// All interrupts.
-    pub const INTERRUPTS: Events = Events::CONFIG.union(Events::RECEIVE).union(Events::TRANSMIT);
+    pub const INTERRUPTS: Events = Events::CONFIG
+        .union(Events::RECEIVE)
+        .union(Events::TRANSMIT);
 }
 
 /// What an attachment brings.

@@ -20,7 +20,6 @@ use ipc_proto::{
     shm::Shm,
 };
 
-
 /// Messages of the stack that one pass takes.
 pub const BUDGET: usize = 256;
 /// Nanoseconds in a millisecond.

@@ -1,0 +1,305 @@
+//! The server against a fake kernel with a fake device and a hand-driven stack, under virtual time.
+
+use super::*;
+use crate::fake::{self, FakeNic, NEEDS_RESET, frame};
+use ipc_proto::{
+    channel::{Channel, FRAME_CHANNEL, Side},
+    frame::{ToDriver, ToStack},
+    shm::Shm,
+};
+use std::{boxed::Box, collections::VecDeque, vec::Vec};
+
+const BUFFERS: u16 = 16;
+const SECOND: u64 = 1_000 * MS;
+
+type Script = Box<dyn FnMut(&mut World) -> Events>;
+
+/// What is outside of the server.
+struct World {
+    device: FakeNic,
+    now: u64,
+    /// Answers to attempts to attach; afterwards all succeed.
+    refusals: VecDeque<AttachError>,
+    stack: Option<Channel<ToDriver, ToStack>>,
+    told: Vec<ToStack>,
+    attempts: Vec<u64>,
+    attachments: u32,
+    detachments: u32,
+    acknowledged: u32,
+    waits: u32,
+}
+
+struct Fake {
+    world: World,
+    /// What happens while the server waits during an attachment.
+    script: Script,
+}
+
+impl World {
+    fn give(&mut self, message: ToDriver) {
+        let stack = self.stack.as_mut().unwrap();
+        stack.send(&message).unwrap();
+        let _ = stack.flush();
+    }
+
+    fn read(&mut self) {
+        let stack = self.stack.as_mut().unwrap();
+        while let Some(message) = stack.receive().unwrap() {
+            self.told.push(message);
+        }
+    }
+
+    /// Ends the test from a script: the device fails for good.
+    fn finish(&mut self) -> Events {
+        self.device.0.borrow_mut().never_resets = true;
+        Events::STACK_GONE
+    }
+}
+
+impl Platform for Fake {
+    type Registers = FakeNic;
+
+    fn now(&self) -> u64 {
+        self.world.now
+    }
+
+    fn wait(&mut self, deadline: u64) -> Events {
+        self.world.waits += 1;
+        assert!(self.world.waits < 100_000, "endless");
+        let events = if self.world.stack.is_some() {
+            (self.script)(&mut self.world)
+        } else {
+            Events::empty()
+        };
+        if events.is_empty() {
+            self.world.now = self.world.now.max(deadline);
+        }
+        events
+    }
+
+    fn acknowledge(&mut self, interrupts: Events) {
+        assert!(Events::INTERRUPTS.contains(interrupts) && !interrupts.is_empty());
+        self.world.acknowledged += 1;
+    }
+
+    fn ring_stack(&mut self) {}
+
+    fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
+        let DevRequest::Attach { hello, mac, .. } = request;
+        assert_eq!((hello, mac), (&Hello::FRAME, &[2, 0, 0, 0, 0, 9]));
+        self.world.attempts.push(self.world.now);
+        if let Some(error) = self.world.refusals.pop_front() {
+            return Err(error);
+        }
+        self.world.attachments += 1;
+        let channel = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
+        let stack = Channel::new(channel.clone(), Side::Stack, FRAME_CHANNEL).unwrap();
+        self.world.stack = Some(stack);
+        Ok(Attachment {
+            shared: Shared {
+                channel,
+                pool: fake::pool(&self.world.device, BUFFERS),
+                buffers: BUFFERS,
+                receive_buffers: BUFFERS / 2,
+            },
+            memory: fake::memory(BUFFERS),
+            generation: self.world.attachments,
+        })
+    }
+
+    fn detach(&mut self) {
+        let state = self.world.device.0.borrow();
+        assert!(
+            state.status == 0 || state.never_resets,
+            "memory is let go while the device runs"
+        );
+        drop(state);
+        self.world.stack = None;
+        self.world.detachments += 1;
+    }
+}
+
+/// Runs the server until it gives up.
+fn play(
+    refusals: &[AttachError],
+    script: impl FnMut(&mut World) -> Events + 'static,
+) -> (Outcome, World) {
+    let _turn = fake::take_turn();
+    let mut fake = Fake {
+        world: World {
+            device: FakeNic::new(),
+            now: 0,
+            refusals: refusals.iter().copied().collect(),
+            stack: None,
+            told: Vec::new(),
+            attempts: Vec::new(),
+            attachments: 0,
+            detachments: 0,
+            acknowledged: 0,
+            waits: 0,
+        },
+        script: Box::new(script),
+    };
+    let transport = fake.world.device.transport();
+    let outcome = run(&mut fake, &transport);
+    (outcome, fake.world)
+}
+
+const GONE_FOR_GOOD: Outcome = Outcome::DeviceFailed(DeviceError::ResetTimeout);
+
+#[test]
+fn a_stack_that_dies_is_attached_to_again_and_traffic_goes_on() {
+    let mut steps = 0;
+    let (outcome, world) = play(&[], move |world| {
+        steps += 1;
+        match steps {
+            1 | 4 => {
+                world.give(ToDriver::Receive { buffer: 3 });
+                Events::BELL
+            }
+            2 | 5 => {
+                world.device.receive(&frame(1, 60)).unwrap();
+                Events::RECEIVE
+            }
+            3 => {
+                world.read();
+                Events::STACK_GONE
+            }
+            _ => {
+                world.read();
+                world.finish()
+            }
+        }
+    });
+    assert_eq!(outcome, GONE_FOR_GOOD);
+    let received = ToStack::Received { buffer: 3, len: 60 };
+    assert_eq!(world.told, [received, received]);
+    assert_eq!((world.attachments, world.detachments), (2, 2));
+}
+
+#[test]
+fn a_stack_that_is_not_there_yet_is_waited_for_with_growing_pauses() {
+    let (_, world) = play(&[AttachError::NotReady; 12], World::finish);
+    assert_eq!(world.attachments, 1);
+    let pauses: Vec<u64> = world
+        .attempts
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) / MS)
+        .collect();
+    let expected = [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000];
+    assert_eq!(pauses, expected);
+}
+
+#[test]
+fn a_stack_of_another_build_ends_the_server_with_its_version() {
+    let theirs = Hello {
+        version: 99,
+        ..Hello::FRAME
+    };
+    let refusal = AttachError::Refused(Refusal::Mismatch(theirs));
+    let (outcome, _) = play(&[refusal], |_| panic!("attached"));
+    assert_eq!(outcome, Outcome::Mismatch(theirs));
+}
+
+#[test]
+fn a_stack_that_breaks_the_protocol_loses_its_attachment_only() {
+    let mut steps = 0;
+    let (outcome, world) = play(&[], move |world| {
+        steps += 1;
+        if steps > 20 {
+            return world.finish();
+        }
+        world.give(ToDriver::Receive { buffer: BUFFERS });
+        Events::BELL
+    });
+    assert_eq!(outcome, GONE_FOR_GOOD);
+    assert_eq!((world.attachments, world.detachments), (21, 21));
+}
+
+#[test]
+fn a_device_that_keeps_failing_is_given_up() {
+    let (outcome, world) = play(&[], |world| {
+        world.device.0.borrow_mut().status |= NEEDS_RESET;
+        Events::CONFIG
+    });
+    assert_eq!(outcome, Outcome::DeviceFailed(DeviceError::NeedsReset));
+    assert_eq!(world.attachments, MAX_FAILURES as u32);
+    assert!(world.now < 10 * SECOND);
+}
+
+#[test]
+fn a_device_that_fails_now_and_then_is_kept() {
+    let mut failures = 0;
+    let (outcome, world) = play(&[], move |world| {
+        world.now += 20 * SECOND;
+        failures += 1;
+        if failures > 30 {
+            return world.finish();
+        }
+        world.device.push_used(0, 7, 100);
+        Events::RECEIVE
+    });
+    assert_eq!(outcome, GONE_FOR_GOOD);
+    assert_eq!(world.attachments, 31);
+}
+
+#[test]
+fn lost_interrupts_delay_frames_but_lose_none() {
+    let mut steps = 0;
+    let (_, world) = play(&[], move |world| {
+        steps += 1;
+        match steps {
+            1 => {
+                world.give(ToDriver::Receive { buffer: 3 });
+                Events::BELL
+            }
+            2 => {
+                world.device.receive(&frame(1, 60)).unwrap();
+                Events::empty()
+            }
+            _ => {
+                world.read();
+                world.finish()
+            }
+        }
+    });
+    assert_eq!(world.told, [ToStack::Received { buffer: 3, len: 60 }]);
+}
+
+#[test]
+fn an_interrupt_storm_is_reduced_to_polling() {
+    let mut steps = 0;
+    let mut unacknowledged = false;
+    let mut acknowledged = 0;
+    let (_, world) = play(&[], move |world| {
+        steps += 1;
+        if steps > 10_000 {
+            return world.finish();
+        }
+        // A vector is delivered again only after it was acknowledged, and then at once.
+        if world.acknowledged > acknowledged {
+            acknowledged = world.acknowledged;
+            unacknowledged = false;
+        }
+        if unacknowledged {
+            return Events::empty();
+        }
+        unacknowledged = true;
+        Events::RECEIVE
+    });
+    // Each acknowledgement after the first few took a whole watchdog period.
+    let periods = world.now / crate::session::WATCHDOG;
+    assert!(world.acknowledged > 100);
+    assert!(u64::from(world.acknowledged) <= u64::from(STORM) + periods + 1);
+}
+
+#[test]
+fn an_idle_server_only_barks() {
+    let (_, world) = play(&[], |world| {
+        if world.now > 10 * SECOND {
+            return world.finish();
+        }
+        Events::empty()
+    });
+    assert!(world.waits < 120, "{} waits in ten seconds", world.waits);
+}
