@@ -37,10 +37,17 @@ impl Net {
             Target::Addresses(addresses) => addresses,
             Target::Name(name, port) => {
                 let found = self.resolve_async(&name, Family::Any).await?;
-                found.into_iter().map(|address| SocketAddr::new(address, port)).collect()
+                found
+                    .into_iter()
+                    .map(|address| SocketAddr::new(address, port))
+                    .collect()
             }
         };
-        if addresses.is_empty() { Err(ErrorKind::InvalidInput.into()) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            Err(ErrorKind::InvalidInput.into())
+        } else {
+            Ok(addresses)
+        }
     }
 }
 
@@ -53,7 +60,14 @@ macro_rules! addresses {
         }
     )*};
 }
-addresses!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+addresses!(
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16)
+);
 
 impl ToSocketAddrs for [SocketAddr] {
     fn to_target(&self) -> Result<Target> {
@@ -101,11 +115,24 @@ mod tests {
     #[test]
     fn text_names_addresses_and_hosts() {
         let v6 = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 80);
-        assert_eq!("[::1]:80".to_target().unwrap(), Target::Addresses(alloc::vec![v6]));
-        assert_eq!("example.org:443".to_target().unwrap(), Target::Name("example.org".to_string(), 443));
-        assert_eq!(("10.0.2.2", 7).to_target().unwrap(), ((Ipv4Addr::new(10, 0, 2, 2)), 7).to_target().unwrap());
+        assert_eq!(
+            "[::1]:80".to_target().unwrap(),
+            Target::Addresses(alloc::vec![v6])
+        );
+        assert_eq!(
+            "example.org:443".to_target().unwrap(),
+            Target::Name("example.org".to_string(), 443)
+        );
+        assert_eq!(
+            ("10.0.2.2", 7).to_target().unwrap(),
+            ((Ipv4Addr::new(10, 0, 2, 2)), 7).to_target().unwrap()
+        );
         for nonsense in ["", "host", "host:", "host:70000", "host:-1"] {
-            assert_eq!(nonsense.to_target().unwrap_err().kind(), ErrorKind::InvalidInput, "{nonsense}");
+            assert_eq!(
+                nonsense.to_target().unwrap_err().kind(),
+                ErrorKind::InvalidInput,
+                "{nonsense}"
+            );
         }
     }
 }

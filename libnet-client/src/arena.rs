@@ -17,7 +17,10 @@ pub(crate) struct Sizes {
 impl Sizes {
     /// The smallest capacities that the protocol knows and that hold these many bytes (at most the largest that it knows).
     pub(crate) fn holding(rx: usize, tx: usize) -> Sizes {
-        Sizes { rx_log2: log2_holding(rx), tx_log2: log2_holding(tx) }
+        Sizes {
+            rx_log2: log2_holding(rx),
+            tx_log2: log2_holding(tx),
+        }
     }
 
     /// Bytes of session memory that a socket takes.
@@ -75,7 +78,13 @@ impl Arena {
     pub(crate) fn new(start: usize, end: usize) -> Arena {
         let start = start.next_multiple_of(LINE);
         let len = end.saturating_sub(start) / LINE * LINE;
-        Arena { holes: if len > 0 { alloc::vec![(start, len)] } else { Vec::new() } }
+        Arena {
+            holes: if len > 0 {
+                alloc::vec![(start, len)]
+            } else {
+                Vec::new()
+            },
+        }
     }
 
     /// Takes room for a socket; `None` if no hole is large enough.
@@ -83,7 +92,10 @@ impl Arena {
         let need = sizes.bytes();
         let at = self.holes.iter().position(|(_, len)| *len >= need)?;
         let (start, len) = self.holes.get_mut(at)?;
-        let area = Area { start: *start, sizes };
+        let area = Area {
+            start: *start,
+            sizes,
+        };
         *start += need;
         *len -= need;
         if *len == 0 {
@@ -102,7 +114,10 @@ impl Arena {
             len += next_len;
             self.holes.remove(at);
         }
-        match at.checked_sub(1).and_then(|before| self.holes.get_mut(before)) {
+        match at
+            .checked_sub(1)
+            .and_then(|before| self.holes.get_mut(before))
+        {
             Some((before, before_len)) if *before + *before_len == start => *before_len += len,
             _ => self.holes.insert(at, (start, len)),
         }
@@ -129,10 +144,14 @@ mod tests {
                 let area = held.swap_remove(seed as usize / 7 % held.len());
                 arena.free(area);
             }
-            let mut all: Vec<(usize, usize)> = held.iter().map(|a| (a.start, a.sizes.bytes())).collect();
+            let mut all: Vec<(usize, usize)> =
+                held.iter().map(|a| (a.start, a.sizes.bytes())).collect();
             all.extend(&arena.holes);
             all.sort_unstable();
-            assert!(all.windows(2).all(|two| two[0].0 + two[0].1 == two[1].0), "{all:?}");
+            assert!(
+                all.windows(2).all(|two| two[0].0 + two[0].1 == two[1].0),
+                "{all:?}"
+            );
         }
         held.into_iter().for_each(|area| arena.free(area));
         assert_eq!(arena.holes, whole);
@@ -143,13 +162,24 @@ mod tests {
         let mut arena = Arena::new(1, 1 << 20);
         let buffers = arena.alloc(Sizes::holding(1, 5000)).unwrap().buffers();
         assert_eq!((buffers.rx_log2, buffers.tx_log2), (10, 13));
-        assert_eq!([buffers.control % 64, buffers.rx % 64, buffers.tx % 64], [0; 3]);
+        assert_eq!(
+            [buffers.control % 64, buffers.rx % 64, buffers.tx % 64],
+            [0; 3]
+        );
         assert_eq!(Sizes::holding(usize::MAX, 0).rx_log2, 22);
     }
 
     #[test]
     fn full_arena_says_so() {
-        assert!(Arena::new(64, 128).alloc(Sizes::holding(1024, 1024)).is_none());
-        assert!(Arena::new(64, 0).alloc(Sizes::holding(1024, 1024)).is_none());
+        assert!(
+            Arena::new(64, 128)
+                .alloc(Sizes::holding(1024, 1024))
+                .is_none()
+        );
+        assert!(
+            Arena::new(64, 0)
+                .alloc(Sizes::holding(1024, 1024))
+                .is_none()
+        );
     }
 }

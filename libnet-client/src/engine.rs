@@ -74,7 +74,10 @@ impl Engine {
         Engine {
             system,
             arena: config.arena,
-            link: Link::Down { retry_at: 0, failures: 0 },
+            link: Link::Down {
+                retry_at: 0,
+                failures: 0,
+            },
             epoch: 0,
             refusals: (0, OpenError::Unavailable),
             sockets: Sockets::default(),
@@ -106,7 +109,11 @@ impl Engine {
 
     /// The session, if it is still the one with this number.
     pub(crate) fn session_of(&mut self, epoch: u64) -> Option<&mut Session> {
-        if self.epoch == epoch { self.session() } else { None }
+        if self.epoch == epoch {
+            self.session()
+        } else {
+            None
+        }
     }
 
     /// Whether there is a session; an error if an attempt after number `seen` failed for good.
@@ -119,7 +126,9 @@ impl Engine {
         }
         match (&self.link, self.refusals) {
             (Link::Up(_), _) => Poll::Ready(Ok(())),
-            (Link::Down { .. }, (count, error)) if count != seen && is_final(error) => Poll::Ready(Err(error.into())),
+            (Link::Down { .. }, (count, error)) if count != seen && is_final(error) => {
+                Poll::Ready(Err(error.into()))
+            }
             _ => {
                 self.link_waiters.add(waker);
                 Poll::Pending
@@ -129,7 +138,9 @@ impl Engine {
 
     /// Sends a question; its number, unless there is no session.
     pub(crate) fn ask(&mut self, request: impl FnOnce(RequestId) -> Request) -> Option<RequestId> {
-        let id = self.session().map(|session| session.submit(Pending::Answer(WakerSet::default()), request));
+        let id = self
+            .session()
+            .map(|session| session.submit(Pending::Answer(WakerSet::default()), request));
         self.flush_soon();
         id
     }
@@ -185,7 +196,11 @@ impl Engine {
     }
 
     fn wait(&mut self, deadline: u64) {
-        let Wake { doorbell: _, stack_gone, other } = self.system.wait(deadline);
+        let Wake {
+            doorbell: _,
+            stack_gone,
+            other,
+        } = self.system.wait(deadline);
         self.waited_at = self.now();
         if other {
             self.events = self.events.wrapping_add(1);
@@ -216,7 +231,9 @@ impl Engine {
     /// Takes in what the stack has said.
     fn serve(&mut self) {
         for _ in 0..Session::BATCH {
-            let Some(reply) = self.session().and_then(Session::receive) else { break };
+            let Some(reply) = self.session().and_then(Session::receive) else {
+                break;
+            };
             self.on_reply(reply);
         }
         if let Link::Up(session) = &mut self.link {
@@ -252,7 +269,10 @@ impl Engine {
                     Link::Up(_) => 0,
                 };
                 let failures = if is_final(error) { u32::MAX } else { failures };
-                self.link = Link::Down { retry_at: now.saturating_add(pause(failures)), failures };
+                self.link = Link::Down {
+                    retry_at: now.saturating_add(pause(failures)),
+                    failures,
+                };
             }
         }
         self.link_waiters.wake(&mut self.woken);
@@ -261,12 +281,24 @@ impl Engine {
     /// Ends the session: connections are reset, listeners and UDP sockets come back with the next one.
     pub(crate) fn lose(&mut self, why: &dyn fmt::Display) {
         let now = self.now();
-        let Link::Up(session) = &self.link else { return };
-        self.short_lives = if now.saturating_sub(session.since) >= GOOD_START { 0 } else { self.short_lives.saturating_add(1) };
+        let Link::Up(session) = &self.link else {
+            return;
+        };
+        self.short_lives = if now.saturating_sub(session.since) >= GOOD_START {
+            0
+        } else {
+            self.short_lives.saturating_add(1)
+        };
         let failures = self.short_lives;
-        let retry_at = if failures == 0 { now } else { now.saturating_add(pause(failures)) };
+        let retry_at = if failures == 0 {
+            now
+        } else {
+            now.saturating_add(pause(failures))
+        };
         log::warn!("network session lost: {why}");
-        if let Link::Up(session) = core::mem::replace(&mut self.link, Link::Down { retry_at, failures }) {
+        if let Link::Up(session) =
+            core::mem::replace(&mut self.link, Link::Down { retry_at, failures })
+        {
             session.end(&mut self.woken);
         }
         self.epoch = self.epoch.wrapping_add(1);
@@ -296,7 +328,9 @@ impl Engine {
 
     /// A listener or UDP socket could not come back now.
     pub(crate) fn put_off(&mut self, key: Key, now: u64, error: Error) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if socket.failures == 0 {
             log::warn!("{} is not back yet: {error}", socket.local);
         }
@@ -319,13 +353,23 @@ impl Engine {
         let id = match &socket.kind {
             Kind::Listener(listener) => {
                 let backlog = listener.backlog;
-                session.submit(Pending::Open(key), |id| Request::TcpListen { id, local, backlog })
+                session.submit(Pending::Open(key), |id| Request::TcpListen {
+                    id,
+                    local,
+                    backlog,
+                })
             }
             Kind::Udp => {
-                let (area, ends) = session.alloc(socket.sizes).ok_or(crate::ErrorKind::OutOfMemory)?;
+                let (area, ends) = session
+                    .alloc(socket.sizes)
+                    .ok_or(crate::ErrorKind::OutOfMemory)?;
                 let buffers = area.buffers();
                 (socket.area, socket.ends) = (Some(area), Some(ends));
-                session.submit(Pending::Open(key), |id| Request::UdpBind { id, local, buffers })
+                session.submit(Pending::Open(key), |id| Request::UdpBind {
+                    id,
+                    local,
+                    buffers,
+                })
             }
             Kind::Stream => return Err(crate::ErrorKind::InvalidInput.into()),
         };

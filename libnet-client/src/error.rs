@@ -114,7 +114,10 @@ impl Error {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Error {
-        Error { kind, session: None }
+        Error {
+            kind,
+            session: None,
+        }
     }
 }
 
@@ -151,7 +154,10 @@ impl From<OpenError> for Error {
             OpenError::Unavailable => ErrorKind::NetworkDown,
             OpenError::NoMemory => ErrorKind::OutOfMemory,
         };
-        Error { kind, session: Some(error) }
+        Error {
+            kind,
+            session: Some(error),
+        }
     }
 }
 

@@ -11,9 +11,10 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(test)]
 extern crate std;
 
+mod accept;
 mod addr;
 mod arena;
 mod engine;
@@ -30,6 +31,8 @@ mod sockets;
 pub mod system;
 mod tasks;
 mod tcp;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transfer;
 mod udp;
 mod wakers;

@@ -46,7 +46,11 @@ impl TcpListener {
     ///
     /// # Errors
     /// As [`TcpListener::bind`].
-    pub async fn bind_with_backlog(net: &Net, address: impl ToSocketAddrs, backlog: u16) -> Result<TcpListener> {
+    pub async fn bind_with_backlog(
+        net: &Net,
+        address: impl ToSocketAddrs,
+        backlog: u16,
+    ) -> Result<TcpListener> {
         let kind = || {
             Kind::Listener(Listener {
                 backlog,
@@ -71,7 +75,8 @@ impl TcpListener {
             return net.wait(self.accept_async());
         }
         net.pump();
-        net.drive(net.now(), self.accept_async()).unwrap_or(Err(ErrorKind::WouldBlock.into()))
+        net.drive(net.now(), self.accept_async())
+            .unwrap_or(Err(ErrorKind::WouldBlock.into()))
     }
 
     /// [`TcpListener::accept`] for tasks.
@@ -104,7 +109,11 @@ impl TcpListener {
     /// connections come in crowds; each takes buffers while it waits.
     pub fn set_accepts_ahead(&self, count: usize) {
         self.socket.net.with(|engine| {
-            if let Some(listener) = engine.sockets.get_mut(self.socket.key).and_then(Socket::listener) {
+            if let Some(listener) = engine
+                .sockets
+                .get_mut(self.socket.key)
+                .and_then(Socket::listener)
+            {
                 listener.ahead = count.max(1);
             }
         });

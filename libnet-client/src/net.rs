@@ -1,8 +1,8 @@
 //! [`Net`]: a program's access to the network, and the executor for its tasks.
 
 use crate::{
-    engine::Engine,
     arena::Sizes,
+    engine::Engine,
     error::{Error, ErrorKind, Result},
     future::{Either, select},
     system::System,
@@ -83,7 +83,10 @@ impl Net {
     /// The same access, whose sockets get buffers of other sizes (as in [`Config`]).
     #[must_use]
     pub fn with_buffers(&self, receive: usize, transmit: usize) -> Net {
-        Net { shared: Rc::clone(&self.shared), sizes: Sizes::holding(receive, transmit) }
+        Net {
+            shared: Rc::clone(&self.shared),
+            sizes: Sizes::holding(receive, transmit),
+        }
     }
 
     /// Nanoseconds since some start.
@@ -102,7 +105,10 @@ impl Net {
 
     /// When `duration` from now is; never if it is too far away.
     pub(crate) fn after(&self, duration: Duration) -> u64 {
-        u64::try_from(duration.as_nanos()).ok().and_then(|nanos| self.now().checked_add(nanos)).unwrap_or(u64::MAX)
+        u64::try_from(duration.as_nanos())
+            .ok()
+            .and_then(|nanos| self.now().checked_add(nanos))
+            .unwrap_or(u64::MAX)
     }
 
     /// Runs `f` on the shared state, and then wakes whom it woke.
@@ -144,10 +150,16 @@ impl Net {
 
     /// [`Net::drive`] without a deadline.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        self.drive(u64::MAX, future).unwrap_or(Err(ErrorKind::TimedOut.into()))
+        self.drive(u64::MAX, future)
+            .unwrap_or(Err(ErrorKind::TimedOut.into()))
     }
 
-    fn run<F: Future>(&self, mut future: Pin<&mut F>, deadline: Option<u64>, run_tasks: bool) -> Option<F::Output> {
+    fn run<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+        deadline: Option<u64>,
+        run_tasks: bool,
+    ) -> Option<F::Output> {
         let flag = Flag::raised();
         let waker = Waker::from(flag.clone());
         let mut context = Context::from_waker(&waker);
@@ -157,7 +169,9 @@ impl Net {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                     return Some(output);
                 }
-                if deadline.is_some_and(|deadline| deadline != u64::MAX && deadline <= self.now()) && !flag.is_up() {
+                if deadline.is_some_and(|deadline| deadline != u64::MAX && deadline <= self.now())
+                    && !flag.is_up()
+                {
                     return None;
                 }
             }
@@ -167,7 +181,9 @@ impl Net {
             let busy = flag.is_up() || run_tasks && tasks.is_ready();
             let sleep_until = deadline.unwrap_or(u64::MAX);
             self.with(|engine| engine.turn((!busy).then_some(sleep_until)));
-            if !flag.is_up() && deadline.is_some_and(|deadline| deadline != u64::MAX && deadline <= self.now()) {
+            if !flag.is_up()
+                && deadline.is_some_and(|deadline| deadline != u64::MAX && deadline <= self.now())
+            {
                 return None;
             }
         }
@@ -192,7 +208,11 @@ impl Net {
     /// Ends at `deadline` ([`Net::now`]).
     #[must_use]
     pub fn sleep_until(&self, deadline: u64) -> Sleep {
-        Sleep { net: self.clone(), deadline, timer: None }
+        Sleep {
+            net: self.clone(),
+            deadline,
+            timer: None,
+        }
     }
 
     /// The result of `future`.
@@ -223,7 +243,10 @@ impl Net {
     /// take the future first, then look for input, then await it.
     #[must_use]
     pub fn on_event(&self) -> OnEvent {
-        OnEvent { seen: self.with(|engine| engine.events), net: self.clone() }
+        OnEvent {
+            seen: self.with(|engine| engine.events),
+            net: self.clone(),
+        }
     }
 
     /// Waits until the stack has taken over all bytes of streams that were closed, at most for `timeout`. For a program that is about to
@@ -241,7 +264,8 @@ impl Net {
                 _ => Poll::Ready(()),
             })
         });
-        self.drive(self.after(timeout), all_closed).ok_or(ErrorKind::TimedOut.into())
+        self.drive(self.after(timeout), all_closed)
+            .ok_or(ErrorKind::TimedOut.into())
     }
 
     /// Waits for a session.
@@ -249,7 +273,8 @@ impl Net {
         let deadline = self.after(self.config().stack_timeout);
         let timeout = self.sleep_until(deadline);
         let seen = self.with(|engine| engine.refusals.0);
-        let opened = poll_fn(|context| self.with(|engine| engine.poll_session(seen, context.waker())));
+        let opened =
+            poll_fn(|context| self.with(|engine| engine.poll_session(seen, context.waker())));
         match select(opened, timeout).await {
             Either::First(result) => result,
             Either::Second(()) => Err(self.with(|engine| Error::from(engine.refusals.1))),
@@ -259,7 +284,9 @@ impl Net {
 
 impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Net").field("config", &self.shared.config).finish_non_exhaustive()
+        f.debug_struct("Net")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -292,7 +319,11 @@ impl Future for Sleep {
         if !ended {
             self.timer = timer;
         }
-        if ended { Poll::Ready(()) } else { Poll::Pending }
+        if ended {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

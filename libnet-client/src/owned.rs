@@ -57,7 +57,10 @@ impl Owned {
             let key = net.with(|engine| engine.sockets.insert(socket));
             let owned = Owned::new(net.clone(), key);
             let opened = match net.with(|engine| engine.request_open(key)) {
-                Ok(()) => poll_fn(|context| net.with(|engine| engine.poll_open(key, context.waker()))).await,
+                Ok(()) => {
+                    poll_fn(|context| net.with(|engine| engine.poll_open(key, context.waker())))
+                        .await
+                }
                 Err(error) => Err(error),
             };
             match opened {
@@ -70,7 +73,9 @@ impl Owned {
 
     /// Looks something up.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Socket) -> Option<T>) -> Result<T> {
-        let found = self.net.with(|engine| engine.sockets.get(self.key).and_then(look));
+        let found = self
+            .net
+            .with(|engine| engine.sockets.get(self.key).and_then(look));
         found.ok_or(ErrorKind::NotConnected.into())
     }
 
@@ -93,14 +98,19 @@ impl Owned {
         }
         if self.nonblocking.get() {
             self.net.pump();
-            return self.net.with(|engine| attempt(engine, self.key))?.ok_or(ErrorKind::WouldBlock.into());
+            return self
+                .net
+                .with(|engine| attempt(engine, self.key))?
+                .ok_or(ErrorKind::WouldBlock.into());
         }
         let timeout = match direction {
             Direction::Read => self.read_timeout.get(),
             Direction::Write => self.write_timeout.get(),
         };
         let deadline = timeout.map_or(u64::MAX, |timeout| self.net.after(timeout));
-        self.net.drive(deadline, self.wait(direction, attempt)).unwrap_or(Err(ErrorKind::TimedOut.into()))
+        self.net
+            .drive(deadline, self.wait(direction, attempt))
+            .unwrap_or(Err(ErrorKind::TimedOut.into()))
     }
 
     /// Tries until it is done.

@@ -58,16 +58,27 @@ impl Net {
                 Family::V6 => address.is_ipv6(),
                 Family::Any => true,
             };
-            return if wanted { Ok(alloc::vec![address]) } else { Err(ErrorKind::NotFound.into()) };
+            return if wanted {
+                Ok(alloc::vec![address])
+            } else {
+                Err(ErrorKind::NotFound.into())
+            };
         }
         if name.is_empty() {
             return Err(ErrorKind::NotFound.into());
         }
         let wire_name = name.try_into().map_err(|_| ErrorKind::NotFound)?;
         let timeout_ms = millis(RESOLVE_TIMEOUT);
-        let request = Request::Resolve { id: 0, name: wire_name, family, timeout_ms };
+        let request = Request::Resolve {
+            id: 0,
+            name: wire_name,
+            family,
+            timeout_ms,
+        };
         match self.ask(request, RESOLVE_TIMEOUT + LOCAL_TIMEOUT).await? {
-            Reply::Resolved { addresses, .. } if !addresses.is_empty() => Ok(addresses.iter().copied().collect()),
+            Reply::Resolved { addresses, .. } if !addresses.is_empty() => {
+                Ok(addresses.iter().copied().collect())
+            }
             _ => Err(ErrorKind::NameServerFailed.into()),
         }
     }
@@ -84,12 +95,36 @@ impl Net {
     ///
     /// # Errors
     /// As [`Net::ping`].
-    pub async fn ping_async(&self, remote: IpAddr, sequence: u16, len: u16, timeout: Duration) -> Result<Pong> {
-        let request = Request::Ping { id: 0, remote, sequence, len, timeout_ms: millis(timeout) };
-        match self.ask(request, timeout.saturating_add(LOCAL_TIMEOUT)).await? {
-            Reply::Pong { from, micros, hop_limit, len, .. } => {
-                Ok(Pong { from, time: Duration::from_micros(micros.into()), hop_limit, len })
-            }
+    pub async fn ping_async(
+        &self,
+        remote: IpAddr,
+        sequence: u16,
+        len: u16,
+        timeout: Duration,
+    ) -> Result<Pong> {
+        let request = Request::Ping {
+            id: 0,
+            remote,
+            sequence,
+            len,
+            timeout_ms: millis(timeout),
+        };
+        match self
+            .ask(request, timeout.saturating_add(LOCAL_TIMEOUT))
+            .await?
+        {
+            Reply::Pong {
+                from,
+                micros,
+                hop_limit,
+                len,
+                ..
+            } => Ok(Pong {
+                from,
+                time: Duration::from_micros(micros.into()),
+                hop_limit,
+                len,
+            }),
             _ => Err(ErrorKind::InvalidInput.into()),
         }
     }
@@ -107,7 +142,10 @@ impl Net {
     /// # Errors
     /// As [`Net::interface`].
     pub async fn interface_async(&self) -> Result<InterfaceInfo> {
-        match self.ask(Request::Interface { id: 0 }, LOCAL_TIMEOUT).await? {
+        match self
+            .ask(Request::Interface { id: 0 }, LOCAL_TIMEOUT)
+            .await?
+        {
             Reply::Interface { interface, .. } => Ok(interface),
             _ => Err(ErrorKind::InvalidInput.into()),
         }
@@ -128,8 +166,15 @@ impl Net {
     pub async fn sockets_async(&self) -> Result<Vec<SocketInfo>> {
         let (mut all, mut position) = (Vec::new(), 0);
         while all.len() < MOST_SOCKETS {
-            match self.ask(Request::Inspect { id: 0, position }, LOCAL_TIMEOUT).await? {
-                Reply::Socket { next, socket: Some(socket), .. } if next > position => {
+            match self
+                .ask(Request::Inspect { id: 0, position }, LOCAL_TIMEOUT)
+                .await?
+            {
+                Reply::Socket {
+                    next,
+                    socket: Some(socket),
+                    ..
+                } if next > position => {
                     all.push(socket);
                     position = next;
                 }
@@ -208,7 +253,12 @@ impl<'a> Answer<'a> {
         let cancel = matches!(request, Request::Resolve { .. } | Request::Ping { .. });
         net.with(|engine| {
             let id = engine.ask(|id| numbered(request, id));
-            Answer { net, epoch: engine.epoch, id, cancel }
+            Answer {
+                net,
+                epoch: engine.epoch,
+                id,
+                cancel,
+            }
         })
     }
 }
@@ -217,7 +267,9 @@ impl Future for Answer<'_> {
     type Output = Option<Reply>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Reply>> {
-        let Some(id) = self.id else { return Poll::Ready(None) };
+        let Some(id) = self.id else {
+            return Poll::Ready(None);
+        };
         let epoch = self.epoch;
         let polled = self.net.with(|engine| match engine.session_of(epoch) {
             Some(session) => match session.poll_answer(id, context.waker()) {

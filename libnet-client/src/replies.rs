@@ -37,11 +37,28 @@ impl Engine {
             return self.violation(id);
         };
         match (pending, reply) {
-            (Pending::Open(key), Reply::Opened { socket, local, .. }) => self.opened(key, socket, local),
+            (Pending::Open(key), Reply::Opened { socket, local, .. }) => {
+                self.opened(key, socket, local)
+            }
             (Pending::Open(key), Reply::Failed { error, .. }) => self.open_failed(key, error),
-            (Pending::Accept { listener, area, ends }, Reply::Accepted { socket, local, remote, .. }) => {
+            (
+                Pending::Accept {
+                    listener,
+                    area,
+                    ends,
+                },
+                Reply::Accepted {
+                    socket,
+                    local,
+                    remote,
+                    ..
+                },
+            ) => {
                 let key = self.sockets.reserve();
-                if !self.session().is_some_and(|session| session.bind(socket, key)) {
+                if !self
+                    .session()
+                    .is_some_and(|session| session.bind(socket, key))
+                {
                     return;
                 }
                 let mut stream = Socket::new(Kind::Stream, Phase::Open(socket), area.sizes());
@@ -55,20 +72,27 @@ impl Engine {
                 self.release(Some(area));
                 self.accepted(listener, id, Err(error));
             }
-            (Pending::Orphan(area), Reply::Opened { socket, .. } | Reply::Accepted { socket, .. }) => {
+            (
+                Pending::Orphan(area),
+                Reply::Opened { socket, .. } | Reply::Accepted { socket, .. },
+            ) => {
                 if let Some(session) = self.session() {
                     session.close(socket, area, true);
                 }
             }
             (Pending::Orphan(area), Reply::Failed { .. })
-            | (Pending::Close(area), Reply::Closed { .. } | Reply::Failed { .. }) => self.release(area),
+            | (Pending::Close(area), Reply::Closed { .. } | Reply::Failed { .. }) => {
+                self.release(area)
+            }
             (Pending::Answer(mut waiting), reply) => {
                 waiting.wake(&mut self.woken);
                 if let Some(session) = self.session() {
                     session.replace(id, Pending::Answered(Box::new(reply)));
                 }
             }
-            (Pending::Ignore, Reply::Failed { error, .. }) => log::debug!("request {id}: {}", Error::from(error)),
+            (Pending::Ignore, Reply::Failed { error, .. }) => {
+                log::debug!("request {id}: {}", Error::from(error))
+            }
             (Pending::Ignore, _) => {}
             _ => self.violation(id),
         }
@@ -90,10 +114,15 @@ impl Engine {
     }
 
     fn opened(&mut self, key: Key, handle: Handle, local: SocketAddr) {
-        if !self.session().is_some_and(|session| session.bind(handle, key)) {
+        if !self
+            .session()
+            .is_some_and(|session| session.bind(handle, key))
+        {
             return;
         }
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         if socket.was_open && socket.failures > 0 {
             log::info!("{local} is back");
         }
@@ -106,7 +135,9 @@ impl Engine {
 
     fn open_failed(&mut self, key: Key, error: NetError) {
         let now = self.now();
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         socket.ends = None;
         let area = socket.area.take();
         if socket.was_open {
@@ -122,8 +153,12 @@ impl Engine {
     /// A listener's request for a connection was answered.
     fn accepted(&mut self, key: Key, id: RequestId, result: Result<Key, NetError>) {
         let hold_until = self.now().saturating_add(QUOTA_PAUSE);
-        let Some(socket) = self.sockets.get_mut(key) else { return };
-        let Some(listener) = socket.listener() else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        let Some(listener) = socket.listener() else {
+            return;
+        };
         listener.asked.retain(|asked| *asked != id);
         match result {
             Ok(stream) => listener.ready.push_back(stream),
@@ -142,7 +177,9 @@ impl Engine {
     /// A socket is not wanted any more. `abort`: its connection is reset and unsent bytes are dropped; else they are
     /// still sent.
     pub(crate) fn drop_socket(&mut self, key: Key, abort: bool) {
-        let Some(socket) = self.sockets.remove(key) else { return };
+        let Some(socket) = self.sockets.remove(key) else {
+            return;
+        };
         let (phase, area) = (socket.phase, socket.area);
         // Its ends are dropped before its area can be used again.
         drop(socket.ends);
@@ -168,14 +205,20 @@ impl Engine {
 
     /// Nobody waits any more for the connection that this request would bring.
     fn orphan_accept(&mut self, id: RequestId) {
-        let Some(session) = self.session() else { return };
+        let Some(session) = self.session() else {
+            return;
+        };
         if let Some(Pending::Accept { area, .. }) = session.take(id) {
             session.replace(id, Pending::Orphan(Some(area)));
         }
     }
 
     /// Sends a request whose answer nobody waits for.
-    pub(crate) fn tell(&mut self, key: Key, request: impl FnOnce(RequestId, Handle) -> Request) -> Result<(), Error> {
+    pub(crate) fn tell(
+        &mut self,
+        key: Key,
+        request: impl FnOnce(RequestId, Handle) -> Request,
+    ) -> Result<(), Error> {
         let phase = self.sockets.get(key).map(|socket| socket.phase);
         match (phase, self.session()) {
             (Some(Phase::Open(handle)), Some(session)) => {

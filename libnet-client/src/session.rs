@@ -25,7 +25,11 @@ pub(crate) enum Pending {
     /// Opens this socket.
     Open(Key),
     /// Takes a connection from this listener, into this area.
-    Accept { listener: Key, area: Area, ends: Box<StreamEnds> },
+    Accept {
+        listener: Key,
+        area: Area,
+        ends: Box<StreamEnds>,
+    },
     /// As the two above, but nobody wants the socket any more.
     Orphan(Option<Area>),
     /// Closes a socket, whose area is free with the answer.
@@ -54,7 +58,9 @@ impl fmt::Display for Violation {
         match self {
             Violation::Peer(error) => write!(f, "{error}"),
             Violation::Answer(id) => write!(f, "the stack answered request {id} wrongly"),
-            Violation::Handle(handle) => write!(f, "the stack gave out handle {} wrongly", handle.index),
+            Violation::Handle(handle) => {
+                write!(f, "the stack gave out handle {} wrongly", handle.index)
+            }
         }
     }
 }
@@ -64,7 +70,6 @@ pub(crate) struct Session {
     pub(crate) channel: Channel<Request, Reply>,
     memory: Shm,
     arena: Arena,
-    max_sockets: u16,
     pending: BTreeMap<RequestId, Pending>,
     next_id: RequestId,
     /// Requests that did not fit on the ring. Bounded: each socket and each waiting future has a few at most.
@@ -87,13 +92,15 @@ impl Session {
     }
 
     pub(crate) fn new(opened: Opened, now: u64) -> Result<Session, LayoutError> {
-        let Opened { memory, max_sockets } = opened;
+        let Opened {
+            memory,
+            max_sockets,
+        } = opened;
         let max_sockets = max_sockets.min(MAX_SOCKETS);
         Ok(Session {
             channel: Channel::new(memory.clone(), Side::Client, SOCKET_CHANNEL)?,
             arena: Arena::new(ARENA_START, memory.len()),
             memory,
-            max_sockets,
             pending: BTreeMap::new(),
             next_id: 1,
             unsent: VecDeque::new(),
@@ -106,7 +113,10 @@ impl Session {
     /// Room for a socket, with its control block zeroed, and our ends of its FIFOs.
     pub(crate) fn alloc(&mut self, sizes: Sizes) -> Option<(Area, StreamEnds)> {
         let area = self.arena.alloc(sizes)?;
-        let zeroed = self.memory.write(area.control(), &[0; CONTROL_SIZE]).is_ok();
+        let zeroed = self
+            .memory
+            .write(area.control(), &[0; CONTROL_SIZE])
+            .is_ok();
         match fifo::ends(&self.memory, &area.buffers(), End::Client, ARENA_START) {
             Ok(ends) if zeroed => Some((area, ends)),
             _ => {
@@ -122,7 +132,11 @@ impl Session {
     }
 
     /// Sends a request, now or as soon as the ring has room.
-    pub(crate) fn submit(&mut self, pending: Pending, request: impl FnOnce(RequestId) -> Request) -> RequestId {
+    pub(crate) fn submit(
+        &mut self,
+        pending: Pending,
+        request: impl FnOnce(RequestId) -> Request,
+    ) -> RequestId {
         let mut id = self.next_id;
         while self.pending.contains_key(&id) {
             id = id.wrapping_add(1);
@@ -198,7 +212,10 @@ impl Session {
             Some(Pending::Answer(_)) => {
                 self.pending.insert(id, Pending::Ignore);
                 if cancel {
-                    self.submit(Pending::Ignore, |own| Request::Cancel { id: own, target: id });
+                    self.submit(Pending::Ignore, |own| Request::Cancel {
+                        id: own,
+                        target: id,
+                    });
                 }
             }
             Some(Pending::Answered(_)) | None => {}
@@ -213,7 +230,11 @@ impl Session {
         if let Some(place) = self.by_index.get_mut(usize::from(handle.index)) {
             *place = None;
         }
-        self.submit(Pending::Close(area), |id| Request::Close { id, socket: handle, abort });
+        self.submit(Pending::Close(area), |id| Request::Close {
+            id,
+            socket: handle,
+            abort,
+        });
     }
 
     /// Notes which socket a handle stands for. False: the stack gave out an index that is taken or out of range.
@@ -248,7 +269,9 @@ impl Session {
 
     /// Whether areas or sockets are on their way back.
     pub(crate) fn is_closing(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending, Pending::Close(_) | Pending::Orphan(_)))
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Close(_) | Pending::Orphan(_)))
     }
 
     /// Everybody who waits for an answer: there will be none.

@@ -189,9 +189,11 @@ impl Sockets {
 
     /// Those that lost their session: key and earliest time to come back.
     pub(crate) fn lost(&self) -> impl Iterator<Item = (Key, u64)> {
-        self.all.iter().filter_map(|(key, socket)| match socket.phase {
-            Phase::Lost { retry_at } => Some((*key, retry_at)),
-            _ => None,
-        })
+        self.all
+            .iter()
+            .filter_map(|(key, socket)| match socket.phase {
+                Phase::Lost { retry_at } => Some((*key, retry_at)),
+                _ => None,
+            })
     }
 }

@@ -57,7 +57,10 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// Starts a task.
     pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let join = Rc::new(RefCell::new(Join { output: None, waiter: None }));
+        let join = Rc::new(RefCell::new(Join {
+            output: None,
+            waiter: None,
+        }));
         let result = Rc::clone(&join);
         let task = Box::pin(async move {
             let output = future.await;
@@ -94,12 +97,20 @@ impl Tasks {
             groups.push(Arc::new(AtomicU64::new(0)));
         }
         let word = groups.get(group).map(Arc::clone).unwrap_or_default();
-        Waker::from(Arc::new(Bit { word, mask: 1 << (index % GROUP) }))
+        Waker::from(Arc::new(Bit {
+            word,
+            mask: 1 << (index % GROUP),
+        }))
     }
 
     /// Whether a task is to be polled.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.running.get() && self.groups.borrow().iter().any(|word| word.load(Ordering::Relaxed) != 0)
+        !self.running.get()
+            && self
+                .groups
+                .borrow()
+                .iter()
+                .any(|word| word.load(Ordering::Relaxed) != 0)
     }
 
     /// Polls each task that was woken, once.
@@ -110,7 +121,14 @@ impl Tasks {
         let mut group = 0;
         loop {
             // Not held while tasks run: they may spawn.
-            let Some(word) = self.groups.borrow().get(group).map(|word| word.swap(0, Ordering::Relaxed)) else { break };
+            let Some(word) = self
+                .groups
+                .borrow()
+                .get(group)
+                .map(|word| word.swap(0, Ordering::Relaxed))
+            else {
+                break;
+            };
             let mut bits = word;
             while bits != 0 {
                 self.poll(group * GROUP + bits.trailing_zeros() as usize);
@@ -124,7 +142,9 @@ impl Tasks {
     fn poll(&self, index: usize) {
         let (mut task, waker) = {
             let mut places = self.places.borrow_mut();
-            let Some(place) = places.get_mut(index) else { return };
+            let Some(place) = places.get_mut(index) else {
+                return;
+            };
             match core::mem::replace(&mut place.state, State::Running) {
                 State::Waiting(task) => (task, place.waker.clone()),
                 // Woken once more after it had ended.
@@ -134,10 +154,15 @@ impl Tasks {
                 }
             }
         };
-        let done = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let done = task
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready();
         let ended = {
             let mut places = self.places.borrow_mut();
-            let Some(place) = places.get_mut(index) else { return };
+            let Some(place) = places.get_mut(index) else {
+                return;
+            };
             if done {
                 place.state = State::Free;
                 self.free.borrow_mut().push(index);

@@ -45,7 +45,13 @@ struct Shared {
 
 impl TcpStream {
     pub(crate) fn new(socket: Owned) -> TcpStream {
-        TcpStream { shared: Rc::new(Shared { socket, nodelay: Cell::new(false), ttl: Cell::new(64) }) }
+        TcpStream {
+            shared: Rc::new(Shared {
+                socket,
+                nodelay: Cell::new(false),
+                ttl: Cell::new(64),
+            }),
+        }
     }
 
     fn owned(&self) -> &Owned {
@@ -88,7 +94,8 @@ impl TcpStream {
     /// # Errors
     /// [`ErrorKind::TimedOut`] after the read timeout; [`ErrorKind::WouldBlock`] if non-blocking.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.owned().blocking(Direction::Read, |engine, key| engine.try_read(key, buffer))
+        self.owned()
+            .blocking(Direction::Read, |engine, key| engine.try_read(key, buffer))
     }
 
     /// Reads without taking the bytes away.
@@ -96,7 +103,8 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::read`].
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.owned().blocking(Direction::Read, |engine, key| engine.try_peek(key, buffer))
+        self.owned()
+            .blocking(Direction::Read, |engine, key| engine.try_peek(key, buffer))
     }
 
     /// Fills `buffer`.
@@ -132,7 +140,8 @@ impl TcpStream {
     /// [`ErrorKind::BrokenPipe`] after [`TcpStream::shutdown`] or after an error was told; [`ErrorKind::TimedOut`] after the write
     /// timeout; [`ErrorKind::WouldBlock`] if non-blocking.
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
-        self.owned().blocking(Direction::Write, |engine, key| engine.try_write(key, bytes))
+        self.owned()
+            .blocking(Direction::Write, |engine, key| engine.try_write(key, bytes))
     }
 
     /// Writes everything.
@@ -160,7 +169,9 @@ impl TcpStream {
     /// # Errors
     /// Why the connection ended.
     pub async fn read_async(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.owned().wait(Direction::Read, |engine, key| engine.try_read(key, buffer)).await
+        self.owned()
+            .wait(Direction::Read, |engine, key| engine.try_read(key, buffer))
+            .await
     }
 
     /// [`TcpStream::peek`] for tasks.
@@ -168,7 +179,9 @@ impl TcpStream {
     /// # Errors
     /// Why the connection ended.
     pub async fn peek_async(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.owned().wait(Direction::Read, |engine, key| engine.try_peek(key, buffer)).await
+        self.owned()
+            .wait(Direction::Read, |engine, key| engine.try_peek(key, buffer))
+            .await
     }
 
     /// [`TcpStream::read_exact`] for tasks.
@@ -188,7 +201,9 @@ impl TcpStream {
     /// # Errors
     /// Why the connection ended.
     pub async fn write_async(&self, bytes: &[u8]) -> Result<usize> {
-        self.owned().wait(Direction::Write, |engine, key| engine.try_write(key, bytes)).await
+        self.owned()
+            .wait(Direction::Write, |engine, key| engine.try_write(key, bytes))
+            .await
     }
 
     /// [`TcpStream::write_all`] for tasks.
@@ -208,7 +223,9 @@ impl TcpStream {
     /// # Errors
     /// Why the connection ended.
     pub fn is_readable(&self) -> Result<bool> {
-        self.owned().net.with(|engine| engine.is_readable(self.owned().key))
+        self.owned()
+            .net
+            .with(|engine| engine.is_readable(self.owned().key))
     }
 
     /// Whether a write would return at once.
@@ -216,7 +233,9 @@ impl TcpStream {
     /// # Errors
     /// Why the connection ended.
     pub fn is_writable(&self) -> Result<bool> {
-        self.owned().net.with(|engine| engine.is_writable(self.owned().key))
+        self.owned()
+            .net
+            .with(|engine| engine.is_writable(self.owned().key))
     }
 
     /// Ends one or both directions.
@@ -226,7 +245,9 @@ impl TcpStream {
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         let key = self.owned().key;
         self.owned().net.with(|engine| {
-            let Some(socket) = engine.sockets.get_mut(key) else { return Err(ErrorKind::NotConnected.into()) };
+            let Some(socket) = engine.sockets.get_mut(key) else {
+                return Err(ErrorKind::NotConnected.into());
+            };
             if socket.phase == Phase::Dead {
                 return Err(ErrorKind::NotConnected.into());
             }
@@ -361,7 +382,9 @@ impl TcpStream {
 
     fn set(&self, option: SocketOption) -> Result<()> {
         let key = self.owned().key;
-        self.owned().net.with(|engine| engine.tell(key, |id, socket| Request::SetOption { id, socket, option }))
+        self.owned()
+            .net
+            .with(|engine| engine.tell(key, |id, socket| Request::SetOption { id, socket, option }))
     }
 }
 
@@ -392,10 +415,17 @@ impl Engine {
     /// Asks the stack for a connection.
     fn connect(&mut self, remote: SocketAddr, sizes: crate::arena::Sizes) -> Result<Key> {
         let key = self.sockets.reserve();
-        let Some(session) = self.session() else { return Err(ErrorKind::ConnectionReset.into()) };
+        let Some(session) = self.session() else {
+            return Err(ErrorKind::ConnectionReset.into());
+        };
         let (area, ends) = session.alloc(sizes).ok_or(ErrorKind::OutOfMemory)?;
         let buffers = area.buffers();
-        let request = |id| Request::TcpConnect { id, remote, local_port: 0, buffers };
+        let request = |id| Request::TcpConnect {
+            id,
+            remote,
+            local_port: 0,
+            buffers,
+        };
         let id = session.submit(Pending::Open(key), request);
         let mut socket = Socket::new(Kind::Stream, Phase::Opening(id), sizes);
         socket.remote = Some(remote);
@@ -407,7 +437,9 @@ impl Engine {
 }
 
 fn millis(duration: Option<Duration>) -> Result<Option<u32>> {
-    let Some(duration) = duration else { return Ok(None) };
+    let Some(duration) = duration else {
+        return Ok(None);
+    };
     match u32::try_from(duration.as_millis()) {
         Ok(millis @ 1..) => Ok(Some(millis)),
         _ => Err(ErrorKind::InvalidInput.into()),

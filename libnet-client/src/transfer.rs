@@ -12,10 +12,9 @@ use crate::{
     engine::Engine,
     error::{Error, ErrorKind, Result},
     owned::Direction,
-    session::{Pending, Violation},
+    session::Violation,
     sockets::{Key, Phase, Socket},
 };
-use alloc::boxed::Box;
 use core::{
     net::{IpAddr, SocketAddr},
     task::{Poll, Waker},
@@ -23,7 +22,7 @@ use core::{
 use ipc_proto::{
     error::PeerError,
     fifo::{HEADER_SIZE, Record, StreamEnds},
-    socket::{Handle, NetError, Request},
+    socket::{Handle, NetError},
 };
 
 /// Datagrams from others than the peer that one call passes over before it lets others run.
@@ -65,7 +64,9 @@ enum Receive {
 impl Engine {
     /// Whether a connection is established; the error if it never will be.
     pub(crate) fn poll_connect(&mut self, key: Key, waker: &Waker) -> Poll<Result<()>> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Poll::Ready(Err(gone())) };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Poll::Ready(Err(gone()));
+        };
         if let Some(error) = socket.take_error() {
             return Poll::Ready(Err(error));
         }
@@ -81,7 +82,9 @@ impl Engine {
 
     /// Whether a listener or UDP socket is open; the error if it could not be opened.
     pub(crate) fn poll_open(&mut self, key: Key, waker: &Waker) -> Poll<Result<()>> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Poll::Ready(Err(gone())) };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Poll::Ready(Err(gone()));
+        };
         match socket.phase {
             Phase::Open(_) => Poll::Ready(Ok(())),
             Phase::Dead => Poll::Ready(Err(socket.error.take().unwrap_or_else(gone))),
@@ -99,7 +102,9 @@ impl Engine {
         key: Key,
         receive: impl FnOnce(&mut StreamEnds) -> core::result::Result<usize, PeerError>,
     ) -> Result<Receive> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Err(gone());
+        };
         if socket.read_shut {
             return Ok(Receive::End);
         }
@@ -112,7 +117,11 @@ impl Engine {
                 Err(error) => return Err(self.broken(error)),
             }
             if status.error.is_none() {
-                return Ok(if status.peer_closed { Receive::End } else { Receive::Nothing });
+                return Ok(if status.peer_closed {
+                    Receive::End
+                } else {
+                    Receive::Nothing
+                });
             }
         }
         match socket.take_error() {
@@ -153,14 +162,18 @@ impl Engine {
 
     /// Writes as much as there is room for.
     pub(crate) fn try_write(&mut self, key: Key, bytes: &[u8]) -> Result<Option<usize>> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Err(gone());
+        };
         if let Some(error) = socket.take_error() {
             return Err(error);
         }
         if socket.write_shut || socket.told.is_some() {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        let Some((ends, handle)) = socket.ends() else { return Err(ErrorKind::BrokenPipe.into()) };
+        let Some((ends, handle)) = socket.ends() else {
+            return Err(ErrorKind::BrokenPipe.into());
+        };
         if bytes.is_empty() {
             return Ok(Some(0));
         }
@@ -176,15 +189,22 @@ impl Engine {
 
     /// Whether a write would not have to wait.
     pub(crate) fn is_writable(&mut self, key: Key) -> Result<bool> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Err(gone());
+        };
         if socket.write_shut || socket.error.is_some() {
             return Ok(true);
         }
-        let Some((ends, _)) = socket.ends() else { return Ok(true) };
+        let Some((ends, _)) = socket.ends() else {
+            return Ok(true);
+        };
         if ends.status.load().error.is_some() {
             return Ok(true);
         }
-        ends.writer.free().map(|free| free > 0).map_err(|error| self.broken(error))
+        ends.writer
+            .free()
+            .map(|free| free > 0)
+            .map_err(|error| self.broken(error))
     }
 
     /// Receives a datagram, of which as much is kept as fits. With `only`, others than that peer's are dropped.
@@ -195,12 +215,19 @@ impl Engine {
         only: Option<SocketAddr>,
     ) -> Result<Option<(usize, SocketAddr)>> {
         for _ in 0..FOREIGN_BATCH {
-            let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+            let Some(socket) = self.sockets.get_mut(key) else {
+                return Err(gone());
+            };
             if let Some(error) = socket.take_error() {
                 return Err(error);
             }
-            let Some((ends, _)) = socket.ends() else { return Ok(None) };
-            let taken = ends.reader.read_record(buffer).and_then(|record| Ok((record, ends.reader.available()? == 0)));
+            let Some((ends, _)) = socket.ends() else {
+                return Ok(None);
+            };
+            let taken = ends
+                .reader
+                .read_record(buffer)
+                .and_then(|record| Ok((record, ends.reader.available()? == 0)));
             match taken {
                 Ok((Some(Record { peer, len }), emptied)) => {
                     self.report(key, record_bytes(len), emptied);
@@ -220,13 +247,22 @@ impl Engine {
     }
 
     /// Sends a datagram, as a whole or not at all.
-    pub(crate) fn try_send(&mut self, key: Key, bytes: &[u8], to: SocketAddr) -> Result<Option<usize>> {
-        let Some(socket) = self.sockets.get_mut(key) else { return Err(gone()) };
+    pub(crate) fn try_send(
+        &mut self,
+        key: Key,
+        bytes: &[u8],
+        to: SocketAddr,
+    ) -> Result<Option<usize>> {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Err(gone());
+        };
         if let Some(error) = socket.take_error() {
             return Err(error);
         }
         // Without a session: it waits for the next one.
-        let Some((ends, handle)) = socket.ends() else { return Ok(None) };
+        let Some((ends, handle)) = socket.ends() else {
+            return Ok(None);
+        };
         if bytes.len() > ends.writer.largest_record() {
             return Err(ErrorKind::MessageTooLong.into());
         }
@@ -240,60 +276,6 @@ impl Engine {
         }
     }
 
-    /// Takes a connection from a listener, and asks the stack for more.
-    pub(crate) fn poll_accept(&mut self, key: Key, waker: &Waker) -> Poll<Result<Key>> {
-        let now = self.now();
-        let Some(socket) = self.sockets.get_mut(key) else { return Poll::Ready(Err(gone())) };
-        let (sizes, phase) = (socket.sizes, socket.phase);
-        let Some(listener) = socket.listener() else { return Poll::Ready(Err(ErrorKind::InvalidInput.into())) };
-        let ready = listener.ready.pop_front();
-        let (mut missing, hold_until) = (listener.ahead.saturating_sub(listener.asked.len()), listener.hold_until);
-        if ready.is_some() {
-            // One was enough for now.
-            missing = 0;
-        } else if let Some(error) = socket.error.take() {
-            return Poll::Ready(Err(error));
-        }
-        if missing > 0 && hold_until > now {
-            self.timers.insert(hold_until, waker.clone());
-            missing = 0;
-        }
-        match phase {
-            Phase::Open(handle) => {
-                for _ in 0..missing {
-                    if !self.ask_for_connection(key, handle, sizes) {
-                        // The backlog holds them until something is closed.
-                        self.space_waiters.add(waker);
-                        break;
-                    }
-                }
-            }
-            Phase::Dead if ready.is_none() => return Poll::Ready(Err(gone())),
-            _ => {}
-        }
-        match (ready, self.sockets.get_mut(key)) {
-            (Some(stream), _) => Poll::Ready(Ok(stream)),
-            (None, Some(socket)) => {
-                socket.readers.add(waker);
-                Poll::Pending
-            }
-            (None, None) => Poll::Ready(Err(gone())),
-        }
-    }
-
-    fn ask_for_connection(&mut self, key: Key, handle: Handle, sizes: crate::arena::Sizes) -> bool {
-        let Some(session) = self.session() else { return true };
-        let Some((area, ends)) = session.alloc(sizes) else { return false };
-        let buffers = area.buffers();
-        let pending = Pending::Accept { listener: key, area, ends: Box::new(ends) };
-        let id = session.submit(pending, |id| Request::TcpAccept { id, listener: handle, buffers });
-        if let Some(listener) = self.sockets.get_mut(key).and_then(Socket::listener) {
-            listener.asked.push(id);
-        }
-        self.flush_soon();
-        true
-    }
-
     /// The pending error of a socket, which is then forgotten.
     pub(crate) fn take_error(&mut self, key: Key) -> Option<Error> {
         self.sockets.get_mut(key)?.take_error()
@@ -301,10 +283,14 @@ impl Engine {
 
     /// Counts bytes read, and tells the stack when it is time.
     fn report(&mut self, key: Key, len: usize, emptied: bool) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
         socket.unreported = socket.unreported.saturating_add(len);
         let unreported = socket.unreported;
-        let Some((ends, handle)) = socket.ends() else { return };
+        let Some((ends, handle)) = socket.ends() else {
+            return;
+        };
         if unreported >= ends.reader.capacity() / 2 || emptied {
             socket.unreported = 0;
             self.raise(handle);

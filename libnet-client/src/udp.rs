@@ -35,7 +35,10 @@ impl UdpSocket {
     /// As [`UdpSocket::bind`].
     pub async fn bind_async(net: &Net, address: impl ToSocketAddrs) -> Result<UdpSocket> {
         let socket = Owned::bind(net, address.to_target()?, || Kind::Udp).await?;
-        Ok(UdpSocket { socket, peer: Cell::new(None) })
+        Ok(UdpSocket {
+            socket,
+            peer: Cell::new(None),
+        })
     }
 
     /// Sends a datagram, as a whole.
@@ -45,7 +48,9 @@ impl UdpSocket {
     /// [`ErrorKind::WouldBlock`] if non-blocking.
     pub fn send_to(&self, datagram: &[u8], to: impl ToSocketAddrs) -> Result<usize> {
         let to = self.socket.net.wait(self.target(to))?;
-        self.socket.blocking(Direction::Write, |engine, key| engine.try_send(key, datagram, to))
+        self.socket.blocking(Direction::Write, |engine, key| {
+            engine.try_send(key, datagram, to)
+        })
     }
 
     /// Receives a datagram: its length and sender. What does not fit in `buffer` is lost.
@@ -54,7 +59,9 @@ impl UdpSocket {
     /// [`ErrorKind::TimedOut`] after the read timeout; [`ErrorKind::WouldBlock`] if non-blocking.
     pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
         let only = self.peer.get();
-        self.socket.blocking(Direction::Read, |engine, key| engine.try_receive(key, buffer, only))
+        self.socket.blocking(Direction::Read, |engine, key| {
+            engine.try_receive(key, buffer, only)
+        })
     }
 
     /// [`UdpSocket::send_to`] for tasks.
@@ -63,7 +70,11 @@ impl UdpSocket {
     /// As [`UdpSocket::send_to`].
     pub async fn send_to_async(&self, datagram: &[u8], to: impl ToSocketAddrs) -> Result<usize> {
         let to = self.target(to).await?;
-        self.socket.wait(Direction::Write, |engine, key| engine.try_send(key, datagram, to)).await
+        self.socket
+            .wait(Direction::Write, |engine, key| {
+                engine.try_send(key, datagram, to)
+            })
+            .await
     }
 
     /// [`UdpSocket::recv_from`] for tasks.
@@ -72,7 +83,11 @@ impl UdpSocket {
     /// As [`UdpSocket::recv_from`].
     pub async fn recv_from_async(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
         let only = self.peer.get();
-        self.socket.wait(Direction::Read, |engine, key| engine.try_receive(key, buffer, only)).await
+        self.socket
+            .wait(Direction::Read, |engine, key| {
+                engine.try_receive(key, buffer, only)
+            })
+            .await
     }
 
     /// Makes `to` the peer of [`UdpSocket::send`] and [`UdpSocket::recv`]; datagrams of others are dropped from now on. No packet
@@ -141,7 +156,13 @@ impl UdpSocket {
     /// [`ErrorKind::InvalidInput`] unless 1 to 255, [`ErrorKind::NotConnected`] while the network stack restarts.
     pub fn set_ttl(&self, ttl: u32) -> Result<()> {
         let option = SocketOption::HopLimit(hop_limit(ttl)?);
-        self.socket.net.with(|engine| engine.tell(self.socket.key, |id, socket| Request::SetOption { id, socket, option }))
+        self.socket.net.with(|engine| {
+            engine.tell(self.socket.key, |id, socket| Request::SetOption {
+                id,
+                socket,
+                option,
+            })
+        })
     }
 
     /// How long a blocking receive may take; `None`, as in the beginning, is for ever. It then fails with [`ErrorKind::TimedOut`].
@@ -183,7 +204,10 @@ impl UdpSocket {
         let addresses = self.socket.net.addresses(to.to_target()?).await?;
         let v4 = self.local_addr()?.is_ipv4();
         // A name may have addresses of both families.
-        let fitting = addresses.iter().find(|address| address.is_ipv4() == v4).or(addresses.first());
+        let fitting = addresses
+            .iter()
+            .find(|address| address.is_ipv4() == v4)
+            .or(addresses.first());
         fitting.copied().ok_or(ErrorKind::InvalidInput.into())
     }
 }

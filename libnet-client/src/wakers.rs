@@ -72,7 +72,9 @@ impl Timers {
 
     /// When the next timer runs out.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.waiting.first_key_value().map(|((deadline, _), _)| *deadline)
+        self.waiting
+            .first_key_value()
+            .map(|((deadline, _), _)| *deadline)
     }
 }
 
