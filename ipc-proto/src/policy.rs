@@ -8,6 +8,9 @@ use postcard::experimental::max_size::MaxSize;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod tests;
+
 /// Most prefixes or port ranges in a list of a policy.
 pub const MAX_RULES: usize = 3;
 

@@ -122,11 +122,10 @@ impl Shm {
     /// # Errors
     /// [`OutOfBounds`].
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), OutOfBounds> {
-        let mut at = self.locate(offset, out.len())?;
-        for byte in out {
+        let start = self.locate(offset, out.len())?;
+        for (at, byte) in (start..).zip(out) {
             let cell = self.model.bytes.get(at / GRAIN).ok_or(OutOfBounds)?;
             *byte = *cell.get().get(at % GRAIN).ok_or(OutOfBounds)?;
-            at += 1;
         }
         Ok(())
     }
@@ -136,13 +135,12 @@ impl Shm {
     /// # Errors
     /// [`OutOfBounds`].
     pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfBounds> {
-        let mut at = self.locate(offset, bytes.len())?;
-        for byte in bytes {
+        let start = self.locate(offset, bytes.len())?;
+        for (at, byte) in (start..).zip(bytes) {
             let cell = self.model.bytes.get(at / GRAIN).ok_or(OutOfBounds)?;
             let mut grain = cell.get();
             *grain.get_mut(at % GRAIN).ok_or(OutOfBounds)? = *byte;
             cell.set(grain);
-            at += 1;
         }
         Ok(())
     }

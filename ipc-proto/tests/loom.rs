@@ -3,6 +3,7 @@
 //!
 //! Bytes in the model report each access that the index words do not order, so no test has to look for torn slots.
 #![cfg(loom)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use core::sync::atomic::Ordering;
 use ipc_proto::{

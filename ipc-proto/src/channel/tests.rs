@@ -104,7 +104,7 @@ fn bad_layouts_are_refused() {
     ] {
         assert_eq!(Stack::bytes(geometry), 0);
         assert_eq!(
-            new(1 << 26, geometry),
+            new(64, geometry),
             Err(LayoutError::Geometry),
             "{geometry:?}"
         );

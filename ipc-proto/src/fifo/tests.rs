@@ -205,13 +205,13 @@ fn a_record_larger_than_the_fifo_never_fits() {
 
 #[test]
 fn a_datagram_longer_than_its_header_can_say_is_refused() {
-    let session = Shm::heap(256 + (1 << 20));
+    let session = Shm::heap(128 + 1024 + (1 << 17));
     let buffers = Buffers {
         control: 0,
         rx: 128,
-        rx_log2: 17,
-        tx: 128 + (1 << 17),
-        tx_log2: 18,
+        rx_log2: 10,
+        tx: 1152,
+        tx_log2: 17,
     };
     let mut client = ends(&session, &buffers, End::Client, 0).unwrap();
     assert_eq!(client.writer.largest_record(), 65_535);

@@ -1,5 +1,11 @@
 //! The bytes of every variant of every message: a change here is a change of the wire format, and needs a new version of the
 //! protocol ([`ipc_proto::hello`]). Touches nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod setup;
 mod socket;
