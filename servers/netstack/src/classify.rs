@@ -1,0 +1,347 @@
+//! A look at a frame before the engine gets it: to whom it belongs, and whether it may be believed at all.
+//!
+//! Everything here is read from a private copy, bounds checked; checksums are the engine's business.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Length of an Ethernet header.
+pub(crate) const ETHERNET: usize = 14;
+
+/// A TCP segment's header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Segment {
+    /// Port of the sender.
+    pub(crate) src_port: u16,
+    /// Port of the receiver.
+    pub(crate) dst_port: u16,
+    /// Sequence number.
+    pub(crate) seq: u32,
+    /// Acknowledgment number.
+    pub(crate) ack: u32,
+    /// The flags of the 14th octet.
+    pub(crate) flags: u8,
+    /// Bytes of data.
+    pub(crate) len: usize,
+}
+
+impl Segment {
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    const ACK: u8 = 16;
+
+    /// SYN without ACK, RST or FIN: the start of a connection.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
+    }
+
+    /// RST.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.flags & Self::RST != 0
+    }
+
+    /// ACK without SYN or RST.
+    pub(crate) fn is_ack(&self) -> bool {
+        self.flags & (Self::ACK | Self::SYN | Self::RST) == Self::ACK
+    }
+
+    /// FIN.
+    pub(crate) fn is_fin(&self) -> bool {
+        self.flags & Self::FIN != 0
+    }
+}
+
+/// Names the parts of a fragmented datagram (RFC 791 section 3.2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct FragmentKey {
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    protocol: u8,
+    id: u16,
+}
+
+/// What an IP packet carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Payload<'a> {
+    /// TCP.
+    Tcp(Segment),
+    /// UDP.
+    Udp {
+        /// Port of the sender.
+        src_port: u16,
+        /// Port of the receiver.
+        dst_port: u16,
+    },
+    /// ICMP echo request.
+    EchoRequest,
+    /// ICMP echo reply.
+    EchoReply {
+        /// Identifier.
+        ident: u16,
+    },
+    /// ICMP destination unreachable about an echo request of this identifier.
+    EchoUnreachable {
+        /// Identifier.
+        ident: u16,
+        /// To whom it went.
+        to: IpAddr,
+    },
+    /// Router advertisement, from the ICMP header on.
+    RouterAdvertisement(&'a [u8]),
+    /// Neighbour advertisement about this address.
+    NeighborAdvertisement(Ipv6Addr),
+    /// Neighbour solicitation.
+    NeighborSolicitation,
+    /// A fragment that is not the first.
+    LaterFragment,
+    /// Anything else.
+    Other,
+}
+
+/// An IP packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Packet<'a> {
+    /// Sender.
+    pub(crate) src: IpAddr,
+    /// Receiver.
+    pub(crate) dst: IpAddr,
+    /// Time to live or hop limit.
+    pub(crate) hop_limit: u8,
+    /// Set if it is a part of a datagram.
+    pub(crate) fragment: Option<FragmentKey>,
+    /// What it carries (of a first fragment as of a whole).
+    pub(crate) payload: Payload<'a>,
+}
+
+/// A frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Frame<'a> {
+    /// ARP; who claims to have sent it.
+    Arp {
+        /// Protocol address of the sender.
+        sender: Ipv4Addr,
+        /// Hardware address of the sender.
+        mac: [u8; 6],
+    },
+    /// IP.
+    Ip(Packet<'a>),
+    /// Of a kind that this host does not speak.
+    Foreign,
+    /// Lies about its own length, or comes from an address that can't be a sender.
+    Malformed,
+}
+
+fn byte(bytes: &[u8], at: usize) -> Option<u8> {
+    bytes.get(at).copied()
+}
+
+/// Two bytes in network order.
+pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    let pair = bytes.get(at..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*pair))
+}
+
+/// Four bytes in network order.
+pub(crate) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_be_bytes(*four))
+}
+
+fn ipv4(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
+    let four: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
+    Some(Ipv4Addr::from(*four))
+}
+
+/// An IPv6 address.
+pub(crate) fn ipv6(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    let all: &[u8; 16] = bytes.get(at..)?.first_chunk()?;
+    Some(Ipv6Addr::from(*all))
+}
+
+/// Whether an address can be that of one host on the network.
+pub(crate) fn is_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_loopback())
+                && v4.octets()[0] != 0
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_unspecified() || v6.is_multicast() || v6.is_loopback())
+                && v6.to_ipv4_mapped().is_none()
+        }
+    }
+}
+
+/// Looks at a frame.
+pub(crate) fn frame(bytes: &[u8]) -> Frame<'_> {
+    inspect(bytes).unwrap_or(Frame::Malformed)
+}
+
+fn inspect(bytes: &[u8]) -> Option<Frame<'_>> {
+    let payload = bytes.get(ETHERNET..)?;
+    // A sender's hardware address with the group bit can't be one (IEEE 802.3 section 3.2.3).
+    if byte(bytes, 6)? & 1 != 0 {
+        return None;
+    }
+    match be16(bytes, 12)? {
+        0x0806 => {
+            let mac: &[u8; 6] = payload.get(8..)?.first_chunk()?;
+            Some(Frame::Arp {
+                sender: ipv4(payload, 14)?,
+                mac: *mac,
+            })
+        }
+        0x0800 => packet_v4(payload),
+        0x86dd => packet_v6(payload),
+        _ => Some(Frame::Foreign),
+    }
+}
+
+fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
+    let header = usize::from(byte(bytes, 0)? & 0xf).checked_mul(4)?;
+    let total = usize::from(be16(bytes, 2)?);
+    if byte(bytes, 0)? >> 4 != 4 || header < 20 {
+        return None;
+    }
+    let body = bytes.get(header..total)?;
+    let (src, dst) = (ipv4(bytes, 12)?, ipv4(bytes, 16)?);
+    // DHCP servers may be at 0.0.0.0, nobody else; loopback never comes from a wire (RFC 1122 section 3.2.1.3).
+    let sender = is_host(IpAddr::V4(src)) || src.is_unspecified();
+    if !sender || dst.is_loopback() || dst.is_unspecified() {
+        return None;
+    }
+    let (protocol, flags) = (byte(bytes, 9)?, be16(bytes, 6)?);
+    let offset = flags & 0x1fff;
+    let fragment = (offset != 0 || flags & 0x2000 != 0).then_some(FragmentKey {
+        src,
+        dst,
+        protocol,
+        id: be16(bytes, 4)?,
+    });
+    let payload = if offset != 0 {
+        Payload::LaterFragment
+    } else {
+        match protocol {
+            6 => Payload::Tcp(segment(body)?),
+            17 => udp(body)?,
+            1 => icmp_v4(body)?,
+            _ => Payload::Other,
+        }
+    };
+    if src.is_unspecified() && !matches!(payload, Payload::Udp { .. }) {
+        return None;
+    }
+    Some(Frame::Ip(Packet {
+        src: src.into(),
+        dst: dst.into(),
+        hop_limit: byte(bytes, 8)?,
+        fragment,
+        payload,
+    }))
+}
+
+fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
+    if byte(bytes, 0)? >> 4 != 6 {
+        return None;
+    }
+    let (src, dst) = (ipv6(bytes, 8)?, ipv6(bytes, 24)?);
+    if src.is_multicast() || src.is_loopback() || dst.is_loopback() || dst.is_unspecified() {
+        return None;
+    }
+    let total = usize::from(be16(bytes, 4)?).checked_add(40)?;
+    let mut body = bytes.get(40..total)?;
+    let mut next = byte(bytes, 6)?;
+    // One hop-by-hop header, as the engine reads it (RFC 8200 section 4.3).
+    if next == 0 {
+        next = byte(body, 0)?;
+        let len = usize::from(byte(body, 1)?).checked_add(1)?.checked_mul(8)?;
+        body = body.get(len..)?;
+    }
+    let hop_limit = byte(bytes, 7)?;
+    let payload = match next {
+        6 => Payload::Tcp(segment(body)?),
+        17 => udp(body)?,
+        58 => icmp_v6(body, hop_limit)?,
+        _ => Payload::Other,
+    };
+    Some(Frame::Ip(Packet {
+        src: src.into(),
+        dst: dst.into(),
+        hop_limit,
+        fragment: None,
+        payload,
+    }))
+}
+
+fn segment(body: &[u8]) -> Option<Segment> {
+    let header = usize::from(byte(body, 12)? >> 4).checked_mul(4)?;
+    if header < 20 {
+        return None;
+    }
+    Some(Segment {
+        src_port: be16(body, 0)?,
+        dst_port: be16(body, 2)?,
+        seq: be32(body, 4)?,
+        ack: be32(body, 8)?,
+        flags: byte(body, 13)?,
+        len: body.get(header..)?.len(),
+    })
+}
+
+fn udp(body: &[u8]) -> Option<Payload<'static>> {
+    if body.len() < 8 || be16(body, 4)? < 8 {
+        return None;
+    }
+    Some(Payload::Udp {
+        src_port: be16(body, 0)?,
+        dst_port: be16(body, 2)?,
+    })
+}
+
+fn icmp_v4(body: &[u8]) -> Option<Payload<'_>> {
+    Some(match (byte(body, 0)?, byte(body, 1)?) {
+        (8, _) => Payload::EchoRequest,
+        (0, _) => Payload::EchoReply {
+            ident: be16(body, 4)?,
+        },
+        (3, 0 | 1 | 2 | 5..=12) => {
+            let quoted = body.get(8..)?;
+            let header = usize::from(byte(quoted, 0)? & 0xf).checked_mul(4)?;
+            let inner = quoted.get(header..)?;
+            if header < 20 || byte(quoted, 9)? != 1 || byte(inner, 0)? != 8 {
+                return Some(Payload::Other);
+            }
+            Payload::EchoUnreachable {
+                ident: be16(inner, 4)?,
+                to: ipv4(quoted, 16)?.into(),
+            }
+        }
+        _ => Payload::Other,
+    })
+}
+
+fn icmp_v6(body: &[u8], hop_limit: u8) -> Option<Payload<'_>> {
+    // Neighbour discovery with a smaller hop limit came from beyond the link (RFC 4861 section 6.1.2).
+    let local = hop_limit == 255;
+    Some(match byte(body, 0)? {
+        128 => Payload::EchoRequest,
+        129 => Payload::EchoReply {
+            ident: be16(body, 4)?,
+        },
+        1 => {
+            let quoted = body.get(8..)?;
+            if byte(quoted, 6) != Some(58) || byte(quoted, 40) != Some(128) {
+                return Some(Payload::Other);
+            }
+            Payload::EchoUnreachable {
+                ident: be16(quoted, 44)?,
+                to: ipv6(quoted, 24)?.into(),
+            }
+        }
+        134 if local => Payload::RouterAdvertisement(body),
+        135 if local => Payload::NeighborSolicitation,
+        136 if local => Payload::NeighborAdvertisement(ipv6(body, 8)?),
+        133..=137 => return None,
+        _ => Payload::Other,
+    })
+}

@@ -1,0 +1,143 @@
+//! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
+
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+/// Room for the largest frame that the engine builds.
+pub(super) const SCRATCH: usize = 2048;
+
+/// Where frames go. The engine never holds one back: what finds no room is dropped by the sink and counted there.
+pub(crate) trait FrameSink {
+    /// Whether a frame would find room. Sockets send only then.
+    fn has_room(&self) -> bool;
+    /// Takes a frame.
+    fn send(&mut self, frame: &[u8]);
+}
+
+/// A sink for an engine that has nowhere to send to.
+pub(super) struct Nowhere;
+
+impl FrameSink for Nowhere {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn send(&mut self, _frame: &[u8]) {}
+}
+
+/// A device for one step of the engine.
+pub(super) struct OneFrame<'a> {
+    medium: Medium,
+    mtu: usize,
+    receive: Option<&'a [u8]>,
+    transmit: Transmit<'a>,
+}
+
+struct Transmit<'a> {
+    sink: &'a mut dyn FrameSink,
+    scratch: &'a mut [u8; SCRATCH],
+    frames: u32,
+    last: usize,
+}
+
+impl<'a> OneFrame<'a> {
+    /// A device with this frame to receive. `mtu` counts IP packets.
+    pub(super) fn new(
+        medium: Medium,
+        mtu: u16,
+        receive: Option<&'a [u8]>,
+        sink: &'a mut dyn FrameSink,
+        scratch: &'a mut [u8; SCRATCH],
+    ) -> OneFrame<'a> {
+        let header = match medium {
+            Medium::Ethernet => crate::classify::ETHERNET,
+            Medium::Ip => 0,
+        };
+        OneFrame {
+            medium,
+            mtu: usize::from(mtu).saturating_add(header).min(SCRATCH),
+            receive,
+            transmit: Transmit {
+                sink,
+                scratch,
+                frames: 0,
+                last: 0,
+            },
+        }
+    }
+
+    /// Frames sent, and the length of the last, which lies in the scratch buffer.
+    pub(super) fn finish(self) -> (u32, usize) {
+        (self.transmit.frames, self.transmit.last)
+    }
+}
+
+pub(super) struct Received<'a>(&'a [u8]);
+
+pub(super) struct Sending<'t, 'a>(&'t mut Transmit<'a>);
+
+impl RxToken for Received<'_> {
+    fn consume<R, F>(self, f: F) -> R
+    where
+        F: FnOnce(&[u8]) -> R,
+    {
+        f(self.0)
+    }
+}
+
+impl TxToken for Sending<'_, '_> {
+    fn consume<R, F>(self, len: usize, f: F) -> R
+    where
+        F: FnOnce(&mut [u8]) -> R,
+    {
+        let Transmit {
+            sink,
+            scratch,
+            frames,
+            last,
+        } = self.0;
+        let Some(buffer) = scratch.get_mut(..len) else {
+            // Longer than the device said it takes: built to satisfy the caller, and thrown away.
+            return f(&mut alloc::vec![0; len]);
+        };
+        // Nothing of an earlier frame may leak into padding or into bytes that the engine leaves alone.
+        buffer.fill(0);
+        let result = f(buffer);
+        sink.send(buffer);
+        *frames = frames.saturating_add(1);
+        *last = len;
+        result
+    }
+}
+
+impl<'a> Device for OneFrame<'a> {
+    type RxToken<'t>
+        = Received<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Sending<'t, 'a>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sending<'_, 'a>)> {
+        // smoltcp asks for the token of an answer with every frame; most need none, so it is given even without
+        // room, and the sink drops what it can't hold.
+        let frame = self.receive.take()?;
+        Some((Received(frame), Sending(&mut self.transmit)))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<Sending<'_, 'a>> {
+        self.transmit
+            .sink
+            .has_room()
+            .then_some(Sending(&mut self.transmit))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = self.medium;
+        capabilities.max_transmission_unit = self.mtu;
+        capabilities
+    }
+}

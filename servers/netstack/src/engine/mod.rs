@@ -1,0 +1,261 @@
+//! The one place that knows smoltcp. The rest of the server speaks of flows, addresses and frames, so that another
+//! protocol engine could take its place.
+//!
+//! smoltcp walks every socket of a set for each packet, so each flow has a set of its own, and whoever calls
+//! [`Engine::ingress`] picks the set that the packet belongs to.
+
+mod device;
+mod dhcp;
+mod emit;
+mod handshake;
+mod icmp;
+mod sockets;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use device::FrameSink;
+pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
+pub(crate) use emit::{announce, is_intact_icmpv6, solicit, solicit_router};
+pub(crate) use handshake::Handshake;
+pub(crate) use icmp::Ping;
+pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};
+
+use crate::time::Instant;
+use alloc::boxed::Box;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use device::{OneFrame, SCRATCH};
+use smoltcp::{
+    iface::{Config, Interface, Route, SocketSet},
+    phy::Medium,
+    wire::{EthernetAddress, HardwareAddress, IpCidr},
+};
+
+/// Most addresses of the interface (smoltcp's table, set when building; one is left for a change-over).
+pub(crate) const MAX_ADDRESSES: usize = 6;
+
+/// A set of sockets that the engine can work on.
+pub(crate) trait Sockets {
+    /// The set.
+    fn set(&mut self) -> &mut SocketSet<'static>;
+}
+
+/// What one step of the engine did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sent {
+    /// Frames handed to the sink.
+    pub(crate) frames: u32,
+}
+
+/// The protocol engine: addresses, routes, neighbours, and nothing of any flow.
+pub(crate) struct Engine {
+    iface: Interface,
+    scratch: Box<[u8; SCRATCH]>,
+    last: usize,
+    mac: [u8; 6],
+    mtu: u16,
+}
+
+pub(crate) fn smol(now: Instant) -> smoltcp::time::Instant {
+    smoltcp::time::Instant::from_micros((now.nanos() / 1000) as i64)
+}
+
+fn own(at: smoltcp::time::Instant) -> Instant {
+    Instant::from_nanos((at.total_micros().max(0) as u64).saturating_mul(1000))
+}
+
+impl Engine {
+    /// An engine without addresses. `mtu` is the largest IP packet in bytes; `mac` must not be a group address
+    /// (the group bit is cleared if it is). `seed` must be unpredictable.
+    pub(crate) fn new(mac: [u8; 6], mtu: u16, seed: u64, now: Instant) -> Engine {
+        let mac = unicast(mac);
+        let mut scratch = Box::new([0; SCRATCH]);
+        let mut nothing = device::Nowhere;
+        let mut device = OneFrame::new(Medium::Ethernet, mtu, None, &mut nothing, &mut scratch);
+        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
+        config.random_seed = seed;
+        let iface = Interface::new(config, &mut device, smol(now));
+        Engine {
+            iface,
+            scratch,
+            last: 0,
+            mac,
+            mtu,
+        }
+    }
+
+    /// The hardware address.
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The largest IP packet in bytes.
+    pub(crate) fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// Largest payload of a datagram or echo to this address, behind `header` bytes of its own header.
+    pub(crate) fn max_payload(&self, to: IpAddr, header: usize) -> usize {
+        let ip = if to.is_ipv4() { 20 } else { 40 };
+        usize::from(self.mtu).saturating_sub(header.saturating_add(ip))
+    }
+
+    /// Gives a frame to a set of sockets. Answers go to the sink.
+    pub(crate) fn ingress(
+        &mut self,
+        now: Instant,
+        frame: &[u8],
+        sockets: &mut impl Sockets,
+        sink: &mut dyn FrameSink,
+    ) -> Sent {
+        let mut device = OneFrame::new(
+            Medium::Ethernet,
+            self.mtu,
+            Some(frame),
+            sink,
+            &mut self.scratch,
+        );
+        self.iface
+            .poll_ingress_single(smol(now), &mut device, sockets.set());
+        let done = device.finish();
+        self.finish(done)
+    }
+
+    /// Lets each socket of a set send at most one packet.
+    pub(crate) fn egress(
+        &mut self,
+        now: Instant,
+        sockets: &mut impl Sockets,
+        sink: &mut dyn FrameSink,
+    ) -> Sent {
+        let mut device = OneFrame::new(Medium::Ethernet, self.mtu, None, sink, &mut self.scratch);
+        self.iface
+            .poll_egress(smol(now), &mut device, sockets.set());
+        let done = device.finish();
+        self.finish(done)
+    }
+
+    fn finish(&mut self, (frames, last): (u32, usize)) -> Sent {
+        if frames > 0 {
+            self.last = last;
+        }
+        Sent { frames }
+    }
+
+    /// The frame that was sent last.
+    pub(crate) fn last_frame(&self) -> &[u8] {
+        self.scratch.get(..self.last).unwrap_or_default()
+    }
+
+    /// When a set wants to be looked at again.
+    pub(crate) fn poll_at(&mut self, now: Instant, sockets: &mut impl Sockets) -> Option<Instant> {
+        self.iface.poll_at(smol(now), sockets.set()).map(own)
+    }
+
+    /// Replaces addresses (with prefix lengths) and default routers. What can't be an address of a host, or is too much, is left out.
+    pub(crate) fn configure(&mut self, addresses: &[(IpAddr, u8)], routers: &[IpAddr]) {
+        self.iface.update_ip_addrs(|list| {
+            list.clear();
+            for (address, bits) in addresses {
+                let most = if address.is_ipv4() { 32 } else { 128 };
+                if crate::classify::is_host(*address) && *bits <= most {
+                    // Full: the address is left out, as documented.
+                    let _ = list.push(IpCidr::new((*address).into(), *bits));
+                }
+            }
+        });
+        self.iface.routes_mut().update(|list| {
+            list.clear();
+            for router in routers {
+                let route = match router {
+                    IpAddr::V4(v4) => Route::new_ipv4_gateway(*v4),
+                    IpAddr::V6(v6) => Route::new_ipv6_gateway(*v6),
+                };
+                // Full: the router is left out, as documented.
+                let _ = list.push(route);
+            }
+        });
+    }
+
+    /// Whether this is an address of the interface.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.iface.has_ip_addr(address)
+    }
+
+    /// The address from which a packet to `to` would come.
+    pub(crate) fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
+        match to {
+            IpAddr::V4(v4) => self.iface.get_source_address_ipv4(&v4).map(IpAddr::V4),
+            IpAddr::V6(v6) => {
+                let source = self.iface.get_source_address_ipv6(&v6);
+                (!source.is_unspecified() && !source.is_loopback()).then_some(IpAddr::V6(source))
+            }
+        }
+    }
+
+    /// The neighbour to which a packet to `to` would go; itself if it is on the link.
+    pub(crate) fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
+        let address = to.into();
+        if self
+            .iface
+            .ip_addrs()
+            .iter()
+            .any(|cidr| cidr.contains_addr(&address))
+            || self.is_group(to)
+        {
+            return Some(to);
+        }
+        let routes = self.iface.routes();
+        match to {
+            IpAddr::V4(_) => routes.get_default_ipv4_route(),
+            IpAddr::V6(_) => routes.get_default_ipv6_route(),
+        }
+        .map(|route| route.via_router.into())
+    }
+
+    /// Whether an address is that of a group or a broadcast on this network.
+    pub(crate) fn is_group(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => v4.is_multicast() || self.is_broadcast(v4),
+            IpAddr::V6(v6) => v6.is_multicast(),
+        }
+    }
+
+    fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        address.is_broadcast()
+            || self.iface.ip_addrs().iter().any(|cidr| match cidr {
+                IpCidr::Ipv4(own) => own.broadcast() == Some(address),
+                IpCidr::Ipv6(_) => false,
+            })
+    }
+
+    /// The link-local IPv6 address that belongs to a hardware address (RFC 4291 appendix A).
+    pub(crate) fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+        interface_address([0xfe80, 0, 0, 0], mac)
+    }
+}
+
+/// A prefix of 64 bits and the interface identifier of a hardware address (modified EUI-64, RFC 4291 appendix A).
+pub(crate) fn interface_address(prefix: [u16; 4], mac: [u8; 6]) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    let [p0, p1, p2, p3] = prefix;
+    Ipv6Addr::new(
+        p0,
+        p1,
+        p2,
+        p3,
+        u16::from_be_bytes([a ^ 2, b]),
+        u16::from_be_bytes([c, 0xff]),
+        u16::from_be_bytes([0xfe, d]),
+        u16::from_be_bytes([e, f]),
+    )
+}
+
+/// Clears the group bit, which the address of a host can't have.
+fn unicast(mut mac: [u8; 6]) -> [u8; 6] {
+    mac[0] &= !1;
+    if mac == [0; 6] {
+        // All zeroes is what an uninitialised device reads as; a locally administered address serves.
+        mac[0] = 2;
+    }
+    mac
+}

@@ -1,0 +1,258 @@
+//! TCP and UDP sockets, each alone in its set.
+
+use super::{Engine, Sockets};
+use crate::time::Instant;
+use alloc::vec;
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use ipc_proto::socket::SocketState;
+use smoltcp::{
+    iface::{SocketHandle, SocketSet},
+    socket::{tcp, udp},
+    wire::{IpEndpoint, IpListenEndpoint},
+};
+
+/// State of a connection (RFC 9293 section 3.3.2).
+pub(crate) type TcpState = tcp::State;
+
+/// A TCP connection.
+pub(crate) struct TcpSocket {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+impl Sockets for TcpSocket {
+    fn set(&mut self) -> &mut SocketSet<'static> {
+        &mut self.set
+    }
+}
+
+/// Why a connection can't be opened from here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unaddressable;
+
+impl TcpSocket {
+    /// A closed socket with buffers of so many bytes.
+    pub(super) fn new(receive: usize, transmit: usize) -> TcpSocket {
+        let mut socket = tcp::Socket::new(
+            tcp::SocketBuffer::new(vec![0; receive]),
+            tcp::SocketBuffer::new(vec![0; transmit]),
+        );
+        socket.set_congestion_control(tcp::CongestionControl::Reno);
+        let mut set = SocketSet::new(vec![]);
+        let handle = set.add(socket);
+        TcpSocket { set, handle }
+    }
+
+    pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    fn view(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    /// Starts to open a connection whose first sequence number is `isn`.
+    ///
+    /// # Errors
+    /// [`Unaddressable`] for port zero, unspecified addresses or addresses of different families.
+    pub(crate) fn connect(
+        engine: &Engine,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        isn: u32,
+        buffer: usize,
+    ) -> Result<TcpSocket, Unaddressable> {
+        let mut socket = TcpSocket::new(buffer, buffer);
+        let mut seeder = super::handshake::seeder(engine, isn, now);
+        socket
+            .socket()
+            .connect(
+                seeder.context(),
+                IpEndpoint::from(remote),
+                IpEndpoint::from(local),
+            )
+            .map_err(|_| Unaddressable)?;
+        Ok(socket)
+    }
+
+    /// State of the connection.
+    pub(crate) fn state(&self) -> TcpState {
+        self.view().state()
+    }
+
+    /// The same, as clients see it.
+    pub(crate) fn public_state(&self) -> SocketState {
+        match self.state() {
+            TcpState::Closed => SocketState::Closed,
+            TcpState::Listen => SocketState::Listen,
+            TcpState::SynSent => SocketState::SynSent,
+            TcpState::SynReceived => SocketState::SynReceived,
+            TcpState::Established => SocketState::Established,
+            TcpState::FinWait1 => SocketState::FinWait1,
+            TcpState::FinWait2 => SocketState::FinWait2,
+            TcpState::CloseWait => SocketState::CloseWait,
+            TcpState::Closing => SocketState::Closing,
+            TcpState::LastAck => SocketState::LastAck,
+            TcpState::TimeWait => SocketState::TimeWait,
+        }
+    }
+
+    /// Bytes received and not yet taken.
+    pub(crate) fn received(&self) -> usize {
+        self.view().recv_queue()
+    }
+
+    /// Bytes given and not yet acknowledged.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.view().send_queue()
+    }
+
+    /// Whether more bytes can be given now.
+    pub(crate) fn can_send(&self) -> bool {
+        self.view().can_send()
+    }
+
+    /// Gives bytes: `f` fills a part of the transmit buffer and tells how much.
+    pub(crate) fn send<E>(
+        &mut self,
+        f: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let result = self.socket().send(|room| match f(room) {
+            Ok(used) => (used.min(room.len()), Ok(used)),
+            Err(error) => (0, Err(error)),
+        });
+        result.unwrap_or(Ok(0))
+    }
+
+    /// Takes bytes: `f` looks at a part of what was received and tells how much it took.
+    pub(crate) fn receive<E>(
+        &mut self,
+        f: impl FnOnce(&[u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let result = self.socket().recv(|bytes| match f(bytes) {
+            Ok(used) => (used.min(bytes.len()), Ok(used)),
+            Err(error) => (0, Err(error)),
+        });
+        result.unwrap_or(Ok(0))
+    }
+
+    /// Whether the peer has sent FIN and everything before it was taken.
+    pub(crate) fn at_end(&mut self) -> bool {
+        matches!(self.socket().peek(0), Err(tcp::RecvError::Finished))
+    }
+
+    /// Ends the sending direction behind what was given (FIN).
+    pub(crate) fn close(&mut self) {
+        self.socket().close();
+    }
+
+    /// Ends the connection (RST).
+    pub(crate) fn abort(&mut self) {
+        self.socket().abort();
+    }
+
+    /// Sends small segments at once (RFC 1122 section 4.2.3.4), or not.
+    pub(crate) fn set_no_delay(&mut self, on: bool) {
+        self.socket().set_nagle_enabled(!on);
+    }
+
+    /// Probes an idle peer at this interval.
+    pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        self.socket().set_keep_alive(interval.map(duration));
+    }
+
+    /// Time to live of what is sent; 0 is the default of 64.
+    pub(crate) fn set_hop_limit(&mut self, hops: u8) {
+        self.socket().set_hop_limit((hops != 0).then_some(hops));
+    }
+}
+
+fn duration(value: Duration) -> smoltcp::time::Duration {
+    let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+    // An hour-long ceiling far above any use keeps sums with the clock in range.
+    smoltcp::time::Duration::from_micros(micros.min(1 << 50))
+}
+
+/// A UDP socket.
+pub(crate) struct UdpSocket {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+impl Sockets for UdpSocket {
+    fn set(&mut self) -> &mut SocketSet<'static> {
+        &mut self.set
+    }
+}
+
+/// A datagram does not fit in what is left of the buffer, now or ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NoRoom;
+
+impl UdpSocket {
+    /// A socket on a port (not zero) with room for so many datagrams and bytes each way.
+    pub(crate) fn new(
+        address: Option<IpAddr>,
+        port: u16,
+        receive: (usize, usize),
+        transmit: (usize, usize),
+    ) -> UdpSocket {
+        let buffer = |(packets, bytes): (usize, usize)| {
+            udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; packets], vec![0; bytes])
+        };
+        let mut socket = udp::Socket::new(buffer(receive), buffer(transmit));
+        let endpoint = IpListenEndpoint {
+            addr: address.map(Into::into),
+            port,
+        };
+        // Fails for port zero only, and leaves a socket that receives nothing.
+        let _ = socket.bind(endpoint);
+        let mut set = SocketSet::new(vec![]);
+        let handle = set.add(socket);
+        UdpSocket { set, handle }
+    }
+
+    fn socket(&mut self) -> &mut udp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    /// Bytes waiting to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.set.get::<udp::Socket<'_>>(self.handle).send_queue()
+    }
+
+    /// Queues a datagram.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if it does not fit.
+    pub(crate) fn send(&mut self, to: SocketAddr, bytes: &[u8]) -> Result<(), NoRoom> {
+        self.socket()
+            .send_slice(bytes, IpEndpoint::from(to))
+            .map_err(|_| NoRoom)
+    }
+
+    /// Takes a datagram: sender, address that it was sent to, and bytes.
+    pub(crate) fn receive(&mut self) -> Option<(SocketAddr, Option<IpAddr>, &[u8])> {
+        let (bytes, meta) = self.socket().recv().ok()?;
+        Some((
+            meta.endpoint.into(),
+            meta.local_address.map(Into::into),
+            bytes,
+        ))
+    }
+
+    /// Looks at the next datagram.
+    pub(crate) fn peek(&mut self) -> Option<(SocketAddr, &[u8])> {
+        let (bytes, meta) = self.socket().peek().ok()?;
+        Some((meta.endpoint.into(), bytes))
+    }
+
+    /// Time to live of what is sent; 0 is the default of 64.
+    pub(crate) fn set_hop_limit(&mut self, hops: u8) {
+        self.socket().set_hop_limit((hops != 0).then_some(hops));
+    }
+}

@@ -1,0 +1,109 @@
+use super::{handshake::seeder, *};
+use crate::time::Instant;
+use std::{vec, vec::Vec};
+
+#[derive(Default)]
+struct Wire(Vec<Vec<u8>>);
+
+impl FrameSink for Wire {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        self.0.push(frame.to_vec());
+    }
+}
+
+fn engine(last: u8) -> Engine {
+    let mut engine = Engine::new([2, 0, 0, 0, 0, last], 1500, 7, Instant::ZERO);
+    engine.configure(&[(IpAddr::from([10, 0, 0, last]), 24)], &[]);
+    engine
+}
+
+fn syn_of(isn: u32, wire: &mut Wire) -> (Engine, TcpSocket) {
+    let mut engine = engine(1);
+    let mut socket = TcpSocket::connect(
+        &engine,
+        Instant::ZERO,
+        ([10, 0, 0, 1], 50000).into(),
+        ([10, 0, 0, 2], 80).into(),
+        isn,
+        4096,
+    )
+    .ok()
+    .unwrap();
+    // The neighbour is learned from its ARP request.
+    let peer = super::tests::engine(2);
+    let request = solicit(&peer, [10, 0, 0, 1].into()).unwrap();
+    let mut control = Dhcp::new(false);
+    engine.ingress(Instant::ZERO, &request, &mut control, wire);
+    wire.0.clear();
+    engine.egress(Instant::ZERO, &mut socket, wire);
+    (engine, socket)
+}
+
+#[test]
+fn the_chosen_sequence_number_is_drawn() {
+    for isn in [0, 1, 0x8000_0000, 0xdead_beef, u32::MAX] {
+        let mut wire = Wire::default();
+        let _ = syn_of(isn, &mut wire);
+        let frame = wire.0.pop().unwrap();
+        let crate::classify::Frame::Ip(packet) = crate::classify::frame(&frame) else {
+            panic!("no IP packet");
+        };
+        let crate::classify::Payload::Tcp(segment) = packet.payload else {
+            panic!("no segment");
+        };
+        assert!(segment.is_opening());
+        assert_eq!(segment.seq, isn);
+    }
+    let _ = seeder(&engine(1), 5, Instant::ZERO);
+}
+
+#[test]
+fn a_replayed_handshake_gives_a_connection() {
+    let mut wire = Wire::default();
+    let (mut client, mut connecting) = syn_of(1000, &mut wire);
+    let syn = wire.0.pop().unwrap();
+    let mut server = engine(2);
+    let mut control = Dhcp::new(false);
+    let request = solicit(&client, [10, 0, 0, 2].into()).unwrap();
+    server.ingress(Instant::ZERO, &request, &mut control, &mut wire);
+    wire.0.clear();
+
+    let mut handshake = Handshake::default();
+    handshake.answer(&mut server, Instant::ZERO, (&syn, 80), 77, 4096, &mut wire);
+    let syn_ack = wire.0.pop().unwrap();
+    client.ingress(Instant::ZERO, &syn_ack, &mut connecting, &mut wire);
+    assert_eq!(connecting.state(), TcpState::Established);
+    client.egress(Instant::ZERO, &mut connecting, &mut wire);
+    let ack = wire.0.pop().unwrap();
+    let mut accepted = handshake
+        .complete(
+            &mut server,
+            Instant::ZERO,
+            (&syn, 80),
+            &ack,
+            (77, 4096),
+            &mut wire,
+        )
+        .unwrap();
+    accepted
+        .send(|room| {
+            room[..5].copy_from_slice(b"hello");
+            Ok::<_, ()>(5)
+        })
+        .unwrap();
+    server.egress(Instant::ZERO, &mut accepted, &mut wire);
+    let data = wire.0.pop().unwrap();
+    client.ingress(Instant::ZERO, &data, &mut connecting, &mut wire);
+    let mut got = vec![];
+    connecting
+        .receive(|bytes| {
+            got.extend_from_slice(bytes);
+            Ok::<_, ()>(bytes.len())
+        })
+        .unwrap();
+    assert_eq!(got, b"hello");
+}

@@ -1,0 +1,388 @@
+//! Flows: whatever has sockets of its own in the engine. Their turns, and what follows from them.
+
+use crate::{
+    connection::{Connection, Context, Turn},
+    engine::{FrameSink, solicit},
+    ping::Ping,
+    ports,
+    resolver::Lookup,
+    session::{Owner, Target},
+    slab::Id,
+    stack::{SessionId, Stack},
+    udp::{Udp, earlier},
+};
+use alloc::boxed::Box;
+use core::net::IpAddr;
+use ipc_proto::{
+    fifo::PeerError,
+    socket::{NetError, Reply},
+};
+
+/// Flows without a client that are kept. Beyond that the oldest goes.
+const MAX_ORPHANS: usize = 256;
+
+/// A flow.
+pub(crate) enum Flow {
+    /// A TCP connection.
+    Tcp(Box<Connection>),
+    /// A UDP socket.
+    Udp(Box<Udp>),
+    /// An echo request.
+    Ping(Box<Ping>),
+    /// A lookup.
+    Lookup(Box<Lookup>),
+}
+
+impl Flow {
+    fn owner(&self) -> Option<Owner> {
+        match self {
+            Flow::Tcp(tcp) => tcp.owner,
+            Flow::Udp(udp) => udp.owner,
+            Flow::Ping(_) | Flow::Lookup(_) => None,
+        }
+    }
+
+    /// The session that it works for.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        match self {
+            Flow::Tcp(_) | Flow::Udp(_) => self.owner().map(|owner| owner.session),
+            Flow::Ping(ping) => Some(ping.session),
+            Flow::Lookup(lookup) => Some(lookup.session),
+        }
+    }
+}
+
+/// A flow with what the stack notes of it.
+pub(crate) struct Entry {
+    /// The flow.
+    pub(crate) flow: Flow,
+    queued: bool,
+    /// Who is charged for its memory, and how much.
+    charge: Option<(SessionId, u32)>,
+}
+
+/// Whose deadline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum TimerKey {
+    /// A flow.
+    Flow(Id),
+    /// Addresses.
+    Addressing,
+    /// Handshakes under way.
+    HalfOpen,
+    /// Connections that have ended.
+    TimeWait,
+}
+
+impl Stack {
+    /// Whether a session, and the stack, have room for so many more bytes of buffers.
+    pub(crate) fn has_memory(&self, session: SessionId, bytes: u32) -> bool {
+        let in_session = self.sessions.get(session).is_some_and(|session| {
+            session.memory_used.saturating_add(bytes) <= session.policy.max_buffer_bytes
+        });
+        in_session && self.memory_used.saturating_add(bytes as usize) <= self.config.max_memory
+    }
+
+    /// Adds a flow that takes `bytes` of buffers on a session's account.
+    pub(crate) fn add_flow(&mut self, flow: Flow, session: SessionId, bytes: u32) -> Id {
+        self.memory_used = self.memory_used.saturating_add(bytes as usize);
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.memory_used = session.memory_used.saturating_add(bytes);
+        }
+        self.flows.insert(Entry {
+            flow,
+            queued: false,
+            charge: Some((session, bytes)),
+        })
+    }
+
+    /// Gives a flow a turn soon.
+    pub(crate) fn wake(&mut self, id: Id) {
+        if let Some(entry) = self.flows.get_mut(id)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// A flow's turn.
+    pub(crate) fn run_flow(&mut self, id: Id) {
+        let Some(entry) = self.flows.get_mut(id) else {
+            return;
+        };
+        entry.queued = false;
+        let owner = entry.flow.owner();
+        let session_id = entry.flow.session();
+        let mut session = session_id.and_then(|id| self.sessions.get_mut(id));
+        let rate = session
+            .as_mut()
+            .map_or(Ok(()), |session| session.bucket.check(self.now));
+        let policy = session.map(|session| &session.policy);
+        let mut context = Context {
+            engine: &mut self.engine,
+            frames: &mut self.frames,
+            now: self.now,
+            may_send: rate.is_ok(),
+        };
+        let turn = match &mut entry.flow {
+            Flow::Tcp(tcp) => tcp.turn(&mut context),
+            Flow::Udp(udp) => {
+                let (dropped, refused) = (udp.dropped, udp.refused);
+                let turn = udp.turn(&mut context, policy);
+                let dropped = udp.dropped.saturating_sub(dropped);
+                let refused = udp.refused.saturating_sub(refused);
+                self.counters.tx_dropped = self.counters.tx_dropped.saturating_add(dropped);
+                self.counters.refused = self.counters.refused.saturating_add(refused);
+                turn
+            }
+            Flow::Ping(ping) => Ok(ping.turn(&mut context)),
+            Flow::Lookup(lookup) => Ok(lookup.turn(&mut context)),
+        };
+        match turn {
+            Ok(mut turn) => {
+                if let Err(at) = rate {
+                    turn.deadline = earlier(turn.deadline, Some(at));
+                }
+                self.follow_up(id, owner, session_id, turn);
+            }
+            Err(error) => {
+                if let Some(session) = session_id {
+                    self.violation(session, &error);
+                }
+            }
+        }
+    }
+
+    fn follow_up(
+        &mut self,
+        id: Id,
+        owner: Option<Owner>,
+        session_id: Option<SessionId>,
+        mut turn: Turn,
+    ) {
+        if let Some(session) = session_id.and_then(|id| self.sessions.get_mut(id)) {
+            session.bucket.take(turn.frames);
+            if let Some(owner) = owner {
+                if turn.raise {
+                    session.raise(owner.index);
+                }
+                if turn.released {
+                    session.free(owner.index);
+                }
+            }
+            for reply in turn.replies.drain(..) {
+                session.reply(reply);
+            }
+        }
+        if turn.released {
+            self.abandon(id);
+        }
+        for to in &turn.stalled {
+            self.look_for(*to, id);
+        }
+        if let Some(Entry {
+            flow: Flow::Tcp(tcp),
+            ..
+        }) = self.flows.get(id)
+            && tcp.backlog_of.is_some()
+            && tcp.is_dead()
+        {
+            turn.finished = true;
+        }
+        if turn.finished {
+            self.remove_flow(id);
+            return;
+        }
+        if turn.more {
+            self.wake(id);
+        }
+        if turn.starved && !self.starved.contains(&id) {
+            self.starved.push(id);
+        }
+        self.timers.set(TimerKey::Flow(id), turn.deadline);
+    }
+
+    /// Asks for the neighbour on the way to an address, unless that was done a moment ago.
+    fn look_for(&mut self, to: IpAddr, id: Id) {
+        let Some(hop) = self.engine.next_hop(to) else {
+            return;
+        };
+        if self.engine.is_group(hop) {
+            return;
+        }
+        self.neighbors.wait(id);
+        if self.neighbors.should_ask(hop, self.now)
+            && let Some(frame) = solicit(&self.engine, hop)
+        {
+            self.frames.send(&frame);
+        }
+    }
+
+    /// A neighbour said where it is.
+    pub(crate) fn neighbor_heard(&mut self, neighbor: IpAddr) {
+        for id in self.neighbors.heard(neighbor, self.now) {
+            self.wake(id);
+        }
+    }
+
+    /// A flow has no client any more. It ends by itself; if there are too many such, the oldest ends now.
+    fn abandon(&mut self, id: Id) {
+        if let Some(entry) = self.flows.get_mut(id) {
+            match &mut entry.flow {
+                Flow::Tcp(tcp) => tcp.owner = None,
+                Flow::Udp(udp) => udp.owner = None,
+                Flow::Ping(_) | Flow::Lookup(_) => {}
+            }
+        }
+        self.orphans.push_back(id);
+        while self.orphans.len() > MAX_ORPHANS {
+            if let Some(oldest) = self.orphans.pop_front() {
+                self.remove_flow(oldest);
+            }
+        }
+    }
+
+    /// Lets go of a flow whose client is gone.
+    pub(crate) fn orphan_flow(&mut self, id: Id) {
+        let now = self.now;
+        match self.flows.get_mut(id).map(|entry| &mut entry.flow) {
+            Some(Flow::Tcp(tcp)) => tcp.orphan(now),
+            Some(Flow::Udp(udp)) => udp.orphan(now),
+            _ => return,
+        }
+        self.abandon(id);
+        self.wake(id);
+    }
+
+    /// Forgets a flow and gives back what it took.
+    pub(crate) fn remove_flow(&mut self, id: Id) {
+        let Some(entry) = self.flows.remove(id) else {
+            return;
+        };
+        self.timers.set(TimerKey::Flow(id), None);
+        self.starved.retain(|starved| *starved != id);
+        self.orphans.retain(|orphan| *orphan != id);
+        if let Some((session, bytes)) = entry.charge {
+            self.memory_used = self.memory_used.saturating_sub(bytes as usize);
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.memory_used = session.memory_used.saturating_sub(bytes);
+            }
+        }
+        match entry.flow {
+            Flow::Tcp(mut tcp) => {
+                if self.connections.get(&tcp.key) == Some(&id) {
+                    self.connections.remove(&tcp.key);
+                }
+                if let Some(ack) = tcp.time_wait() {
+                    self.time_waits.insert(tcp.key, ack, self.now);
+                }
+                if let Some(listener) = tcp.backlog_of.and_then(|id| self.listeners.get_mut(id)) {
+                    listener.ready.retain(|ready| *ready != id);
+                }
+                if let Some(owner) = tcp.owner
+                    && let Some(session) = self.sessions.get_mut(owner.session)
+                {
+                    session.free(owner.index);
+                }
+            }
+            Flow::Udp(udp) => {
+                ports::remove(&mut self.udp_ports, udp.local.port(), id);
+                if let Some(owner) = udp.owner
+                    && let Some(session) = self.sessions.get_mut(owner.session)
+                {
+                    session.free(owner.index);
+                }
+            }
+            Flow::Ping(ping) => {
+                self.echoes.remove(&ping.ident);
+                self.end_ask(ping.session);
+            }
+            Flow::Lookup(lookup) => {
+                for port in lookup.ports() {
+                    ports::remove(&mut self.udp_ports, port, id);
+                }
+                self.end_ask(lookup.session);
+            }
+        }
+    }
+
+    fn end_ask(&mut self, session: SessionId) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.asks = session.asks.saturating_sub(1);
+        }
+    }
+
+    /// Ends a client's session because it broke the protocol.
+    pub(crate) fn violation(&mut self, id: SessionId, error: &PeerError) {
+        if let Some(session) = self.sessions.get(id) {
+            log::warn!("client {} broke the protocol: {error}", session.badge);
+            self.counters.violations = self.counters.violations.saturating_add(1);
+            self.end_session(id);
+        }
+    }
+
+    /// Ends a session and tells the caller of the library.
+    pub(crate) fn end_session(&mut self, id: SessionId) {
+        self.drop_session(id);
+        self.ended.push(id);
+    }
+
+    /// Ends a session: listeners and lookups go, connections and datagrams on their way end by themselves.
+    pub(crate) fn drop_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        for target in session.targets() {
+            match target {
+                Target::Listener(listener) => self.remove_listener(listener),
+                Target::Flow(flow) => self.orphan_flow(flow),
+            }
+        }
+        let asks: alloc::vec::Vec<Id> = self
+            .flows
+            .iter()
+            .filter(|(_, entry)| {
+                matches!(entry.flow, Flow::Ping(_) | Flow::Lookup(_))
+                    && entry.flow.session() == Some(id)
+            })
+            .map(|(flow, _)| flow)
+            .collect();
+        for flow in asks {
+            self.remove_flow(flow);
+        }
+        self.sessions.remove(id);
+    }
+
+    /// Closes a listener: clients that wait are told, connections that wait are reset.
+    pub(crate) fn remove_listener(&mut self, id: Id) {
+        let Some(listener) = self.listeners.remove(id) else {
+            return;
+        };
+        ports::remove(&mut self.tcp_ports, listener.local.port(), id);
+        self.half_open.forget(id);
+        if let Some(session) = self.sessions.get_mut(listener.owner.session) {
+            session.free(listener.owner.index);
+            for accept in listener.accepts {
+                session.accepts = session.accepts.saturating_sub(1);
+                session.reply(Reply::Failed {
+                    id: accept.id,
+                    error: NetError::NotConnected,
+                });
+            }
+        }
+        let now = self.now;
+        for flow in listener.ready {
+            if let Some(Entry {
+                flow: Flow::Tcp(tcp),
+                ..
+            }) = self.flows.get_mut(flow)
+            {
+                tcp.reset(now);
+                tcp.backlog_of = None;
+            }
+            self.abandon(flow);
+            self.wake(flow);
+        }
+    }
+}

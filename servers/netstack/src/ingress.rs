@@ -1,0 +1,444 @@
+//! Where a received frame goes.
+
+use crate::{
+    classify::{self, Frame, Packet, Payload, Segment},
+    connection::{Connection, Context, FlowKey},
+    engine::FrameSink,
+    flow::{Entry, Flow},
+    listener::{HalfOpen, MAX_HALF_OPEN, MAX_SYN, covers},
+    slab::Id,
+    stack::Stack,
+};
+use alloc::boxed::Box;
+use core::net::{IpAddr, SocketAddr};
+use ipc_proto::socket::{NetError, Reply};
+
+/// Fragmented datagrams whose flow is remembered.
+const MAX_FRAGMENTED: usize = 32;
+
+impl Stack {
+    /// Takes a frame. Whatever it says, the work is bounded.
+    pub(crate) fn ingress(&mut self, frame: &[u8]) {
+        let longest = usize::from(self.engine.mtu()).saturating_add(classify::ETHERNET);
+        match classify::frame(frame) {
+            Frame::Malformed => self.malformed(),
+            _ if frame.len() > longest => self.malformed(),
+            Frame::Foreign => self.dropped(),
+            Frame::Arp { sender, mac } => {
+                if self.engine.has_address(sender.into()) && mac != self.engine.mac() {
+                    if !self.conflict {
+                        log::warn!("{mac:02x?} claims the address {sender} of this host");
+                    }
+                    self.conflict = true;
+                    self.dropped();
+                    return;
+                }
+                self.to_control(frame);
+                self.neighbor_heard(sender.into());
+            }
+            Frame::Ip(packet) => self.packet(&packet, frame),
+        }
+    }
+
+    fn malformed(&mut self) {
+        self.counters.rx_malformed = self.counters.rx_malformed.saturating_add(1);
+    }
+
+    pub(crate) fn dropped(&mut self) {
+        self.counters.rx_dropped = self.counters.rx_dropped.saturating_add(1);
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, frame: &[u8]) {
+        let own_source = self.engine.has_address(packet.src);
+        if own_source || packet.src.is_ipv6() && !self.config.ipv6 {
+            self.dropped();
+            return;
+        }
+        if let Some(key) = packet.fragment {
+            let known = self.fragments.iter().find(|(known, _)| *known == key);
+            let flow = match packet.payload {
+                Payload::LaterFragment => known.and_then(|(_, flow)| *flow),
+                _ => self.flow_of(packet),
+            };
+            if packet.payload != Payload::LaterFragment && known.is_none() {
+                if self.fragments.len() >= MAX_FRAGMENTED {
+                    self.fragments.pop_front();
+                }
+                self.fragments.push_back((key, flow));
+            }
+            // The engine puts the datagram together and gives it to the set that came with the last piece.
+            match flow {
+                Some(id) => self.to_flow(id, packet, frame),
+                None => self.to_control(frame),
+            }
+            return;
+        }
+        match packet.payload {
+            Payload::Tcp(segment) => self.segment(packet, segment, frame),
+            Payload::Udp { .. } => match self.flow_of(packet) {
+                Some(id) => self.to_flow(id, packet, frame),
+                None => self.in_vain(packet, frame),
+            },
+            Payload::EchoRequest => {
+                if self.engine.is_group(packet.dst) || self.echo.check(self.now).is_err() {
+                    self.dropped();
+                    return;
+                }
+                self.echo.take(1);
+                self.to_control(frame);
+            }
+            Payload::EchoReply { .. } => match self.flow_of(packet) {
+                Some(id) => self.to_flow(id, packet, frame),
+                None => self.dropped(),
+            },
+            Payload::EchoUnreachable { ident, to } => self.unreachable(ident, to),
+            Payload::RouterAdvertisement(message) => self.advertisement(packet, message),
+            Payload::NeighborAdvertisement(target) => {
+                self.to_control(frame);
+                self.neighbor_heard(target.into());
+            }
+            Payload::NeighborSolicitation => {
+                self.to_control(frame);
+                self.neighbor_heard(packet.src);
+            }
+            Payload::LaterFragment | Payload::Other => self.in_vain(packet, frame),
+        }
+    }
+
+    /// Gives a frame to the control set: it answers ARP, neighbour solicitations, echo requests, and DHCP reads there.
+    fn to_control(&mut self, frame: &[u8]) {
+        self.with_context(|addressing, context| {
+            context
+                .engine
+                .ingress(context.now, frame, &mut addressing.control, context.frames);
+        });
+        self.note_address_work();
+    }
+
+    /// A packet that nobody waits for. It is answered (reset, unreachable), but only so many a second.
+    fn in_vain(&mut self, packet: &Packet<'_>, frame: &[u8]) {
+        let is_dhcp = matches!(
+            packet.payload,
+            Payload::Udp {
+                src_port: 67,
+                dst_port: 68
+            }
+        );
+        if is_dhcp {
+            self.to_control(frame);
+            return;
+        }
+        self.dropped();
+        if self.engine.is_group(packet.dst) || self.vain.check(self.now).is_err() {
+            return;
+        }
+        self.vain.take(1);
+        self.to_control(frame);
+    }
+
+    /// The flow that a datagram or echo reply belongs to.
+    fn flow_of(&self, packet: &Packet<'_>) -> Option<Id> {
+        match packet.payload {
+            Payload::Udp { dst_port, .. } => {
+                let users = self.udp_ports.get(&dst_port)?;
+                let group = self.engine.is_group(packet.dst);
+                let takes = |id: &Id| match self.flows.get(*id).map(|entry| &entry.flow) {
+                    Some(Flow::Udp(udp)) => {
+                        let bound = udp.local.ip();
+                        let same = bound.is_ipv4() == packet.dst.is_ipv4();
+                        covers(bound, packet.dst) || group && same
+                    }
+                    Some(Flow::Lookup(_)) => !group,
+                    _ => false,
+                };
+                users.iter().copied().find(takes)
+            }
+            Payload::EchoReply { ident } => self.echoes.get(&ident).copied(),
+            _ => None,
+        }
+    }
+
+    fn to_flow(&mut self, id: Id, packet: &Packet<'_>, frame: &[u8]) {
+        let Some(entry) = self.flows.get_mut(id) else {
+            return self.dropped();
+        };
+        let session = entry.flow.session();
+        let policy = session
+            .and_then(|id| self.sessions.get(id))
+            .map(|session| &session.policy);
+        let mut context = Context {
+            engine: &mut self.engine,
+            frames: &mut self.frames,
+            now: self.now,
+            may_send: true,
+        };
+        match &mut entry.flow {
+            Flow::Tcp(tcp) => tcp.ingress(&mut context, frame),
+            Flow::Udp(udp) => match udp.ingress(&mut context, frame, policy) {
+                Ok(true) => {
+                    let owner = udp.owner;
+                    if let Some(owner) = owner
+                        && let Some(session) = self.sessions.get_mut(owner.session)
+                    {
+                        session.raise(owner.index);
+                    }
+                    return;
+                }
+                Ok(false) => return,
+                Err(error) => {
+                    if let Some(session) = session {
+                        self.violation(session, &error);
+                    }
+                    return;
+                }
+            },
+            Flow::Ping(ping) => ping.ingress(&mut context, frame, packet.hop_limit),
+            Flow::Lookup(lookup) => {
+                if let Payload::Udp { dst_port, .. } = packet.payload {
+                    lookup.ingress(&mut context, frame, dst_port);
+                }
+            }
+        }
+        self.wake(id);
+    }
+
+    fn unreachable(&mut self, ident: u16, to: IpAddr) {
+        let Some(id) = self.echoes.get(&ident).copied() else {
+            return self.dropped();
+        };
+        if let Some(Entry {
+            flow: Flow::Ping(ping),
+            ..
+        }) = self.flows.get_mut(id)
+            && ping.to == to
+        {
+            ping.fail(NetError::Unreachable);
+            self.wake(id);
+        }
+    }
+
+    fn advertisement(&mut self, packet: &Packet<'_>, message: &[u8]) {
+        let (IpAddr::V6(from), IpAddr::V6(to)) = (packet.src, packet.dst) else {
+            return;
+        };
+        if !crate::engine::is_intact_icmpv6(from, to, message) {
+            return self.malformed();
+        }
+        let now = self.now;
+        self.with_context(|addressing, context| {
+            addressing.advertisement(context.engine, from, message, now);
+        });
+        self.note_address_work();
+    }
+
+    fn segment(&mut self, packet: &Packet<'_>, segment: Segment, frame: &[u8]) {
+        let to_us = frame.get(..6) == Some(self.engine.mac().as_slice());
+        if !to_us
+            || !self.engine.has_address(packet.dst)
+            || segment.src_port == 0
+            || segment.dst_port == 0
+        {
+            return self.dropped();
+        }
+        let key = FlowKey {
+            local: SocketAddr::new(packet.dst, segment.dst_port),
+            remote: SocketAddr::new(packet.src, segment.src_port),
+        };
+        if let Some(id) = self.connections.get(&key).copied() {
+            return self.to_flow(id, packet, frame);
+        }
+        if let Some(entry) = self.half_open.get(&key) {
+            let expected = segment.seq == entry.peer_isn.wrapping_add(1);
+            if segment.is_opening() {
+                if segment.seq == entry.peer_isn {
+                    return self.answer_syn(&key);
+                }
+                // The peer starts anew.
+                self.half_open.remove(&key);
+            } else if segment.is_reset() {
+                if expected {
+                    self.half_open.remove(&key);
+                }
+                return;
+            } else if segment.is_ack() && expected && segment.ack == entry.isn.wrapping_add(1) {
+                return self.complete(key, frame);
+            } else {
+                return self.dropped();
+            }
+        }
+        if let Some(ack) = self.time_waits.get(&key) {
+            if segment.is_opening() {
+                self.time_waits.remove(&key);
+            } else {
+                // Not for resets (RFC 1337), nor for what needs no answer.
+                if !segment.is_reset() && (segment.len > 0 || segment.is_fin()) {
+                    self.frames.send(ack);
+                }
+                return;
+            }
+        }
+        let listener = self.listener_at(key.local);
+        match listener {
+            Some(listener) if segment.is_opening() => self.syn(listener, key, segment, frame),
+            // The handshake may have been pushed out by others: a reset would end what only has to be tried again.
+            Some(_) if self.half_open.len() >= MAX_HALF_OPEN / 2 => self.dropped(),
+            _ => self.in_vain(packet, frame),
+        }
+    }
+
+    fn listener_at(&self, local: SocketAddr) -> Option<Id> {
+        let users = self.tcp_ports.get(&local.port())?;
+        let covering = |exact: bool| {
+            users.iter().copied().find(|id| {
+                self.listeners.get(*id).is_some_and(|listener| {
+                    listener.covers(local.ip()) && (!exact || listener.local.ip() == local.ip())
+                })
+            })
+        };
+        covering(true).or_else(|| covering(false))
+    }
+
+    fn syn_dropped(&mut self) {
+        self.counters.syn_dropped = self.counters.syn_dropped.saturating_add(1);
+    }
+
+    fn syn(&mut self, id: Id, key: FlowKey, segment: Segment, frame: &[u8]) {
+        let Some(listener) = self.listeners.get(id) else {
+            return;
+        };
+        let session = listener.owner.session;
+        let permitted = self
+            .sessions
+            .get(session)
+            .is_some_and(|session| session.policy.permits_address(key.remote.ip()));
+        if !permitted {
+            self.counters.refused = self.counters.refused.saturating_add(1);
+            return;
+        }
+        let memory = (listener.buffer as u32).saturating_mul(2);
+        if !listener.has_room()
+            || frame.len() > MAX_SYN
+            || segment.len > 0
+            || !self.has_memory(session, memory)
+        {
+            return self.syn_dropped();
+        }
+        let isn = self.random.u32();
+        let entry = HalfOpen::new(id, frame, isn, segment.seq, self.now);
+        if self.half_open.insert(key, entry) {
+            self.syn_dropped();
+        }
+        self.answer_syn(&key);
+    }
+
+    /// Sends the SYN-ACK of a handshake under way.
+    pub(crate) fn answer_syn(&mut self, key: &FlowKey) {
+        let Some(entry) = self.half_open.get(key) else {
+            return;
+        };
+        let Some(listener) = self.listeners.get(entry.listener) else {
+            return;
+        };
+        let sent = self.handshake.answer(
+            &mut self.engine,
+            self.now,
+            (&entry.syn, key.local.port()),
+            entry.isn,
+            listener.buffer,
+            &mut self.frames,
+        );
+        if sent.frames == 0 {
+            // A checksum was wrong, or there was no room: the peer tries again.
+            self.half_open.remove(key);
+            self.syn_dropped();
+        }
+    }
+
+    /// The peer's ACK came: the connection is there.
+    fn complete(&mut self, key: FlowKey, frame: &[u8]) {
+        let Some(entry) = self.half_open.get(&key) else {
+            return;
+        };
+        let listener_id = entry.listener;
+        let Some(listener) = self.listeners.get(listener_id) else {
+            self.half_open.remove(&key);
+            return;
+        };
+        let (session, buffer) = (listener.owner.session, listener.buffer);
+        let memory = (buffer as u32).saturating_mul(2);
+        if !listener.has_room() || !self.has_memory(session, memory) {
+            // The peer sends again, and may find room then.
+            return self.syn_dropped();
+        }
+        let socket = self.handshake.complete(
+            &mut self.engine,
+            self.now,
+            (&entry.syn, key.local.port()),
+            frame,
+            (entry.isn, buffer),
+            &mut self.frames,
+        );
+        let Some(socket) = socket else {
+            return self.dropped();
+        };
+        self.half_open.remove(&key);
+        let mut connection = Connection::new(socket, key, self.now);
+        connection.backlog_of = Some(listener_id);
+        let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
+        self.connections.insert(key, id);
+        self.counters.connections = self.counters.connections.saturating_add(1);
+        if let Some(listener) = self.listeners.get_mut(listener_id) {
+            listener.ready.push_back(id);
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.raise(listener.owner.index);
+            }
+        }
+        self.accept(listener_id);
+        self.wake(id);
+    }
+
+    /// Brings connections and clients that wait at a listener together.
+    pub(crate) fn accept(&mut self, id: Id) {
+        loop {
+            let Some(listener) = self.listeners.get_mut(id) else {
+                return;
+            };
+            if listener.ready.is_empty() || listener.accepts.is_empty() {
+                return;
+            }
+            let (Some(flow), Some(accept)) =
+                (listener.ready.pop_front(), listener.accepts.pop_front())
+            else {
+                return;
+            };
+            let session_id = listener.owner.session;
+            let Some(session) = self.sessions.get_mut(session_id) else {
+                return;
+            };
+            session.accepts = session.accepts.saturating_sub(1);
+            let Some(Entry {
+                flow: Flow::Tcp(tcp),
+                ..
+            }) = self.flows.get_mut(flow)
+            else {
+                continue;
+            };
+            // The accept has held a place for it.
+            let Some(socket) = session.allocate(crate::session::Target::Flow(flow)) else {
+                continue;
+            };
+            let owner = crate::session::Owner {
+                session: session_id,
+                index: socket.index,
+            };
+            tcp.adopt(owner, accept.ends);
+            session.reply(Reply::Accepted {
+                id: accept.id,
+                socket,
+                local: tcp.key.local,
+                remote: tcp.key.remote,
+            });
+            self.wake(flow);
+        }
+    }
+}

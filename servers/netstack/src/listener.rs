@@ -1,0 +1,253 @@
+//! Listeners: handshakes under way, and connections that wait to be accepted.
+//!
+//! A half-open connection is a copy of the SYN and the number that answered it, no socket: thousands cost little, the
+//! oldest makes room for the newest, and they age. A listener that is full drops SYNs and never sends a reset, so that
+//! the peer tries again.
+
+use crate::{Instant, connection::FlowKey, session::Owner, slab::Id};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+};
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use ipc_proto::{fifo::StreamEnds, socket::RequestId};
+
+/// Most half-open connections, over all listeners.
+pub(crate) const MAX_HALF_OPEN: usize = 2048;
+/// Longest SYN that is kept: Ethernet, IPv6, and TCP with all options.
+pub(crate) const MAX_SYN: usize = 14 + 40 + 60;
+/// Half-open connections older than this are forgotten.
+const HALF_OPEN_AGE: Duration = Duration::from_secs(10);
+/// Most accepts that wait at one listener.
+pub(crate) const MAX_ACCEPTS: usize = 128;
+/// Largest backlog.
+pub(crate) const MAX_BACKLOG: u16 = 128;
+
+/// A client that waits for a connection.
+pub(crate) struct Accept {
+    /// Its request.
+    pub(crate) id: RequestId,
+    /// The FIFOs for the connection.
+    pub(crate) ends: StreamEnds,
+}
+
+/// A listener.
+pub(crate) struct Listener {
+    /// Address and port.
+    pub(crate) local: SocketAddr,
+    /// Its client's socket.
+    pub(crate) owner: Owner,
+    /// Connections that may wait.
+    pub(crate) backlog: usize,
+    /// Bytes of the buffers of its connections, each way.
+    pub(crate) buffer: usize,
+    /// Connections that wait.
+    pub(crate) ready: VecDeque<Id>,
+    /// Clients that wait.
+    pub(crate) accepts: VecDeque<Accept>,
+}
+
+impl Listener {
+    /// Whether it takes connections to this address: its own, or all (`::` both families).
+    pub(crate) fn covers(&self, address: IpAddr) -> bool {
+        covers(self.local.ip(), address)
+    }
+
+    /// Whether there is room for another connection.
+    pub(crate) fn has_room(&self) -> bool {
+        self.ready.len() < self.backlog
+    }
+}
+
+/// Whether a socket bound to `bound` gets what is sent to `address`.
+pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
+    match bound {
+        IpAddr::V6(any) if any.is_unspecified() => true,
+        IpAddr::V4(any) if any.is_unspecified() => address.is_ipv4(),
+        _ => bound == address,
+    }
+}
+
+/// Whether two sockets on one port would get the same packets.
+pub(crate) fn overlap(a: IpAddr, b: IpAddr) -> bool {
+    covers(a, b) || covers(b, a)
+}
+
+/// A connection whose handshake is under way.
+pub(crate) struct HalfOpen {
+    /// Whose it will be.
+    pub(crate) listener: Id,
+    /// The SYN's frame.
+    pub(crate) syn: Box<[u8]>,
+    /// Our initial sequence number.
+    pub(crate) isn: u32,
+    /// The peer's.
+    pub(crate) peer_isn: u32,
+    born: Instant,
+    /// SYN-ACKs sent again.
+    resent: u8,
+}
+
+impl HalfOpen {
+    /// A handshake that begins.
+    pub(crate) fn new(listener: Id, syn: &[u8], isn: u32, peer_isn: u32, now: Instant) -> HalfOpen {
+        HalfOpen {
+            listener,
+            syn: syn.into(),
+            isn,
+            peer_isn,
+            born: now,
+            resent: 0,
+        }
+    }
+}
+
+/// The handshakes under way.
+#[derive(Default)]
+pub(crate) struct HalfOpens {
+    entries: BTreeMap<FlowKey, HalfOpen>,
+    /// In order of birth. What is not in the table, or was born at another time, is out of date.
+    order: VecDeque<(Instant, FlowKey)>,
+}
+
+impl HalfOpens {
+    /// Handshakes under way.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The handshake with this peer.
+    pub(crate) fn get(&self, key: &FlowKey) -> Option<&HalfOpen> {
+        self.entries.get(key)
+    }
+
+    /// Adds one. True if the oldest had to make room.
+    pub(crate) fn insert(&mut self, key: FlowKey, entry: HalfOpen) -> bool {
+        let mut evicted = false;
+        if !self.entries.contains_key(&key) {
+            while self.entries.len() >= MAX_HALF_OPEN {
+                let Some((born, oldest)) = self.order.pop_front() else {
+                    break;
+                };
+                evicted |= self.remove_if_born(born, &oldest).is_some();
+            }
+        }
+        self.order.push_back((entry.born, key));
+        self.entries.insert(key, entry);
+        // Entries that were replaced or completed leave their place in the order behind.
+        if self.order.len() > MAX_HALF_OPEN.saturating_mul(4) {
+            let entries = &self.entries;
+            self.order
+                .retain(|(born, key)| entries.get(key).is_some_and(|entry| entry.born == *born));
+        }
+        evicted
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, key: &FlowKey) -> Option<HalfOpen> {
+        self.entries.remove(key)
+    }
+
+    fn remove_if_born(&mut self, born: Instant, key: &FlowKey) -> Option<HalfOpen> {
+        if self.entries.get(key)?.born != born {
+            return None;
+        }
+        self.entries.remove(key)
+    }
+
+    /// Forgets those of a listener.
+    pub(crate) fn forget(&mut self, listener: Id) {
+        self.entries.retain(|_, entry| entry.listener != listener);
+    }
+
+    /// Forgets the old ones. Returns those whose SYN-ACK should be sent again (after 1, 3 and 7 seconds), at most `most`.
+    pub(crate) fn age(&mut self, now: Instant, most: usize) -> alloc::vec::Vec<FlowKey> {
+        while let Some((born, key)) = self.order.front().copied() {
+            if now.since(born) < HALF_OPEN_AGE && self.entries.contains_key(&key) {
+                break;
+            }
+            self.order.pop_front();
+            self.remove_if_born(born, &key);
+        }
+        let mut again = alloc::vec::Vec::new();
+        // Under a flood, sending again would only help the flood.
+        for (born, key) in self.order.iter().take(most) {
+            let Some(entry) = self.entries.get_mut(key) else {
+                continue;
+            };
+            let wait = Duration::from_secs((2u64 << entry.resent.min(8)).saturating_sub(1));
+            if entry.born == *born && now.since(*born) >= wait && entry.resent < 3 {
+                entry.resent = entry.resent.saturating_add(1);
+                again.push(*key);
+            }
+        }
+        again
+    }
+
+    /// When [`age`](Self::age) should be called next.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        (!self.order.is_empty()).then(|| now.after(Duration::from_millis(500)))
+    }
+}
+
+/// Ended connections whose last acknowledgment may have to be sent again (RFC 9293 section 3.6.1, TIME-WAIT).
+#[derive(Default)]
+pub(crate) struct TimeWaits {
+    entries: BTreeMap<FlowKey, (Instant, Box<[u8]>)>,
+    order: VecDeque<(Instant, FlowKey)>,
+}
+
+/// Most connections remembered.
+const MAX_TIME_WAITS: usize = 4096;
+/// How long they are. RFC 9293 says two maximum segment lifetimes; ten seconds are what smoltcp uses.
+const TIME_WAIT: Duration = Duration::from_secs(10);
+
+impl TimeWaits {
+    /// Remembers a connection by its last acknowledgment.
+    pub(crate) fn insert(&mut self, key: FlowKey, ack: Box<[u8]>, now: Instant) {
+        while self.entries.len() >= MAX_TIME_WAITS {
+            let Some((until, oldest)) = self.order.pop_front() else {
+                break;
+            };
+            self.remove_if(until, &oldest);
+        }
+        let until = now.after(TIME_WAIT);
+        self.entries.insert(key, (until, ack));
+        self.order.push_back((until, key));
+    }
+
+    fn remove_if(&mut self, until: Instant, key: &FlowKey) {
+        if self.entries.get(key).is_some_and(|(at, _)| *at == until) {
+            self.entries.remove(key);
+        }
+    }
+
+    /// The last acknowledgment of a connection.
+    pub(crate) fn get(&self, key: &FlowKey) -> Option<&[u8]> {
+        self.entries.get(key).map(|(_, ack)| &**ack)
+    }
+
+    /// Forgets a connection: its addresses are used anew.
+    pub(crate) fn remove(&mut self, key: &FlowKey) {
+        self.entries.remove(key);
+    }
+
+    /// Forgets what is over.
+    pub(crate) fn age(&mut self, now: Instant) {
+        while let Some((until, key)) = self.order.front().copied() {
+            if until > now {
+                break;
+            }
+            self.order.pop_front();
+            self.remove_if(until, &key);
+        }
+    }
+
+    /// When the next one is over.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.order.front().map(|(until, _)| *until)
+    }
+}

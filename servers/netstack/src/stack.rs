@@ -1,0 +1,503 @@
+//! The stack: what it is made of, its clients and its driver, and one pass of its work.
+
+use crate::{
+    Config, Doorbell, Instant,
+    addressing::Addressing,
+    classify::FragmentKey,
+    connection::{Context, FlowKey},
+    engine::{Engine, FrameSink, Handshake},
+    flow::{Entry, TimerKey},
+    frames::{Event, Frames, MAX_FRAME, Violation},
+    listener::{HalfOpens, Listener, TimeWaits},
+    neighbors::Neighbors,
+    policy::{Bucket, DeriveError, Policies},
+    random::Random,
+    session::Session,
+    slab::{Id, Slab},
+    timers::Timers,
+    udp::earlier,
+};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+use ipc_proto::{
+    hello::Hello,
+    policy::Policy,
+    setup::{DevReply, DevRequest, Refusal},
+    shm::Shm,
+    socket::Counters,
+};
+
+/// Frames taken from the driver in one pass.
+const PASS_FRAMES: usize = 256;
+/// Turns of flows in one pass.
+const PASS_TURNS: usize = 256;
+/// Deadlines handled in one pass.
+const PASS_TIMERS: usize = 512;
+/// Requests of a client in one pass.
+const PASS_REQUESTS: usize = 32;
+/// Buffers that a driver gets to receive into.
+pub const RECEIVE_BUFFERS: u16 = 256;
+/// Answers a second to those who ask in vain (resets, unreachables), and echo replies.
+const VAIN_ANSWERS: u32 = 200;
+const ECHO_REPLIES: u32 = 5000;
+/// Smallest IP packet that a network has to carry (RFC 791 section 3.2 asks that 576 be taken).
+const MIN_MTU: u16 = 576;
+
+/// A session's number.
+pub type SessionId = Id;
+
+/// What is left after a pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Next {
+    /// Work is left: call [`Stack::poll`] again at once.
+    pub work_left: bool,
+    /// Else: call it at this time, or when a doorbell rings.
+    pub deadline: Option<Instant>,
+}
+
+/// The stack.
+pub struct Stack {
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) engine: Engine,
+    pub(crate) frames: Frames,
+    pub(crate) addressing: Addressing,
+    pub(crate) neighbors: Neighbors,
+    pub(crate) random: Random,
+    pub(crate) handshake: Handshake,
+    pub(crate) half_open: HalfOpens,
+    pub(crate) time_waits: TimeWaits,
+    pub(crate) flows: Slab<Entry>,
+    pub(crate) listeners: Slab<Listener>,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) policies: Policies,
+    pub(crate) connections: BTreeMap<FlowKey, Id>,
+    pub(crate) tcp_ports: BTreeMap<u16, Vec<Id>>,
+    pub(crate) udp_ports: BTreeMap<u16, Vec<Id>>,
+    pub(crate) echoes: BTreeMap<u16, Id>,
+    pub(crate) fragments: VecDeque<(FragmentKey, Option<Id>)>,
+    pub(crate) timers: Timers<TimerKey>,
+    pub(crate) ready: VecDeque<Id>,
+    pub(crate) starved: Vec<Id>,
+    pub(crate) orphans: VecDeque<Id>,
+    pub(crate) ended: Vec<SessionId>,
+    pub(crate) counters: Counters,
+    pub(crate) memory_used: usize,
+    pub(crate) vain: Bucket,
+    pub(crate) echo: Bucket,
+    pub(crate) conflict: bool,
+    generation: u32,
+    link_was_up: bool,
+    address_work: bool,
+    first: u32,
+    buffer: Box<[u8; MAX_FRAME]>,
+}
+
+impl Stack {
+    /// A stack without driver and clients. `seed` must be unpredictable: sequence numbers, ports and identifiers come
+    /// from it.
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Stack {
+        let mut random = Random::new(seed);
+        Stack {
+            engine: Engine::new([2, 0, 0, 0, 0, 0], 1500, random.u64(), now),
+            addressing: Addressing::new(config.clone()),
+            config,
+            now,
+            frames: Frames::default(),
+            neighbors: Neighbors::default(),
+            random,
+            handshake: Handshake::default(),
+            half_open: HalfOpens::default(),
+            time_waits: TimeWaits::default(),
+            flows: Slab::new(),
+            listeners: Slab::new(),
+            sessions: Slab::new(),
+            policies: Policies::default(),
+            connections: BTreeMap::new(),
+            tcp_ports: BTreeMap::new(),
+            udp_ports: BTreeMap::new(),
+            echoes: BTreeMap::new(),
+            fragments: VecDeque::new(),
+            timers: Timers::new(),
+            ready: VecDeque::new(),
+            starved: Vec::new(),
+            orphans: VecDeque::new(),
+            ended: Vec::new(),
+            counters: Counters::default(),
+            memory_used: 0,
+            vain: Bucket::new(VAIN_ANSWERS, now),
+            echo: Bucket::new(ECHO_REPLIES, now),
+            conflict: false,
+            generation: 0,
+            link_was_up: false,
+            address_work: true,
+            first: 0,
+            buffer: Box::new([0; MAX_FRAME]),
+        }
+    }
+
+    /// Attaches a driver in place of any other. `memory` (the channel) and `pool` are the stack's own, zeroed, and known to no
+    /// earlier driver.
+    pub fn attach(
+        &mut self,
+        request: &DevRequest,
+        memory: Shm,
+        pool: Shm,
+        bell: Box<dyn Doorbell>,
+        now: Instant,
+    ) -> DevReply {
+        let DevRequest::Attach {
+            hello,
+            mac,
+            mtu,
+            link_up,
+        } = request;
+        if let Err(mismatch) = Hello::FRAME.check(hello) {
+            log::error!("driver refused: {mismatch}");
+            return DevReply::Refused(Refusal::Mismatch(Hello::FRAME));
+        }
+        if *mtu < MIN_MTU || mac[0] & 1 != 0 {
+            log::error!("driver refused: MTU {mtu}, hardware address {mac:02x?}");
+            return DevReply::Refused(Refusal::BadRequest);
+        }
+        self.now = now;
+        let buffers = match self
+            .frames
+            .attach(memory, pool, bell, RECEIVE_BUFFERS, *link_up, now)
+        {
+            Ok(buffers) => buffers,
+            Err(error) => {
+                log::error!("driver not attached: {error}");
+                return DevReply::Refused(Refusal::Exhausted);
+            }
+        };
+        self.generation = self.generation.saturating_add(1);
+        let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
+        // A new engine forgets neighbours and fragments. Connections are not part of it.
+        self.engine = Engine::new(*mac, mtu, self.random.u64(), now);
+        log::info!(
+            "driver {} attached: {mac:02x?}, MTU {mtu}, link {}",
+            self.generation,
+            if *link_up { "up" } else { "down" }
+        );
+        self.link_changed(*link_up);
+        DevReply::Attached {
+            generation: self.generation,
+            buffers,
+            receive_buffers: RECEIVE_BUFFERS,
+        }
+    }
+
+    /// Forgets the driver: it died, or broke the protocol. Connections go on with the next one.
+    pub fn detach(&mut self) {
+        if self.frames.is_attached() {
+            log::warn!("driver {} detached", self.generation);
+            self.frames.detach();
+            self.link_was_up = false;
+        }
+    }
+
+    /// Whether there is a driver. It may also have been detached for breaking the protocol.
+    pub fn has_driver(&self) -> bool {
+        self.frames.is_attached()
+    }
+
+    /// How often a driver was attached.
+    pub fn attachments(&self) -> u32 {
+        self.generation
+    }
+
+    fn link_changed(&mut self, up: bool) {
+        self.link_was_up = up;
+        self.neighbors.clear();
+        // Also with the link down: a new engine has to learn the addresses.
+        self.addressing.link_up(&mut self.engine, self.now);
+        self.address_work = true;
+    }
+
+    /// Sets what a badge may do, as the manifest says.
+    pub fn set_policy(&mut self, badge: u64, policy: Policy) {
+        self.policies.set(badge, policy);
+    }
+
+    /// A new badge with a narrower policy.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn derive(&mut self, badge: u64, policy: &Policy) -> Result<u64, Refusal> {
+        self.policies.derive(badge, policy).map_err(|error| {
+            self.counters.refused = self.counters.refused.saturating_add(1);
+            match error {
+                DeriveError::Denied => Refusal::Denied,
+                DeriveError::Exhausted => Refusal::Exhausted,
+            }
+        })
+    }
+
+    /// Ends everything derived from a badge.
+    pub fn revoke_derived(&mut self, badge: u64) {
+        let gone = self.policies.revoke(badge);
+        for id in self.sessions.ids() {
+            if self
+                .sessions
+                .get(id)
+                .is_some_and(|session| gone.contains(&session.badge))
+            {
+                self.end_session(id);
+            }
+        }
+    }
+
+    /// Opens a session for the holder of a badge, in memory that the client shares. Returns the session and how many
+    /// sockets it may have.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn open(
+        &mut self,
+        badge: u64,
+        hello: &Hello,
+        memory: Shm,
+        bell: Box<dyn Doorbell>,
+    ) -> Result<(SessionId, u16), Refusal> {
+        if let Err(mismatch) = Hello::SOCKET.check(hello) {
+            log::warn!("client {badge} refused: {mismatch}");
+            return Err(Refusal::Mismatch(Hello::SOCKET));
+        }
+        let Some(policy) = self.policies.get(badge) else {
+            self.counters.refused = self.counters.refused.saturating_add(1);
+            return Err(Refusal::Denied);
+        };
+        if self.sessions.len() >= self.config.max_sessions {
+            return Err(Refusal::Exhausted);
+        }
+        let session = Session::new(badge, policy.clone(), memory, bell, self.now)
+            .ok_or(Refusal::BadRequest)?;
+        let sockets = session.max_sockets();
+        Ok((self.sessions.insert(session), sockets))
+    }
+
+    /// Ends a session: its client died. Its sockets are closed, its memory is not touched again.
+    pub fn close_session(&mut self, id: SessionId) {
+        self.drop_session(id);
+    }
+
+    /// Sessions that the stack has ended by itself since the last call: the client broke the protocol, or was revoked.
+    pub fn take_ended(&mut self) -> Vec<SessionId> {
+        core::mem::take(&mut self.ended)
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        let frames = self.frames.counters;
+        Counters {
+            rx_frames: frames.rx_frames,
+            rx_bytes: frames.rx_bytes,
+            tx_frames: frames.tx_frames,
+            tx_bytes: frames.tx_bytes,
+            tx_dropped: self.counters.tx_dropped.saturating_add(frames.tx_dropped),
+            sessions: self.sessions.len() as u32,
+            sockets: self.sessions.iter().fold(0, |sum: usize, (_, session)| {
+                sum.saturating_add(session.sockets())
+            }) as u32,
+            ..self.counters
+        }
+    }
+
+    /// One pass: frames, deadlines, requests, flows. Bounded work.
+    pub fn poll(&mut self, now: Instant) -> Next {
+        self.now = self.now.max(now);
+        let mut work_left = self.receive();
+        work_left |= self.run_timers();
+        work_left |= self.serve_sessions();
+        if self.frames.has_room() {
+            for id in core::mem::take(&mut self.starved) {
+                self.wake(id);
+            }
+        }
+        for _ in 0..PASS_TURNS {
+            let Some(id) = self.ready.pop_front() else {
+                break;
+            };
+            self.run_flow(id);
+        }
+        work_left |= !self.ready.is_empty();
+        if core::mem::take(&mut self.address_work) {
+            let deadline = self.with_context(|addressing, context| addressing.turn(context));
+            self.timers.set(TimerKey::Addressing, deadline);
+        }
+        self.timers
+            .set(TimerKey::HalfOpen, self.half_open.deadline(self.now));
+        self.timers
+            .set(TimerKey::TimeWait, self.time_waits.deadline());
+        self.publish();
+        Next {
+            work_left,
+            deadline: earlier(self.timers.first(), self.frames.deadline()),
+        }
+    }
+
+    pub(crate) fn with_context<R>(
+        &mut self,
+        f: impl FnOnce(&mut Addressing, &mut Context<'_>) -> R,
+    ) -> R {
+        let mut context = Context {
+            engine: &mut self.engine,
+            frames: &mut self.frames,
+            now: self.now,
+            may_send: true,
+        };
+        f(&mut self.addressing, &mut context)
+    }
+
+    /// The control set or the addresses have something to do.
+    pub(crate) fn note_address_work(&mut self) {
+        self.address_work = true;
+    }
+
+    fn receive(&mut self) -> bool {
+        if let Err(violation) = self.frames.tick(self.now) {
+            self.driver_violation(violation);
+            return false;
+        }
+        // The frame is looked at while the rest of the stack is changed.
+        let mut buffer = core::mem::replace(&mut self.buffer, Box::new([0; MAX_FRAME]));
+        let mut left = true;
+        for _ in 0..PASS_FRAMES {
+            match self.frames.next(&mut buffer) {
+                Ok(None) => {
+                    left = false;
+                    break;
+                }
+                Ok(Some(Event::Frame(len))) => {
+                    if let Some(frame) = buffer.get(..len) {
+                        self.ingress(frame);
+                    }
+                }
+                Ok(Some(Event::Link(up))) => {
+                    log::info!("link {}", if up { "up" } else { "down" });
+                    if up && !self.link_was_up {
+                        self.link_changed(true);
+                    }
+                    self.link_was_up = up;
+                }
+                Ok(Some(Event::Reset)) => log::warn!("the driver has reset the device"),
+                Err(violation) => {
+                    self.driver_violation(violation);
+                    left = false;
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+        self.frames.refill();
+        left
+    }
+
+    fn driver_violation(&mut self, violation: Violation) {
+        log::error!("driver {} broke the protocol: {violation}", self.generation);
+        self.counters.driver_violations = self.counters.driver_violations.saturating_add(1);
+        self.detach();
+    }
+
+    fn run_timers(&mut self) -> bool {
+        for _ in 0..PASS_TIMERS {
+            let Some(key) = self.timers.due(self.now) else {
+                return false;
+            };
+            match key {
+                TimerKey::Flow(id) => self.wake(id),
+                TimerKey::Addressing => self.address_work = true,
+                TimerKey::HalfOpen => self.age_half_open(),
+                TimerKey::TimeWait => self.time_waits.age(self.now),
+            }
+        }
+        true
+    }
+
+    /// Takes a bounded number of requests of each client, another one first each time.
+    fn serve_sessions(&mut self) -> bool {
+        let mut ids = self.sessions.ids();
+        let count = ids.len().max(1);
+        self.first = self.first.wrapping_add(1);
+        ids.rotate_left((self.first as usize).checked_rem(count).unwrap_or(0));
+        let mut left = false;
+        for id in ids {
+            left |= self.serve_session(id);
+        }
+        left
+    }
+
+    fn serve_session(&mut self, id: SessionId) -> bool {
+        let mut touched = Vec::new();
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.events(&mut |index| touched.push(index));
+        }
+        for index in touched {
+            let target = self.sessions.get(id).and_then(|session| session.at(index));
+            if let Some(crate::session::Target::Flow(flow)) = target {
+                self.wake(flow);
+            }
+        }
+        for _ in 0..PASS_REQUESTS {
+            let Some(session) = self.sessions.get_mut(id) else {
+                return false;
+            };
+            match session.request() {
+                Ok(None) => return false,
+                Ok(Some(request)) => self.handle(id, request),
+                Err(error) => {
+                    self.violation(id, &error);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn publish(&mut self) {
+        self.frames.flush();
+        for id in self.sessions.ids() {
+            if let Some(session) = self.sessions.get_mut(id)
+                && let Err(error) = session.flush()
+            {
+                self.violation(id, &error);
+            }
+        }
+    }
+
+    /// Says to driver and clients that the stack is about to sleep. False if there is work: then it must not.
+    pub fn prepare_sleep(&mut self) -> bool {
+        let mut may_sleep = self.ready.is_empty() && self.frames.prepare_sleep();
+        for id in self.sessions.ids() {
+            if let Some(session) = self.sessions.get_mut(id) {
+                may_sleep = may_sleep && session.prepare_sleep();
+            }
+        }
+        if !may_sleep {
+            self.awake();
+        }
+        may_sleep
+    }
+
+    /// Says that it is awake again.
+    pub fn awake(&mut self) {
+        self.frames.awake();
+        for id in self.sessions.ids() {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.awake();
+            }
+        }
+    }
+
+    fn age_half_open(&mut self) {
+        const RESENT: usize = 32;
+        for key in self.half_open.age(self.now, RESENT) {
+            self.answer_syn(&key);
+        }
+    }
+}

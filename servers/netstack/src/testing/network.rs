@@ -1,0 +1,193 @@
+//! Hosts on a wire under virtual time. Everything follows from the seed.
+
+use super::{Client, Nic};
+use crate::{Config, Instant, Stack};
+use ipc_proto::policy::Policy;
+use std::{collections::BTreeMap, time::Duration, vec::Vec};
+
+/// What the wire does to frames, in thousandths.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Faults {
+    /// Frames lost.
+    pub loss: u64,
+    /// Frames that come late.
+    pub reorder: u64,
+    /// Frames that come twice.
+    pub duplicate: u64,
+}
+
+/// A host.
+pub struct Host {
+    /// Its stack.
+    pub stack: Stack,
+    /// Its driver, unless it died.
+    pub nic: Option<Nic>,
+    mac: [u8; 6],
+    deadline: Option<Instant>,
+}
+
+impl Host {
+    /// Opens a session with a new badge.
+    ///
+    /// # Panics
+    /// If the stack refuses.
+    pub fn client(&mut self, badge: u64) -> Client {
+        Client::open(&mut self.stack, badge, Policy::everything())
+            .unwrap_or_else(|error| panic!("{error:?}"))
+    }
+}
+
+/// Hosts on a wire.
+pub struct Network {
+    /// The hosts.
+    pub hosts: Vec<Host>,
+    /// The time.
+    pub now: Instant,
+    /// What the wire does to frames.
+    pub faults: Faults,
+    /// Time that a frame takes.
+    pub latency: Duration,
+    /// Every frame that was sent, with its sender, if they are kept.
+    pub log: Option<Vec<(usize, Vec<u8>)>>,
+    in_flight: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    sent: u64,
+    random: u64,
+}
+
+impl Network {
+    /// An empty wire.
+    pub fn new(seed: u64) -> Network {
+        Network {
+            hosts: Vec::new(),
+            now: Instant::from_millis(1),
+            faults: Faults::default(),
+            latency: Duration::from_micros(100),
+            log: None,
+            in_flight: BTreeMap::new(),
+            sent: 0,
+            random: seed | 1,
+        }
+    }
+
+    /// Adds a host.
+    pub fn add(&mut self, config: Config) -> usize {
+        let number = self.hosts.len() as u8 + 1;
+        let mac = [2, 0, 0, 0, 0, number];
+        let mut stack = Stack::new(config, [number; 32], self.now);
+        let nic = Nic::attach(&mut stack, mac, self.now);
+        self.hosts.push(Host {
+            stack,
+            nic: Some(nic),
+            mac,
+            deadline: Some(self.now),
+        });
+        self.hosts.len() - 1
+    }
+
+    /// The driver of a host dies, or a new one comes.
+    pub fn set_driver(&mut self, host: usize, alive: bool) {
+        let host = &mut self.hosts[host];
+        host.stack.detach();
+        host.nic = alive.then(|| Nic::attach(&mut host.stack, host.mac, self.now));
+        host.deadline = Some(self.now);
+    }
+
+    fn random(&mut self) -> u64 {
+        // xorshift64.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    /// Puts a frame on the wire for all hosts but the sender.
+    pub fn transmit(&mut self, from: usize, frame: &[u8]) {
+        if let Some(log) = &mut self.log {
+            log.push((from, frame.to_vec()));
+        }
+        for to in 0..self.hosts.len() {
+            let unicast = frame[0] & 1 == 0;
+            if to == from || unicast && frame[..6] != self.hosts[to].mac {
+                continue;
+            }
+            if self.random() % 1000 < self.faults.loss {
+                continue;
+            }
+            let copies = 1 + u64::from(self.random() % 1000 < self.faults.duplicate);
+            for _ in 0..copies {
+                let late = self.random() % 1000 < self.faults.reorder;
+                let delay = self.latency * if late { 5 } else { 1 };
+                self.sent += 1;
+                let key = (self.now.after(delay), self.sent);
+                self.in_flight.insert(key, (to, frame.to_vec()));
+            }
+        }
+    }
+
+    /// Lets everything happen that happens now.
+    pub fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            while let Some(entry) = self.in_flight.first_entry() {
+                if entry.key().0 > self.now {
+                    break;
+                }
+                let (to, frame) = entry.remove();
+                if let Some(nic) = &mut self.hosts[to].nic {
+                    nic.put(&frame);
+                }
+            }
+            let mut frames = Vec::new();
+            for (index, host) in self.hosts.iter_mut().enumerate() {
+                let next = host.stack.poll(self.now);
+                host.deadline = next.deadline;
+                quiet &= !next.work_left;
+                if let Some(nic) = &mut host.nic {
+                    frames.extend(nic.take().into_iter().map(|frame| (index, frame)));
+                }
+            }
+            quiet &= frames.is_empty();
+            for (from, frame) in frames {
+                self.transmit(from, &frame);
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    /// Goes on to the next thing that happens, at most until `limit`.
+    pub fn step(&mut self, limit: Instant) {
+        self.settle();
+        let arrival = self.in_flight.keys().next().map(|(at, _)| *at);
+        let deadline = self.hosts.iter().filter_map(|host| host.deadline).min();
+        let next = arrival.into_iter().chain(deadline).min();
+        // A deadline that has passed is one microsecond away: no test hangs for it.
+        let soon = self.now.after(Duration::from_micros(1));
+        self.now = next.unwrap_or(limit).max(soon).min(limit);
+    }
+
+    /// Runs for some time.
+    pub fn run(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    /// Runs until something is so, at most for some time. False if it did not come about.
+    pub fn run_until(
+        &mut self,
+        time: Duration,
+        mut done: impl FnMut(&mut Network) -> bool,
+    ) -> bool {
+        let limit = self.now.after(time);
+        loop {
+            self.settle();
+            if done(self) {
+                return true;
+            }
+            if self.now >= limit {
+                return false;
+            }
+            self.step(limit);
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! A UDP socket: what arrives lies in one engine socket, what leaves goes through lanes, one for each destination.
+//!
+//! A datagram to a neighbour that does not answer waits in its lane and blocks no other lane; after three seconds it is
+//! dropped.
+
+use crate::{
+    Instant,
+    connection::{Context, Turn},
+    engine::{FrameSink, UdpSocket},
+    session::Owner,
+};
+use alloc::{vec, vec::Vec};
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use ipc_proto::{
+    fifo::{PeerError, Status, StreamEnds},
+    policy::Policy,
+    socket::{NetError, Reply, RequestId},
+};
+
+/// Bytes of stack memory that a socket takes, at most.
+pub(crate) const MEMORY: u32 = (INBOX.1 + MAX_LANES * LANE.1) as u32;
+/// Datagrams and bytes that wait for a client with a full FIFO. The largest datagram fits.
+const INBOX: (usize, usize) = (64, 64 * 1024);
+/// Datagrams and bytes in a lane.
+const LANE: (usize, usize) = (8, 12 * 1024);
+const MAX_LANES: usize = 4;
+/// A lane whose neighbour has not been found for so long is dropped.
+const LANE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Datagrams that one turn takes from the client.
+const TURN_DATAGRAMS: usize = 64;
+/// Frames that one turn sends.
+const TURN_FRAMES: u32 = 64;
+
+struct Lane {
+    to: IpAddr,
+    socket: UdpSocket,
+    busy: bool,
+    stuck_since: Option<Instant>,
+}
+
+/// A UDP socket.
+pub(crate) struct Udp {
+    /// Its address.
+    pub(crate) local: SocketAddr,
+    /// The client's socket, if it still has one.
+    pub(crate) owner: Option<Owner>,
+    inbox: UdpSocket,
+    lanes: Vec<Lane>,
+    ends: Option<StreamEnds>,
+    /// Taken from the FIFO and not yet in a lane.
+    next: Option<(SocketAddr, Vec<u8>)>,
+    closing: Option<RequestId>,
+    linger: Option<Instant>,
+    error: Option<NetError>,
+    told: Option<NetError>,
+    hop_limit: u8,
+    /// Datagrams dropped for want of room, permission or a neighbour.
+    pub(crate) dropped: u64,
+    /// Datagrams that the policy forbids.
+    pub(crate) refused: u64,
+}
+
+impl Udp {
+    /// A socket at `local`, whose port is not zero.
+    pub(crate) fn new(local: SocketAddr, owner: Owner, ends: StreamEnds) -> Udp {
+        Udp {
+            local,
+            owner: Some(owner),
+            inbox: UdpSocket::new(specific(local), local.port(), INBOX, (0, 0)),
+            lanes: Vec::new(),
+            ends: Some(ends),
+            next: None,
+            closing: None,
+            linger: None,
+            error: None,
+            told: None,
+            hop_limit: 0,
+            dropped: 0,
+            refused: 0,
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.lanes.iter().fold(0, |sum: usize, lane| {
+            sum.saturating_add(lane.socket.queued())
+        })
+    }
+
+    /// Time to live.
+    pub(crate) fn set_hop_limit(&mut self, hops: u8) {
+        self.hop_limit = hops;
+        for lane in &mut self.lanes {
+            lane.socket.set_hop_limit(hops);
+        }
+    }
+
+    /// A datagram came. It goes to the client at once if there is room.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the client's FIFO indices make no sense.
+    pub(crate) fn ingress(
+        &mut self,
+        context: &mut Context<'_>,
+        frame: &[u8],
+        policy: Option<&Policy>,
+    ) -> Result<bool, PeerError> {
+        context
+            .engine
+            .ingress(context.now, frame, &mut self.inbox, context.frames);
+        self.deliver(policy)
+    }
+
+    fn deliver(&mut self, policy: Option<&Policy>) -> Result<bool, PeerError> {
+        let mut delivered = false;
+        while let Some((from, bytes)) = self.inbox.peek() {
+            if let Some(ends) = &mut self.ends {
+                if !policy.is_some_and(|policy| policy.permits_address(from.ip())) {
+                    self.refused = self.refused.saturating_add(1);
+                } else if bytes.len() > ends.writer.largest_record() {
+                    self.dropped = self.dropped.saturating_add(1);
+                } else if ends.writer.write_record(from, bytes)? {
+                    delivered = true;
+                } else {
+                    break;
+                }
+            }
+            self.inbox.receive();
+        }
+        Ok(delivered)
+    }
+
+    /// The client closes it: what it has written is still sent. The next turn answers.
+    pub(crate) fn close(&mut self, id: RequestId, abort: bool) {
+        self.closing = Some(id);
+        if abort {
+            self.next = None;
+            self.lanes.clear();
+            self.ends = None;
+        }
+    }
+
+    /// Whether the client has closed it already.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// The client is gone.
+    pub(crate) fn orphan(&mut self, now: Instant) {
+        self.ends = None;
+        self.owner = None;
+        self.linger = Some(now.after(LANE_TIMEOUT));
+    }
+
+    /// Moves datagrams both ways.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the client's FIFO indices make no sense.
+    pub(crate) fn turn(
+        &mut self,
+        context: &mut Context<'_>,
+        policy: Option<&Policy>,
+    ) -> Result<Turn, PeerError> {
+        let mut turn = Turn {
+            raise: self.deliver(policy)?,
+            ..Turn::default()
+        };
+        self.take_from_client(context, policy, &mut turn)?;
+        if context.may_send {
+            self.egress(context, &mut turn);
+            // A lane that was emptied takes what waited for it.
+            if self.next.is_some() {
+                turn.more |= turn.frames > 0;
+            }
+        }
+        self.finish(context.now, &mut turn)?;
+        if self.error != self.told
+            && let Some(ends) = &mut self.ends
+        {
+            ends.status.store(Status {
+                established: false,
+                peer_closed: false,
+                error: self.error,
+            });
+            self.told = self.error;
+            turn.raise = true;
+        }
+        Ok(turn)
+    }
+
+    fn take_from_client(
+        &mut self,
+        context: &mut Context<'_>,
+        policy: Option<&Policy>,
+        turn: &mut Turn,
+    ) -> Result<(), PeerError> {
+        for count in 0..=TURN_DATAGRAMS {
+            if let Some((to, bytes)) = self.next.take()
+                && !self.queue(context, to, &bytes)
+            {
+                self.next = Some((to, bytes));
+                return Ok(());
+            }
+            let Some(ends) = &mut self.ends else {
+                return Ok(());
+            };
+            let Some(record) = ends.reader.peek_record()? else {
+                return Ok(());
+            };
+            if count == TURN_DATAGRAMS {
+                turn.more = true;
+                return Ok(());
+            }
+            turn.raise = true;
+            let to = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
+            self.error = check(context, policy, self.local, to, record.len);
+            if let Some(error) = self.error {
+                ends.reader.skip_record()?;
+                let counter = match error {
+                    NetError::Denied => &mut self.refused,
+                    _ => &mut self.dropped,
+                };
+                *counter = counter.saturating_add(1);
+                continue;
+            }
+            let mut bytes = vec![0; record.len];
+            ends.reader.read_record(&mut bytes)?;
+            self.next = Some((to, bytes));
+        }
+        Ok(())
+    }
+
+    /// Puts a datagram into its lane. False if it has to wait.
+    fn queue(&mut self, context: &mut Context<'_>, to: SocketAddr, bytes: &[u8]) -> bool {
+        let Some(index) = self.lane(to.ip()) else {
+            return false;
+        };
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return false;
+        };
+        if lane.socket.send(to, bytes).is_ok() {
+            lane.busy = true;
+            return true;
+        }
+        if lane.stuck_since.is_some() && context.frames.has_room() {
+            // Its neighbour is being looked for: more than fits in the lane is lost, and nobody else waits for it.
+            self.dropped = self.dropped.saturating_add(1);
+            return true;
+        }
+        false
+    }
+
+    /// The lane for a destination: its own, an idle one, a new one, or that of a neighbour which has not answered.
+    fn lane(&mut self, to: IpAddr) -> Option<usize> {
+        if let Some(index) = self.lanes.iter().position(|lane| lane.to == to) {
+            return Some(index);
+        }
+        if let Some(index) = self.lanes.iter().position(|lane| !lane.busy) {
+            let lane = self.lanes.get_mut(index)?;
+            lane.to = to;
+            lane.stuck_since = None;
+            return Some(index);
+        }
+        if self.lanes.len() >= MAX_LANES {
+            let (index, _) = self
+                .lanes
+                .iter()
+                .enumerate()
+                .filter_map(|(index, lane)| Some((index, lane.stuck_since?)))
+                .min_by_key(|(_, since)| *since)?;
+            self.lanes.swap_remove(index);
+            self.dropped = self.dropped.saturating_add(1);
+        }
+        let mut socket = UdpSocket::new(specific(self.local), self.local.port(), (0, 0), LANE);
+        socket.set_hop_limit(self.hop_limit);
+        self.lanes.push(Lane {
+            to,
+            socket,
+            busy: false,
+            stuck_since: None,
+        });
+        Some(self.lanes.len().saturating_sub(1))
+    }
+
+    fn egress(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
+        let now = context.now;
+        for lane in &mut self.lanes {
+            if !lane.busy {
+                continue;
+            }
+            let before = turn.frames;
+            let wake = loop {
+                let sent = if turn.frames < TURN_FRAMES {
+                    context
+                        .engine
+                        .egress(now, &mut lane.socket, context.frames)
+                        .frames
+                } else {
+                    0
+                };
+                turn.frames = turn.frames.saturating_add(sent);
+                if sent == 0 {
+                    lane.busy = context.engine.poll_at(now, &mut lane.socket).is_some();
+                    break context.wake_at(&mut lane.socket, turn);
+                }
+            };
+            if !lane.busy || turn.frames > before && turn.frames >= TURN_FRAMES {
+                lane.stuck_since = None;
+                continue;
+            }
+            if context.frames.has_room() && turn.frames < TURN_FRAMES {
+                lane.stuck_since.get_or_insert(now);
+                turn.stalled.push(lane.to);
+            }
+            turn.deadline = earlier(turn.deadline, wake);
+        }
+        turn.more |= turn.frames >= TURN_FRAMES;
+        let before = self.lanes.len();
+        self.lanes.retain(|lane| {
+            !lane
+                .stuck_since
+                .is_some_and(|since| now.since(since) >= LANE_TIMEOUT)
+        });
+        let lost = before.saturating_sub(self.lanes.len());
+        self.dropped = self.dropped.saturating_add(lost as u64);
+        turn.more |= lost > 0;
+    }
+
+    fn finish(&mut self, now: Instant, turn: &mut Turn) -> Result<(), PeerError> {
+        if let Some(id) = self.closing {
+            let drained = match &mut self.ends {
+                Some(ends) => ends.reader.available()? == 0,
+                None => true,
+            };
+            if drained && self.next.is_none() {
+                self.closing = None;
+                self.ends = None;
+                self.linger = Some(now.after(LANE_TIMEOUT));
+                turn.released = true;
+                turn.replies.push(Reply::Closed { id });
+            }
+        }
+        if let Some(linger) = self.linger {
+            let idle = self.next.is_none() && self.lanes.iter().all(|lane| !lane.busy);
+            turn.finished = idle || linger <= now;
+            turn.deadline = earlier(turn.deadline, Some(linger));
+        }
+        Ok(())
+    }
+}
+
+/// The earlier of two deadlines, where none is later than any.
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn specific(local: SocketAddr) -> Option<IpAddr> {
+    Some(local.ip()).filter(|address| !address.is_unspecified())
+}
+
+/// Why a datagram can't be sent.
+fn check(
+    context: &Context<'_>,
+    policy: Option<&Policy>,
+    local: SocketAddr,
+    to: SocketAddr,
+    len: usize,
+) -> Option<NetError> {
+    if !policy.is_some_and(|policy| policy.permits_remote(to.ip(), to.port())) {
+        return Some(NetError::Denied);
+    }
+    if to.port() == 0 || to.ip().is_unspecified() || to.ip().is_loopback() {
+        return Some(NetError::BadArgument);
+    }
+    let families = matches!(
+        (specific(local), to.ip()),
+        (Some(IpAddr::V4(_)), IpAddr::V6(_)) | (Some(IpAddr::V6(_)), IpAddr::V4(_))
+    );
+    if families || local.is_ipv4() && to.is_ipv6() {
+        return Some(NetError::AddressNotAvailable);
+    }
+    if len > context.engine.max_payload(to.ip(), 8) {
+        return Some(NetError::MessageTooLong);
+    }
+    if context.engine.source_for(to.ip()).is_none() {
+        return Some(NetError::NetworkDown);
+    }
+    if context.engine.next_hop(to.ip()).is_none() {
+        return Some(NetError::Unreachable);
+    }
+    None
+}
