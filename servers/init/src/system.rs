@@ -19,6 +19,10 @@ const INIT_PRIORITY: u8 = 15;
 const MAX_STATUS: u8 = 100;
 
 /// What to do about a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a request and taken apart at once; a box would cost an allocation"
+)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// Send this.

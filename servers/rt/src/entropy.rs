@@ -95,7 +95,7 @@ mod tests {
         let mut calls = 0u64;
         let mut word = || {
             calls += 1;
-            (calls % 3 == 0).then_some(calls)
+            calls.is_multiple_of(3).then_some(calls)
         };
         let mut bytes = [0; 20];
         assert_eq!(fill_from(&mut bytes, &mut word), Ok(()));
