@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) typed: RefCell<VecDeque<(u64, Vec<u8>)>>,
     pub(crate) asked: RefCell<Vec<system::Request>>,
     pub(crate) init: RefCell<Init>,
+    /// No question to the stack is answered.
+    pub(crate) stack_dead: Cell<bool>,
     /// When the network gets its address.
     pub(crate) address_at: Cell<u64>,
     pub(crate) names: RefCell<Names>,
@@ -74,6 +76,7 @@ impl Fake {
             typed: RefCell::default(),
             asked: RefCell::default(),
             init: RefCell::new(Box::new(|_| Err(NoAnswer))),
+            stack_dead: Cell::new(false),
             address_at: Cell::new(0),
             names: RefCell::default(),
             pings: RefCell::new(Box::new(|_| Ok(1500))),
@@ -175,6 +178,9 @@ impl Platform for Fake {
     }
 
     async fn interface(&self) -> Result<InterfaceInfo, NetError> {
+        if self.0.stack_dead.get() {
+            return std::future::pending().await;
+        }
         let up = self.now() >= self.0.address_at.get();
         let list = |all: &[&str]| {
             all.iter()

@@ -64,6 +64,14 @@ fn net_error(error: libnet_client::Error) -> NetError {
     }
 }
 
+/// The same for questions that the stack itself answers, at once: if it does not, it is not there.
+fn local_error(error: libnet_client::Error) -> NetError {
+    match net_error(error) {
+        NetError::TimedOut => NetError::NetworkDown,
+        error => error,
+    }
+}
+
 impl Platform for Outside {
     type Stream = Connection;
     type Listener = Port;
@@ -103,15 +111,15 @@ impl Platform for Outside {
     }
 
     async fn interface(&self) -> Result<InterfaceInfo, NetError> {
-        self.net.interface_async().await.map_err(net_error)
+        self.net.interface_async().await.map_err(local_error)
     }
 
     async fn counters(&self) -> Result<Counters, NetError> {
-        self.net.counters_async().await.map_err(net_error)
+        self.net.counters_async().await.map_err(local_error)
     }
 
     async fn sockets(&self) -> Result<Vec<SocketInfo>, NetError> {
-        self.net.sockets_async().await.map_err(net_error)
+        self.net.sockets_async().await.map_err(local_error)
     }
 
     async fn resolve(

@@ -235,21 +235,32 @@ impl<P: Platform> Shell<P> {
         let began = self.platform.now();
         let mut notice = notice;
         loop {
-            if let Ok(interface) = self.platform.interface().await
-                && has_address(&interface)
-            {
-                self.network_up.set(true);
-                return Some(interface);
-            }
             let waited = Duration::from_millis(self.millis_since(began));
-            if waited >= patience {
+            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 return None;
-            }
+            };
             if notice.is_some_and(|notice| waited >= notice) {
                 notice = None;
                 say!(self, "waiting for the network...");
             }
-            self.platform.sleep(NETWORK_POLL).await;
+            let until_notice =
+                notice.map_or(left, |notice| notice.saturating_sub(waited).min(left));
+            // A stack that is not there does not answer: the question must not outlast the patience.
+            let look = async {
+                if let Ok(interface) = self.platform.interface().await
+                    && has_address(&interface)
+                {
+                    return Some(interface);
+                }
+                self.platform.sleep(NETWORK_POLL).await;
+                None
+            };
+            if let Either::First(Some(interface)) =
+                race(look, self.platform.sleep(until_notice)).await
+            {
+                self.network_up.set(true);
+                return Some(interface);
+            }
         }
     }
 

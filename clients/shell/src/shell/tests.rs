@@ -157,6 +157,19 @@ fn start_goes_on_without_an_address() {
 }
 
 #[test]
+fn a_stack_that_does_not_answer_holds_nobody_up() {
+    let fake = world();
+    fake.0.stack_dead.set(true);
+    fake.0
+        .names
+        .borrow_mut()
+        .insert("foo".into(), Err(NetError::NetworkDown));
+    let text = session(&fake, &[(2.0, "ping foo\r")]);
+    assert!(text.contains("eth0: no address yet\ncauseway> ping foo\nwaiting for the network...\nping: foo: Network is down\n"), "{text}");
+    assert!(fake.0.now.get() < 20 * SECOND, "{}", fake.0.now.get());
+}
+
+#[test]
 fn typed_commands_run() {
     let text = session(
         &world(),
