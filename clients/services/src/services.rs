@@ -1,0 +1,217 @@
+//! The services themselves.
+
+use crate::{
+    Init,
+    server::{RETRY, Service, bind_datagrams, first},
+    systat,
+};
+use alloc::{rc::Rc, vec};
+use core::{future::pending, time::Duration};
+use libnet_client::{ErrorKind, Net, Result, Shutdown, TcpStream};
+
+/// A connection on which nothing moves for so long is closed: somebody else may want its place.
+const IDLE: Duration = Duration::from_secs(300);
+/// Bytes moved at once.
+const CHUNK: usize = 4096;
+/// Longest datagram of UDP over IPv4.
+const MAX_DATAGRAM: usize = 65_507;
+/// Bytes of each buffer of the UDP socket: several large datagrams, or hundreds of small ones.
+const DATAGRAM_BUFFER: usize = 256 << 10;
+
+/// Sends everything back, and ends its direction when the peer has ended the other.
+pub(crate) async fn echo(net: Net) -> Result<()> {
+    let service = Service {
+        name: "echo",
+        port: 7,
+        connections: 192,
+        receive: 16 << 10,
+        transmit: 16 << 10,
+    };
+    let timer = net.clone();
+    service
+        .run(net, move |stream| {
+            let net = timer.clone();
+            async move {
+                let mut buffer = [0; CHUNK];
+                loop {
+                    let len = net.timeout(IDLE, stream.read_async(&mut buffer)).await??;
+                    let Some(bytes @ [_, ..]) = buffer.get(..len) else {
+                        return stream.shutdown(Shutdown::Write);
+                    };
+                    net.timeout(IDLE, stream.write_all_async(bytes)).await??;
+                }
+            }
+        })
+        .await
+}
+
+/// Sends each datagram back.
+pub(crate) async fn echo_datagrams(net: Net) -> Result<()> {
+    let net = net.with_buffers(DATAGRAM_BUFFER, DATAGRAM_BUFFER);
+    let socket = bind_datagrams(&net, "echo", 7).await?;
+    let mut datagram = vec![0; MAX_DATAGRAM];
+    loop {
+        let (len, from) = match socket.recv_from_async(&mut datagram).await {
+            Ok(received) => received,
+            Err(error) => {
+                log::debug!("echo: {error}");
+                net.sleep(RETRY).await;
+                continue;
+            }
+        };
+        if answers_by_itself(from.port()) {
+            log::debug!("echo: {from}: not answered, for it would answer");
+            continue;
+        }
+        let sent = socket
+            .send_to_async(datagram.get(..len).unwrap_or_default(), from)
+            .await;
+        if let Err(error) = sent {
+            log::debug!("echo: {from}: {error}");
+        }
+    }
+}
+
+/// Services that answer any datagram: with a forged sender, two of them would talk for ever.
+fn answers_by_itself(port: u16) -> bool {
+    const ECHO: u16 = 7;
+    const DAYTIME: u16 = 13;
+    const QUOTE: u16 = 17;
+    const CHARGEN: u16 = 19;
+    const TIME: u16 = 37;
+    matches!(port, ECHO | DAYTIME | QUOTE | CHARGEN | TIME)
+}
+
+/// Throws everything away.
+pub(crate) async fn discard(net: Net) -> Result<()> {
+    let service = Service {
+        name: "discard",
+        port: 9,
+        connections: 24,
+        receive: 64 << 10,
+        transmit: 1 << 10,
+    };
+    let timer = net.clone();
+    service
+        .run(net, move |stream| {
+            let net = timer.clone();
+            async move {
+                let mut buffer = [0; CHUNK];
+                while net.timeout(IDLE, stream.read_async(&mut buffer)).await?? > 0 {}
+                Ok(())
+            }
+        })
+        .await
+}
+
+/// Tells the state of the system, and closes.
+pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
+    let service = Service {
+        name: "systat",
+        port: 11,
+        connections: 16,
+        receive: 1 << 10,
+        transmit: 8 << 10,
+    };
+    let counted = net.clone();
+    service
+        .run(net, move |stream| {
+            let (net, init) = (counted.clone(), Rc::clone(&init));
+            async move {
+                let counters = net.counters_async().await;
+                let text = systat::report(&*init, &counters);
+                net.timeout(IDLE, stream.write_all_async(text.as_bytes()))
+                    .await?
+            }
+        })
+        .await
+}
+
+/// Sends characters until the peer closes.
+pub(crate) async fn chargen(net: Net) -> Result<()> {
+    let service = Service {
+        name: "chargen",
+        port: 19,
+        connections: 24,
+        receive: 1 << 10,
+        transmit: 64 << 10,
+    };
+    let timer = net.clone();
+    service
+        .run(net, move |stream| {
+            let net = timer.clone();
+            async move {
+                let reader = stream.clone();
+                first(send_characters(&net, &stream), throw_away(&reader)).await
+            }
+        })
+        .await
+}
+
+async fn send_characters(net: &Net, stream: &TcpStream) -> Result<()> {
+    loop {
+        net.timeout(IDLE, stream.write_all_async(&CHARACTERS))
+            .await??;
+    }
+}
+
+/// What the peer says is thrown away; the end of it ends nothing.
+async fn throw_away(stream: &TcpStream) -> Result<()> {
+    let mut buffer = [0; 256];
+    loop {
+        match stream.read_async(&mut buffer).await {
+            Ok(0) => return pending().await,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Printable characters of ASCII.
+const PRINTABLE: usize = 95;
+/// Characters on a line.
+const WIDTH: usize = 72;
+/// A line with its end.
+const LINE: usize = WIDTH + 2;
+
+/// One round of the pattern of RFC 864: each line starts one character later than the one before it.
+static CHARACTERS: [u8; PRINTABLE * LINE] = characters();
+
+const fn characters() -> [u8; PRINTABLE * LINE] {
+    let mut all = [0; PRINTABLE * LINE];
+    let mut rest: &mut [u8] = &mut all;
+    let mut index = 0;
+    while let Some((byte, others)) = rest.split_first_mut() {
+        let (line, column) = (index / LINE, index % LINE);
+        *byte = match column {
+            WIDTH => b'\r',
+            column if column > WIDTH => b'\n',
+            column => b' ' + ((line + column) % PRINTABLE) as u8,
+        };
+        rest = others;
+        index += 1;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_those_of_the_rfc() {
+        let text = core::str::from_utf8(&CHARACTERS).unwrap();
+        let lines: alloc::vec::Vec<&str> = text.split_terminator("\r\n").collect();
+        assert_eq!(lines.len(), 95);
+        assert_eq!(
+            lines[0],
+            r##" !"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\]^_`abcdefg"##
+        );
+        assert_eq!(
+            lines[1],
+            r##"!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\]^_`abcdefgh"##
+        );
+        assert!(lines[94].starts_with("~ !\""));
+    }
+}
