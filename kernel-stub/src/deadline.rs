@@ -111,4 +111,26 @@ impl Deadlines {
         self.root = meld(store, self.root, children)?;
         Ok(())
     }
+
+    /// Threads in the heap; each is later than the one that it hangs from.
+    #[cfg(test)]
+    pub(crate) fn count(&self, store: &Store) -> u32 {
+        let mut left: Vec<_> = self.root.into_iter().collect();
+        let mut count = 0;
+        while let Some(thread) = left.pop() {
+            count += 1;
+            let tcb = store.get(thread).unwrap();
+            assert!(tcb.timer.armed);
+            let (mut next, mut prev) = (tcb.timer.child, thread);
+            while let Some(child) = next {
+                let below = store.get(child).unwrap();
+                assert!(below.deadline >= tcb.deadline);
+                assert_eq!(below.timer.prev, Some(prev));
+                left.push(child);
+                prev = child;
+                next = below.timer.next;
+            }
+        }
+        count
+    }
 }

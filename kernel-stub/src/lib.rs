@@ -25,5 +25,9 @@ mod process;
 mod sched;
 mod store;
 mod syscall;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod user;
 mod vectors;

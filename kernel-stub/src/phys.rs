@@ -212,6 +212,7 @@ mod tests {
         assert_eq!(memory.copy_out(PhysAddr(4094), &mut back), Ok(()));
         assert_eq!(&back, b"aabc");
         assert_eq!(memory.slice(4094..4098), Ok(&b"aabc"[..]));
-        assert_eq!(memory.slice(4098..4094), Err(OutOfRange));
+        let (start, end) = (4098, 4094);
+        assert_eq!(memory.slice(start..end), Err(OutOfRange));
     }
 }

@@ -289,4 +289,16 @@ impl<P: Platform> Kernel<P> {
         }
         Ok(())
     }
+
+    /// Makes a ready thread the current one, out of turn.
+    #[cfg(test)]
+    pub(crate) fn run_next(&mut self, thread: Ref<Tcb>) {
+        let tcb = self.store.get_mut(thread).unwrap();
+        assert_eq!(tcb.state, ThreadState::Ready, "it waits");
+        self.yield_now();
+        self.sched.dequeue(&mut self.store, thread).unwrap();
+        self.store.get_mut(thread).unwrap().priority = 15;
+        self.switch(Some(thread));
+        assert_eq!(self.schedule(), Some(thread));
+    }
 }

@@ -1,0 +1,151 @@
+//! Console, log, clock, machine.
+
+use crate::platform::Trap;
+use crate::testing::{Bench, SCRATCH};
+use kernel_abi::{Error, Syscall};
+
+const CONSOLE: u64 = 3;
+
+#[test]
+fn console_output_and_input_pass_through() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    bench.write(init, SCRATCH, &[b'x'; 700]);
+    assert_eq!(
+        bench.get(init, Syscall::ConsoleWrite, &[CONSOLE, SCRATCH, 700]),
+        700
+    );
+    assert_eq!(bench.kernel.platform.output, [b'x'; 700]);
+    // Stack above, nothing beyond it.
+    let over = bench.call(init, Syscall::ConsoleWrite, &[CONSOLE, SCRATCH, 4097]);
+    assert!(over.is_ok_and(|[len, ..]| len == 4096));
+    let bell = bench.get(init, Syscall::NotificationCreate, &[2]);
+    bench.get(init, Syscall::ConsoleBind, &[CONSOLE, bell, 2]);
+    bench.kernel.platform.input.extend(b"ls\n");
+    bench.trap(init, Trap::Console);
+    assert_eq!(bench.get(init, Syscall::NotificationWait, &[bell, 2, 0]), 2);
+    let bad = bench.call(init, Syscall::ConsoleRead, &[CONSOLE, 0x1000, 9]);
+    assert_eq!(bad, Err(Error::BadAddress), "nothing was taken");
+    assert_eq!(
+        bench.get(init, Syscall::ConsoleRead, &[CONSOLE, SCRATCH, 2]),
+        2
+    );
+    assert_eq!(
+        bench.get(
+            init,
+            Syscall::ConsoleRead,
+            &[CONSOLE, SCRATCH + 2, u64::MAX]
+        ),
+        1
+    );
+    assert_eq!(bench.read(init, SCRATCH, 3), b"ls\n");
+    // More than the buffer holds is dropped, and the device is drained.
+    bench.kernel.platform.input.extend([b'y'; 1000]);
+    bench.trap(init, Trap::Console);
+    assert!(bench.kernel.platform.input.is_empty());
+    assert_eq!(
+        bench.get(init, Syscall::ConsoleRead, &[CONSOLE, SCRATCH, 999]),
+        256
+    );
+}
+
+fn log(bench: &mut Bench, console: u64, level: u64, text: &[u8]) {
+    let init = bench.init;
+    bench.write(init, SCRATCH, text);
+    let line = [console, level, SCRATCH, text.len() as u64];
+    bench.get(init, Syscall::LogWrite, &line);
+}
+
+#[test]
+fn log_lines_are_stamped_sanitised_and_shown() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let mine = bench.get(init, Syscall::CapDerive, &[CONSOLE, 0x7ff, 31]);
+    bench.kernel.platform.clock = 12_345_678_900;
+    log(&mut bench, mine, 3, b"netstack: \x1b[2J lease");
+    log(&mut bench, mine, 4, b"quiet");
+    let shown = String::from_utf8(bench.kernel.platform.output.clone()).unwrap();
+    assert_eq!(shown, "[  12.345679] netstack: ?[2J lease\n");
+    let [len, next, _] = bench
+        .call(init, Syscall::LogRead, &[CONSOLE, 0, SCRATCH, 600])
+        .unwrap();
+    assert_eq!((len, next), (32 + 20, 2));
+    assert_eq!(bench.words(init, SCRATCH, 4), [1, 12_345_679_900, 31, 3]);
+    assert_eq!(bench.read(init, SCRATCH + 32, 20), b"netstack: ?[2J lease");
+    let [len, next, _] = bench
+        .call(init, Syscall::LogRead, &[CONSOLE, next, SCRATCH, 34])
+        .unwrap();
+    assert_eq!((len, next), (34, 3));
+    let end = bench.call(init, Syscall::LogRead, &[CONSOLE, next, SCRATCH, 600]);
+    assert_eq!(end, Ok([0, 3, 0]));
+    bench.get(init, Syscall::LogEcho, &[CONSOLE, 0]);
+    log(&mut bench, mine, 1, b"silent");
+    assert_eq!(bench.kernel.platform.output.len(), shown.len());
+    for (level, len) in [(0, 1), (6, 1), (1, 513), (u64::MAX, 1)] {
+        let line = [CONSOLE, level, SCRATCH, len];
+        assert_eq!(
+            bench.call(init, Syscall::LogWrite, &line),
+            Err(Error::BadArgument)
+        );
+    }
+    let echo = bench.call(init, Syscall::LogEcho, &[CONSOLE, 6]);
+    assert_eq!(echo, Err(Error::BadArgument));
+}
+
+#[test]
+fn old_log_lines_make_way_and_numbers_go_on() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    bench.get(init, Syscall::LogEcho, &[CONSOLE, 0]);
+    for number in 0..3000usize {
+        let text = format!("{number:0width$}", width = 1 + number * 7 % 512);
+        log(&mut bench, CONSOLE, 3, text.as_bytes());
+    }
+    let (mut next, mut seen, mut last) = (0, 0, 0);
+    loop {
+        let read = [CONSOLE, next, SCRATCH, 544];
+        let [len, after, _] = bench.call(init, Syscall::LogRead, &read).unwrap();
+        if len == 0 {
+            break;
+        }
+        let sequence = bench.words(init, SCRATCH, 1)[0];
+        assert!(last == 0 || sequence == last + 1);
+        let text = bench.read(init, SCRATCH + 32, len as usize - 32);
+        let number: usize = String::from_utf8(text).unwrap().parse().unwrap();
+        let digits = number.to_string().len() as u64;
+        assert_eq!(len - 32, (1 + number as u64 * 7 % 512).max(digits));
+        assert_eq!(number as u64 + 1, sequence);
+        (last, next, seen) = (sequence, after, seen + 1);
+    }
+    assert_eq!(last, 3000);
+    assert!(seen > 150, "{seen}");
+    // Back to an old one: what is the oldest now.
+    let [_, after, _] = bench
+        .call(init, Syscall::LogRead, &[CONSOLE, 1, SCRATCH, 544])
+        .unwrap();
+    assert_eq!(after, 3000 - seen + 2);
+}
+
+#[test]
+fn the_command_line_is_told_with_its_full_length() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let line = b"console=ttyS0 quiet";
+    let len = bench.get(init, Syscall::MachineCommandLine, &[5, SCRATCH, 7]);
+    assert_eq!(len as usize, line.len());
+    assert_eq!(bench.read(init, SCRATCH, 8), b"console\0");
+    bench.get(init, Syscall::MachineCommandLine, &[5, SCRATCH, u64::MAX]);
+    assert_eq!(bench.read(init, SCRATCH, line.len()), line);
+    let status = bench.call(init, Syscall::MachinePower, &[5, 101]);
+    assert_eq!(status, Err(Error::BadArgument));
+    let clock = bench.get(init, Syscall::ClockNow, &[4]);
+    assert_eq!(clock, bench.kernel.platform.clock);
+}
+
+#[test]
+#[should_panic(expected = "power off 7")]
+fn power_off_reaches_the_platform() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    bench.call(init, Syscall::MachinePower, &[5, 7]).unwrap();
+}

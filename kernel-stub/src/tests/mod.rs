@@ -1,0 +1,11 @@
+//! Tests of the portable kernel on the simulated machine.
+
+mod boot;
+mod caps;
+mod devices;
+mod fuzz;
+mod io;
+mod ipc;
+mod memory;
+mod processes;
+mod scheduling;

@@ -1,0 +1,201 @@
+//! Who runs when: priorities, slices, deadlines, idle time.
+
+use crate::object::Tcb;
+use crate::sched::SLICE_NS;
+use crate::store::Ref;
+use crate::testing::{Bench, SCRATCH};
+use kernel_abi::{BOOT_STACK_TOP, FOREVER, Syscall};
+use proptest::prelude::*;
+
+/// Threads of init, known by their arguments, at these priorities; init waits for ever.
+fn threads(bench: &mut Bench, priorities: &[u64]) -> Vec<Ref<Tcb>> {
+    let init = bench.init;
+    let process = bench.process(init);
+    let made = priorities
+        .iter()
+        .enumerate()
+        .map(|(index, priority)| {
+            let start = [0, 0x40_0000, BOOT_STACK_TOP, 100 + index as u64, *priority];
+            let slot = bench.get(init, Syscall::ThreadCreate, &start);
+            let found = crate::cap::find(&bench.kernel.store, process, slot).unwrap();
+            found.object()
+        })
+        .collect();
+    let bell = bench.get(init, Syscall::NotificationCreate, &[2]);
+    bench.wait(init, Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench.kernel.platform.ran.clear();
+    made
+}
+
+fn run(bench: &mut Bench, steps: usize) -> Vec<u64> {
+    bench.kernel.platform.ran.clear();
+    for _ in 0..steps {
+        bench.kernel.step();
+    }
+    bench.kernel.platform.ran.clone()
+}
+
+#[test]
+fn the_highest_priority_runs_alone() {
+    let mut bench = Bench::new();
+    threads(&mut bench, &[3, 7, 5]);
+    assert_eq!(run(&mut bench, 50), [101; 50]);
+    bench.check();
+}
+
+#[test]
+fn equals_take_turns_when_their_slice_is_over() {
+    let mut bench = Bench::new();
+    threads(&mut bench, &[4, 4, 4]);
+    assert_eq!(run(&mut bench, 3), [100; 3]);
+    assert!(bench.kernel.platform.timer.is_some());
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        bench.kernel.platform.clock += SLICE_NS;
+        // The step in which the timer goes off, and the one after it.
+        order.push(run(&mut bench, 2)[1]);
+    }
+    assert_eq!(order, [101, 102, 100, 101, 102, 100]);
+}
+
+#[test]
+fn a_thread_alone_needs_no_timer() {
+    let mut bench = Bench::new();
+    threads(&mut bench, &[4]);
+    run(&mut bench, 3);
+    assert_eq!(bench.kernel.platform.timer, None);
+}
+
+#[test]
+fn waking_a_more_urgent_thread_preempts_and_the_preempted_comes_next() {
+    let mut bench = Bench::new();
+    let made = threads(&mut bench, &[4, 4, 9]);
+    // The urgent one waits for a deadline.
+    let bell = {
+        let init_process = bench.process(made[2]);
+        let owner = bench.kernel.store.get(init_process).unwrap();
+        assert!(owner.threads.len == 4);
+        bench.get(made[2], Syscall::NotificationCreate, &[2])
+    };
+    let soon = bench.kernel.platform.clock + 5_000_000;
+    bench.wait(made[2], Syscall::NotificationWait, &[bell, 1, soon]);
+    for thread in &made[..2] {
+        bench.kernel.set_priority(*thread, 4).unwrap();
+    }
+    bench.kernel.set_priority(made[2], 9).unwrap();
+    let before = run(&mut bench, 1)[0];
+    assert_eq!(bench.kernel.platform.timer, Some(soon));
+    bench.kernel.platform.clock = soon;
+    let order = run(&mut bench, 2);
+    assert_eq!(order, [before, 102]);
+    assert_eq!(bench.result(made[2]), Some(Ok([0; 3])));
+    bench.wait(made[2], Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    assert_eq!(run(&mut bench, 1), [before]);
+    bench.check();
+}
+
+#[test]
+fn an_idle_machine_sleeps_until_the_next_deadline() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let bell = bench.get(init, Syscall::NotificationCreate, &[2]);
+    let later = bench.kernel.platform.clock + 3_600_000_000_000;
+    bench.wait(init, Syscall::NotificationWait, &[bell, 1, later]);
+    assert!(run(&mut bench, 1).is_empty());
+    assert_eq!(bench.kernel.platform.clock, later);
+    assert_eq!(bench.result(init), Some(Ok([0; 3])));
+    bench.get(init, Syscall::MachineInfo, &[5, SCRATCH]);
+    let words = bench.words(init, SCRATCH, 8);
+    assert!(words[3] >= 3_599_000_000_000, "idle {}", words[3]);
+    bench.check();
+}
+
+#[test]
+fn time_is_booked_to_who_used_it() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let child = bench.spawn(init, 64);
+    for _ in 0..100 {
+        bench.get(child.thread, Syscall::ThreadYield, &[]);
+    }
+    bench.get(init, Syscall::ProcessStatus, &[child.slot, SCRATCH]);
+    let cpu_ns = bench.words(init, SCRATCH, 16)[6];
+    assert!((100_000..200_000).contains(&cpu_ns), "{cpu_ns}");
+}
+
+#[test]
+fn notifications_wake_only_those_who_wait_for_the_bits() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let bell = bench.get(init, Syscall::NotificationCreate, &[2]);
+    let one = bench.spawn(init, 64);
+    let two = bench.spawn(init, 64);
+    let bell_one = bench.grant(init, bell, one.slot);
+    let bell_two = bench.grant(init, bell, two.slot);
+    bench.wait(
+        one.thread,
+        Syscall::NotificationWait,
+        &[bell_one, 6, FOREVER],
+    );
+    bench.wait(
+        two.thread,
+        Syscall::NotificationWait,
+        &[bell_two, 12, FOREVER],
+    );
+    bench.get(init, Syscall::NotificationSignal, &[bell, 1]);
+    bench.check();
+    bench.get(init, Syscall::NotificationSignal, &[bell, 4]);
+    assert_eq!(bench.result(one.thread), Some(Ok([4, 0, 0])));
+    assert_eq!(bench.result(two.thread), None);
+    bench.get(init, Syscall::NotificationSignal, &[bell, 8 | 16]);
+    assert_eq!(bench.result(two.thread), Some(Ok([8, 0, 0])));
+    assert_eq!(
+        bench.get(init, Syscall::NotificationWait, &[bell, u64::MAX, 0]),
+        17
+    );
+    // A badge is all that its holder can signal.
+    let badged = bench.get(
+        init,
+        Syscall::CapDerive,
+        &[bell, u32::MAX as u64 & 0x7ff, 32],
+    );
+    bench.get(init, Syscall::NotificationSignal, &[badged, 3]);
+    assert_eq!(
+        bench.get(init, Syscall::NotificationWait, &[bell, u64::MAX, 0]),
+        32
+    );
+    bench.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn deadlines_come_in_order(steps in prop::collection::vec((0usize..12, 0u64..1000), 1..80)) {
+        let mut bench = Bench::new();
+        let made = threads(&mut bench, &[4; 12]);
+        let bell = bench.get(made[0], Syscall::NotificationCreate, &[2]);
+        let mut armed = std::collections::HashMap::new();
+        for (index, offset) in steps {
+            let base = bench.kernel.platform.clock + 10_000_000;
+            match armed.remove(&index) {
+                // Waits: ended by hand.
+                Some(_) => bench.kernel.wake(made[index], Ok([9, 0, 0]), false),
+                None => {
+                    let deadline = base + offset;
+                    bench.wait(made[index], Syscall::NotificationWait, &[bell, 1, deadline]);
+                    armed.insert(index, deadline);
+                }
+            }
+            bench.check();
+            prop_assert_eq!(bench.kernel.deadlines.next(&bench.kernel.store), armed.values().min().copied());
+        }
+        while let Some(next) = armed.values().min().copied() {
+            bench.kernel.platform.clock = next;
+            bench.kernel.timer_expired();
+            armed.retain(|_, deadline| *deadline > next);
+            bench.check();
+            prop_assert_eq!(bench.kernel.deadlines.next(&bench.kernel.store), armed.values().min().copied());
+        }
+    }
+}
