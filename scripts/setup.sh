@@ -46,7 +46,9 @@ build_image() {
     local target=${CARGO_TARGET_DIR:-$ROOT/target}
     (
         cd "$ROOT" || exit 1
-        cargo build --release --locked --target x86_64-unknown-none -p kernel-stub "${packages[@]}" ${QUIET:+-q} || exit 1
+        # Apart, so that no feature that a program wants (an allocator, say) gets into the kernel's dependencies.
+        cargo build --release --locked --target x86_64-unknown-none -p kernel-stub ${QUIET:+-q} || exit 1
+        cargo build --release --locked --target x86_64-unknown-none "${packages[@]}" ${QUIET:+-q} || exit 1
         cargo run -q --locked -p image -- --manifest "$manifest" \
             --programs "$target/x86_64-unknown-none/release" --output "$archive" || exit 1
         cp "$target/x86_64-unknown-none/release/kernel-stub" "$BUILD/kernel"

@@ -12,7 +12,10 @@ const FRAMES: u64 = 32;
 /// Starts and kills `cycles` processes, each with a budget, memory, and a thread in an endless loop; afterwards the
 /// budget must be used exactly as before.
 pub(crate) fn start_and_kill(env: &Env) -> Finding {
-    let cycles: u32 = env.arg("cycles").and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    let cycles: u32 = env
+        .arg("cycles")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10_000);
     // The first one pays for what stays (a page of the capability table, say).
     cycle(env).map_err(|error| format!("the first: {error}"))?;
     let before = env.budget().usage().map_err(|error| error.to_string())?;
@@ -21,9 +24,15 @@ pub(crate) fn start_and_kill(env: &Env) -> Finding {
     }
     let after = env.budget().usage().map_err(|error| error.to_string())?;
     if before.used == after.used {
-        Ok(format!("{cycles} processes, {} frames in use before and after", after.used))
+        Ok(format!(
+            "{cycles} processes, {} frames in use before and after",
+            after.used
+        ))
     } else {
-        Err(format!("{} frames in use before, {} after", before.used, after.used))
+        Err(format!(
+            "{} frames in use before, {} after",
+            before.used, after.used
+        ))
     }
 }
 
@@ -34,7 +43,9 @@ fn cycle(env: &Env) -> Result<(), Error> {
     child.grant(budget.slot(), SLOT_BUDGET.index(), Rights::ALLOC, 0)?;
     let code = Memory::create(&budget, 1, false)?.map(Prot::READ | Prot::WRITE)?;
     // `jmp .`: a loop that only the kernel can end.
-    code.shm().write(0, &[0xeb, 0xfe]).map_err(|_| Error::BadAddress)?;
+    code.shm()
+        .write(0, &[0xeb, 0xfe])
+        .map_err(|_| Error::BadAddress)?;
     let code = code.unmap();
     let slot = child.grant(code.slot(), 0, Rights::READ | Rights::EXEC, 0)?;
     child.map(slot, CODE, 0, 1, Prot::READ | Prot::EXEC)?;

@@ -3,7 +3,7 @@
 use crate::image::Finding;
 use alloc::{format, string::String};
 use core::time::Duration;
-use libnet_client::{ErrorKind, Net, TcpListener, TcpStream, UdpSocket};
+use libnet_client::{ErrorKind, Family, Net, TcpListener, TcpStream, UdpSocket};
 use rt::{Env, Error, Message, Slot};
 
 /// Slots to guess: more than any process of the image holds.
@@ -33,20 +33,41 @@ pub(crate) fn against_policy(env: &Env) -> Finding {
     let system = rt::net::open(env, "net").map_err(|error| format!("no session: {error}"))?;
     let net = Net::new(system, libnet_client::Config::default());
     let denied = [
-        ("bind to port 80", TcpListener::bind(&net, "0.0.0.0:80").err()),
-        ("bind to UDP port 7", UdpSocket::bind(&net, "0.0.0.0:7").err()),
-        ("bind to any UDP port", UdpSocket::bind(&net, "0.0.0.0:0").err()),
-        ("connect to another port", TcpStream::connect(&net, "10.77.0.1:81").err()),
-        ("connect to another host", TcpStream::connect(&net, "10.77.0.9:8000").err()),
+        (
+            "bind to port 80",
+            TcpListener::bind(&net, "0.0.0.0:80").err(),
+        ),
+        (
+            "bind to UDP port 7",
+            UdpSocket::bind(&net, "0.0.0.0:7").err(),
+        ),
+        (
+            "bind to any UDP port",
+            UdpSocket::bind(&net, "0.0.0.0:0").err(),
+        ),
+        (
+            "connect to another port",
+            TcpStream::connect(&net, "10.77.0.1:81").err(),
+        ),
+        (
+            "connect to another host",
+            TcpStream::connect(&net, "10.77.0.9:8000").err(),
+        ),
         (
             "connect by a mapped address",
             TcpStream::connect(&net, "[::ffff:10.77.0.9]:8000").err(),
         ),
         (
             "ping",
-            net.ping("10.77.0.1".parse().map_err(|_| String::from("address"))?, Duration::from_secs(1)).err(),
+            net.ping(
+                "10.77.0.1".parse().map_err(|_| String::from("address"))?,
+                1,
+                8,
+                Duration::from_secs(1),
+            )
+            .err(),
         ),
-        ("resolve", net.resolve("known.lab").err()),
+        ("resolve", net.resolve("known.lab", Family::Any).err()),
     ];
     for (what, error) in &denied {
         match error.as_ref().map(|error| error.kind()) {
@@ -55,5 +76,8 @@ pub(crate) fn against_policy(env: &Env) -> Finding {
         }
     }
     TcpListener::bind(&net, "0.0.0.0:8081").map_err(|error| format!("port 8081: {error}"))?;
-    Ok(format!("{} attempts denied, the permitted one went through", denied.len()))
+    Ok(format!(
+        "{} attempts denied, the permitted one went through",
+        denied.len()
+    ))
 }
