@@ -64,15 +64,20 @@ mod image {
         let site = Rc::new(Site::new(system, registry.clone()));
         let listener = listen(&net).await?;
         log::info!("listening on port {PORT}");
+        let mut failing = None;
         loop {
             let stream = match listener.accept_async().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    log::warn!("accept: {error}");
+                    // Told once: it may go on for as long as the network is down.
+                    if failing.replace(error) != Some(error) {
+                        log::warn!("accept: {error}");
+                    }
                     net.sleep(RETRY).await;
                     continue;
                 }
             };
+            failing = None;
             let place = registry.place().await;
             let site = site.clone();
             net.spawn(async move {
@@ -86,18 +91,25 @@ mod image {
         }
     }
 
-    /// Listens on the port, as soon as there is a network stack.
+    /// Listens on the port, as soon as there is a network stack and it has forgotten an earlier run of this program.
     async fn listen(net: &Net) -> Result<TcpListener, String> {
-        use libnet_client::ErrorKind::{NetworkDown, TimedOut};
+        use libnet_client::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        let mut failing = None;
         loop {
             match TcpListener::bind_with_backlog(net, (Ipv6Addr::UNSPECIFIED, PORT), BACKLOG).await
             {
                 Ok(listener) => return Ok(listener),
-                Err(error) if matches!(error.kind(), NetworkDown | TimedOut) => {
-                    log::warn!("port {PORT}: {error}");
+                Err(error)
+                    if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) =>
+                {
+                    return Err(alloc::format!("port {PORT}: {error}"));
+                }
+                Err(error) => {
+                    if failing.replace(error) != Some(error) {
+                        log::warn!("port {PORT}: {error}; trying again");
+                    }
                     net.sleep(RETRY).await;
                 }
-                Err(error) => return Err(alloc::format!("port {PORT}: {error}")),
             }
         }
     }

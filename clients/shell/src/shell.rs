@@ -236,9 +236,9 @@ impl<P: Platform> Shell<P> {
         let mut notice = notice;
         loop {
             let waited = Duration::from_millis(self.millis_since(began));
-            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                return None;
-            };
+            let left = patience
+                .checked_sub(waited)
+                .filter(|left| !left.is_zero())?;
             if notice.is_some_and(|notice| waited >= notice) {
                 notice = None;
                 say!(self, "waiting for the network...");
