@@ -2,10 +2,12 @@
 //!
 //! It plays the other end of the session through the real channel and FIFOs, and no better than it must: it works only after its
 //! doorbell rang, and rings ours only if we sleep, so a forgotten doorbell is a test that never ends (which is found: a wait that
-//! nothing can end panics). Connections reach the listeners of the same session; datagrams its UDP sockets; names are looked up in a
-//! table. Tests can make it slow, kill it, or write nonsense into the session memory.
+//! nothing can end panics). Connections reach the listeners of the same session; datagrams its UDP sockets; the host 10.0.0.7 sends
+//! everything back; names are looked up in a table. Tests can make it slow, kill it, or write nonsense into the session memory.
 
 mod pipe;
+mod questions;
+mod sockets;
 mod stack;
 
 use crate::system::{OpenError, Opened, System, Wake};
