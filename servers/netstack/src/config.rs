@@ -1,6 +1,7 @@
 //! What the stack is told at its start.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where addresses come from.
@@ -51,5 +52,132 @@ impl Default for Config {
             tcp_buffer: 64 * 1024,
             max_memory: 64 * 1024 * 1024,
         }
+    }
+}
+
+/// An argument that makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadArgument {
+    /// Name of the argument.
+    pub name: &'static str,
+    /// The part that is not understood.
+    pub part: String,
+}
+
+impl fmt::Display for BadArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "argument `{}`: `{}` is not understood (ip: dhcp, none, or ADDR/LEN,gw=ADDR,dns=ADDR; ip6: on, off, or ADDR/LEN)",
+            self.name, self.part
+        )
+    }
+}
+
+impl core::error::Error for BadArgument {}
+
+impl Config {
+    /// Reads the arguments `ip` (`dhcp`, `none`, or `ADDR/LEN` with `,gw=ADDR` and `,dns=ADDR`) and `ip6` (`on`, `off`, or
+    /// `ADDR/LEN`). What is missing stays as by default.
+    ///
+    /// # Errors
+    /// [`BadArgument`].
+    pub fn from_args(ip: Option<&str>, ip6: Option<&str>) -> Result<Config, BadArgument> {
+        let mut config = Config::default();
+        if let Some(ip) = ip {
+            config.read_ipv4(ip).map_err(|part| BadArgument {
+                name: "ip",
+                part: part.into(),
+            })?;
+        }
+        match ip6 {
+            None | Some("on") => {}
+            Some("off") => config.ipv6 = false,
+            Some(text) => {
+                let own = prefix::<Ipv6Addr>(text, 128)
+                    .filter(|(address, _)| crate::classify::is_host((*address).into()));
+                config.ipv6_static = Some(own.ok_or_else(|| BadArgument {
+                    name: "ip6",
+                    part: text.into(),
+                })?);
+            }
+        }
+        Ok(config)
+    }
+
+    fn read_ipv4<'a>(&mut self, text: &'a str) -> Result<(), &'a str> {
+        let mut parts = text.split(',').map(str::trim);
+        let first = parts.next().unwrap_or_default();
+        self.ipv4 = match first {
+            "dhcp" => Addressing::Dhcp,
+            "none" => Addressing::None,
+            _ => {
+                let (address, bits) = prefix::<Ipv4Addr>(first, 32)
+                    .filter(|(address, _)| crate::classify::is_host((*address).into()))
+                    .ok_or(first)?;
+                Addressing::Static {
+                    address,
+                    bits,
+                    router: None,
+                }
+            }
+        };
+        for part in parts {
+            let (key, value) = part.split_once('=').ok_or(part)?;
+            match (key, &mut self.ipv4) {
+                ("gw", Addressing::Static { router, .. }) => {
+                    *router = Some(value.parse().map_err(|_| part)?);
+                }
+                ("dns", _) => self.name_servers.push(value.parse().map_err(|_| part)?),
+                _ => return Err(part),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn prefix<A: core::str::FromStr>(text: &str, most: u8) -> Option<(A, u8)> {
+    let (address, bits) = text.split_once('/')?;
+    let bits: u8 = bits.parse().ok()?;
+    (bits <= most).then_some((address.parse().ok()?, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read() {
+        let config = Config::from_args(Some("10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3"), None);
+        let config = config.unwrap();
+        assert_eq!(
+            config.ipv4,
+            Addressing::Static {
+                address: Ipv4Addr::new(10, 0, 2, 15),
+                bits: 24,
+                router: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            }
+        );
+        assert_eq!(config.name_servers, [IpAddr::from([10, 0, 2, 3])]);
+        let config = Config::from_args(Some("dhcp"), Some("2001:db8::5/64")).unwrap();
+        assert_eq!(config.ipv4, Addressing::Dhcp);
+        assert_eq!(config.ipv6_static.unwrap().1, 64);
+        assert!(!Config::from_args(None, Some("off")).unwrap().ipv6);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (ip, part) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1/33", "10.0.0.1/33"),
+            ("224.0.0.1/4", "224.0.0.1/4"),
+            ("10.0.0.1/8,gw", "gw"),
+            ("10.0.0.1/8,gw=x", "gw=x"),
+            ("dhcp,gw=10.0.0.1", "gw=10.0.0.1"),
+            ("10.0.0.1/8,mtu=9", "mtu=9"),
+        ] {
+            assert_eq!(Config::from_args(Some(ip), None).unwrap_err().part, part);
+        }
+        assert!(Config::from_args(None, Some("ff02::1/64")).is_err());
     }
 }

@@ -315,16 +315,16 @@ impl Stack {
             self.counters.refused = self.counters.refused.saturating_add(1);
             return;
         }
-        let memory = (listener.buffer as u32).saturating_mul(2);
-        if !listener.has_room()
-            || frame.len() > MAX_SYN
-            || segment.len > 0
-            || !self.has_memory(session, memory)
-        {
+        let room = listener.has_room();
+        let Ok(buffer) = self.buffer_size(session) else {
+            return;
+        };
+        let memory = (buffer as u32).saturating_mul(2);
+        if !room || frame.len() > MAX_SYN || segment.len > 0 || !self.has_memory(session, memory) {
             return self.syn_dropped();
         }
         let isn = self.random.u32();
-        let entry = HalfOpen::new(id, frame, isn, segment.seq, self.now);
+        let entry = HalfOpen::new(id, frame, (isn, segment.seq), buffer, self.now);
         if self.half_open.insert(key, entry) {
             self.syn_dropped();
         }
@@ -336,15 +336,12 @@ impl Stack {
         let Some(entry) = self.half_open.get(key) else {
             return;
         };
-        let Some(listener) = self.listeners.get(entry.listener) else {
-            return;
-        };
         let sent = self.handshake.answer(
             &mut self.engine,
             self.now,
             (&entry.syn, key.local.port()),
             entry.isn,
-            listener.buffer,
+            entry.buffer,
             &mut self.frames,
         );
         if sent.frames == 0 {
@@ -364,7 +361,7 @@ impl Stack {
             self.half_open.remove(&key);
             return;
         };
-        let (session, buffer) = (listener.owner.session, listener.buffer);
+        let (session, buffer) = (listener.owner.session, entry.buffer);
         let memory = (buffer as u32).saturating_mul(2);
         if !listener.has_room() || !self.has_memory(session, memory) {
             // The peer sends again, and may find room then.

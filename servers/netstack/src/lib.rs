@@ -40,7 +40,7 @@ mod time;
 mod timers;
 mod udp;
 
-pub use config::{Addressing, Config};
+pub use config::{Addressing, BadArgument, Config};
 pub use slab::Id;
 pub use stack::{Next, RECEIVE_BUFFERS, SessionId, Stack};
 pub use time::Instant;

@@ -42,8 +42,6 @@ pub(crate) struct Listener {
     pub(crate) owner: Owner,
     /// Connections that may wait.
     pub(crate) backlog: usize,
-    /// Bytes of the buffers of its connections, each way.
-    pub(crate) buffer: usize,
     /// Connections that wait.
     pub(crate) ready: VecDeque<Id>,
     /// Clients that wait.
@@ -86,6 +84,8 @@ pub(crate) struct HalfOpen {
     pub(crate) isn: u32,
     /// The peer's.
     pub(crate) peer_isn: u32,
+    /// Bytes of the connection's buffers, each way, of which the SYN-ACK tells.
+    pub(crate) buffer: usize,
     born: Instant,
     /// SYN-ACKs sent again.
     resent: u8,
@@ -93,12 +93,19 @@ pub(crate) struct HalfOpen {
 
 impl HalfOpen {
     /// A handshake that begins.
-    pub(crate) fn new(listener: Id, syn: &[u8], isn: u32, peer_isn: u32, now: Instant) -> HalfOpen {
+    pub(crate) fn new(
+        listener: Id,
+        syn: &[u8],
+        (isn, peer_isn): (u32, u32),
+        buffer: usize,
+        now: Instant,
+    ) -> HalfOpen {
         HalfOpen {
             listener,
             syn: syn.into(),
             isn,
             peer_isn,
+            buffer,
             born: now,
             resent: 0,
         }

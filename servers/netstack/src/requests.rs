@@ -26,6 +26,9 @@ use ipc_proto::{
 /// Smallest buffer of a connection.
 const MIN_BUFFER: usize = 4096;
 
+/// A connection takes at most two of so many parts of what is left of a session's memory.
+const BUFFER_SHARE: usize = 64;
+
 /// The answer, unless it comes later.
 type Answer = Result<Option<Reply>, NetError>;
 
@@ -115,10 +118,15 @@ impl Stack {
         session.ends(buffers).map_err(|_| NetError::BadArgument)
     }
 
-    /// Bytes of a connection's buffers, each way: a part of what the session may have.
-    fn buffer_size(&self, session: SessionId) -> Result<usize, NetError> {
-        let most = self.policy(session)?.max_buffer_bytes as usize / 8;
-        let power = most.checked_ilog2().map_or(0, |bits| 1usize << bits);
+    /// Bytes of the buffers of a session's next connection, each way: the less is left of what it may have, the smaller.
+    pub(crate) fn buffer_size(&self, session: SessionId) -> Result<usize, NetError> {
+        let session = self.sessions.get(session).ok_or(NetError::Denied)?;
+        let left = session
+            .policy
+            .max_buffer_bytes
+            .saturating_sub(session.memory_used);
+        let share = left as usize / BUFFER_SHARE;
+        let power = share.checked_ilog2().map_or(0, |bits| 1usize << bits);
         Ok(power.min(self.config.tcp_buffer).max(MIN_BUFFER))
     }
 
@@ -289,7 +297,6 @@ impl Stack {
     ) -> Answer {
         permit(self.policy(session_id)?.allow.tcp_listen)?;
         let local = self.local(session_id, local, Stack::is_listening)?;
-        let buffer = self.buffer_size(session_id)?;
         let session = self.sessions.get_mut(session_id).ok_or(NetError::Denied)?;
         if !session.has_slot() {
             return Err(NetError::Exhausted);
@@ -301,7 +308,6 @@ impl Stack {
                 index: 0,
             },
             backlog: backlog.clamp(1, MAX_BACKLOG).into(),
-            buffer,
             ready: VecDeque::new(),
             accepts: VecDeque::new(),
         });
