@@ -11,6 +11,7 @@ use crate::{
     registers::Registers,
     transport::PciTransport,
 };
+use alloc::{boxed::Box, vec};
 use core::sync::atomic::{Ordering, fence};
 use virtio_drivers::{Error, queue::VirtQueue, transport::Transport};
 
@@ -49,7 +50,8 @@ pub struct Completed {
 
 /// A virtqueue.
 pub struct Queue {
-    ring: VirtQueue<Dma, QUEUE_SIZE>,
+    /// Boxed, as it is too large to be moved about on a small stack.
+    ring: Box<VirtQueue<Dma, QUEUE_SIZE>>,
     index: u16,
     direction: Direction,
     /// The used ring as the device writes it.
@@ -57,7 +59,7 @@ pub struct Queue {
     /// Our copy of how far it was read.
     last_used: u16,
     /// By descriptor.
-    posted: [Option<Posted>; QUEUE_SIZE],
+    posted: Box<[Option<Posted>]>,
     in_flight: u16,
     /// Whether buffers were added since the last kick.
     unannounced: bool,
@@ -79,6 +81,7 @@ impl Queue {
         }
         // Neither indirect descriptors nor event indices: the latter are wrong in virtio-drivers 0.13 (lost kicks).
         let mut ring = VirtQueue::new(transport, index, false, false)
+            .map(Box::new)
             .map_err(|_| DeviceError::QueueSetup(index))?;
         let used = hal::view(transport.used_ring(index)?, USED_RING)
             .ok_or(DeviceError::QueueSetup(index))?;
@@ -89,7 +92,7 @@ impl Queue {
             direction,
             used,
             last_used: 0,
-            posted: [None; QUEUE_SIZE],
+            posted: vec![None; QUEUE_SIZE].into_boxed_slice(),
             in_flight: 0,
             unannounced: false,
         })
