@@ -157,7 +157,7 @@ fn circles_end() {
     // The list names itself and the root pointer.
     let mut blocks = Blocks::default();
     let mut list = Vec::new();
-    for _ in 0..1000 {
+    for _ in 0..100 {
         list.extend(0x800_u32.to_le_bytes());
         list.extend(0xf_5000_u32.to_le_bytes());
     }

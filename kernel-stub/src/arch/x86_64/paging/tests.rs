@@ -259,6 +259,7 @@ fn kernel_half_is_shared_and_survives() {
 proptest! {
     /// Against a map from page to frame, in places that share tables and places that don't.
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes; the other tests make the same accesses")]
     fn behaves_like_a_map(
         steps in prop::collection::vec((0..3_u8, 0..4_u64, 0..3_u64, 0..3_u64, 0..3_u64, 1..99_u32), 1..200)
     ) {
