@@ -88,7 +88,8 @@ pub trait Platform {
     ) -> Result<(), MapError>;
     /// Unmaps one page and forgets its translation; returns what was mapped.
     fn unmap(&mut self, memory: &mut PhysMemory, root: Frame, address: u64) -> Option<Frame>;
-    /// Where a *user* page's byte lies and how it is mapped; `None` if it is not mapped for the user.
+    /// Where a *user* page's byte lies and how it is mapped; `None` if it is not mapped for the user, and for device
+    /// memory: a system call must never be made to touch device registers.
     fn translate(&self, memory: &PhysMemory, root: Frame, address: u64)
     -> Option<(PhysAddr, Prot)>;
     /// Hands each page-table frame of the user half to `free`. `root` itself is not freed, and must not be the
