@@ -10,7 +10,7 @@ use crate::{
     shell::Shell,
 };
 use alloc::{format, string::String};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use ipc_proto::socket::{AddressSource, Counters, Family, NetError, SocketInfo, SocketState};
 
 pub(super) async fn ip<P: Platform>(
@@ -190,14 +190,18 @@ pub(super) async fn nslookup<P: Platform>(
         return Err(usage);
     };
     shell.network().await;
-    if let Ok(interface) = shell.platform.interface().await
-        && let Some(server) = interface.name_servers.first()
-    {
-        say!(
-            shell,
-            "Server:   {server}\nAddress:  {}\n",
-            SocketAddr::new(*server, 53)
-        );
+    if let Ok(interface) = shell.platform.interface().await {
+        match interface.name_servers.first() {
+            Some(server) => {
+                let address = SocketAddr::new(*server, 53);
+                say!(shell, "Server:   {server}\nAddress:  {address}\n");
+            }
+            None if name.parse::<IpAddr>().is_err() => {
+                say!(shell, ";; no name server is known");
+                return Err(Failure::Silent(1));
+            }
+            None => {}
+        }
     }
     match shell.resolve(name, Family::Any).await {
         Ok(addresses) => {

@@ -552,6 +552,22 @@ fn commands_wait_for_the_address_after_boot() {
 }
 
 #[test]
+fn nslookup_without_a_server_says_so() {
+    let fake = world();
+    fake.0.address_at.set(u64::MAX);
+    let (text, status) = exec_in(&fake, "nslookup foo");
+    assert!(
+        text.ends_with("\n;; no name server is known\n") && status == 1,
+        "{text}"
+    );
+    assert!(
+        exec_in(&fake, "nslookup 10.0.2.2")
+            .0
+            .ends_with("Address:  10.0.2.2\n")
+    );
+}
+
+#[test]
 fn nslookup_speaks_like_nslookup() {
     let fake = world();
     fake.name("host.test", Ok(&["192.0.2.1", "2001:db8::1"]));
