@@ -24,8 +24,8 @@ pub const LENGTH_SIZE: usize = 2;
 pub const MAX_SLOT: usize = 288;
 /// Slot sizes are multiples of this, so that a slot is copied by whole moves.
 pub const SLOT_ALIGN: usize = 8;
-/// Bytes of a slot that the consumer copies in one go, before it knows the length: most messages.
-const FIRST_COPY: usize = 16;
+/// Bytes at the start of a slot that are copied in one go, whatever the length: most messages.
+const BLOCK: usize = size_of::<u128>();
 
 /// Where the slots are and how to find one.
 struct Slots {
@@ -36,7 +36,7 @@ struct Slots {
 
 impl Slots {
     fn new(memory: Shm, size: usize, count: u32) -> Option<Self> {
-        let fits = (FIRST_COPY..=MAX_SLOT).contains(&size)
+        let fits = (BLOCK..=MAX_SLOT).contains(&size)
             && size.is_multiple_of(SLOT_ALIGN)
             && count.is_power_of_two()
             && count <= 1 << 16
@@ -113,7 +113,7 @@ impl Producer {
         Ok(self.room()? > 0)
     }
 
-    /// Writes a slot: the first `used` bytes of `slot`, which start with [`LENGTH_SIZE`] bytes for the length of the rest. Up to seven
+    /// Writes a slot: the first `used` bytes of `slot`, which start with [`LENGTH_SIZE`] bytes of room for the length of the rest. Some
     /// bytes behind `used` are overwritten with zeros. Visible to the peer after [`publish`](Self::publish). False if there is no room.
     ///
     /// # Errors
@@ -126,17 +126,21 @@ impl Producer {
         if !self.has_room()? {
             return Ok(false);
         }
+        let offset = self.slots.offset(self.tail);
         let length = used.checked_sub(LENGTH_SIZE).ok_or(PeerError::Length)?;
         let length = u16::try_from(length).map_err(|_| PeerError::Length)?;
-        if let Some(place) = slot.first_chunk_mut::<LENGTH_SIZE>() {
-            *place = length.to_le_bytes();
+        let first = slot.first_chunk::<BLOCK>().ok_or(OutOfBounds)?;
+        // What follows in the buffer is private: zeros in its place.
+        let unused = BLOCK.saturating_sub(used) as u32 * u8::BITS;
+        let message = u128::from_le_bytes(*first) & (u128::MAX >> unused) & !u128::from(u16::MAX);
+        let block = message | u128::from(length);
+        self.slots.memory.write_block(offset, block)?;
+        if used > BLOCK {
+            let padded = used.next_multiple_of(SLOT_ALIGN);
+            slot.get_mut(used..padded).ok_or(OutOfBounds)?.fill(0);
+            let rest = slot.get(BLOCK..padded).ok_or(OutOfBounds)?;
+            self.slots.memory.write(offset + BLOCK, rest)?;
         }
-        let padded = used.next_multiple_of(SLOT_ALIGN);
-        slot.get_mut(used..padded).ok_or(OutOfBounds)?.fill(0);
-        let bytes = slot.get(..padded).ok_or(OutOfBounds)?;
-        self.slots
-            .memory
-            .write(self.slots.offset(self.tail), bytes)?;
         self.tail = self.tail.wrapping_add(1);
         Ok(true)
     }
@@ -231,18 +235,18 @@ impl Consumer {
         }
         let offset = self.slots.offset(self.head);
         self.head = self.head.wrapping_add(1);
-        let first = slot.first_chunk_mut::<FIRST_COPY>().ok_or(OutOfBounds)?;
-        self.slots.memory.read(offset, first)?;
-        let [low, high, ..] = *first;
-        let end = LENGTH_SIZE + usize::from(u16::from_le_bytes([low, high]));
+        let first = slot.first_chunk_mut::<BLOCK>().ok_or(OutOfBounds)?;
+        let block = self.slots.memory.read_block(offset)?;
+        *first = block.to_le_bytes();
+        let end = LENGTH_SIZE + usize::from(block as u16);
         if end > self.slots.size {
             return Err(PeerError::Length);
         }
-        if end > FIRST_COPY {
+        if end > BLOCK {
             let rest = slot
-                .get_mut(FIRST_COPY..end.next_multiple_of(SLOT_ALIGN))
+                .get_mut(BLOCK..end.next_multiple_of(SLOT_ALIGN))
                 .ok_or(OutOfBounds)?;
-            self.slots.memory.read(offset + FIRST_COPY, rest)?;
+            self.slots.memory.read(offset + BLOCK, rest)?;
         }
         Ok(Some(slot.get(LENGTH_SIZE..end).ok_or(OutOfBounds)?))
     }

@@ -26,7 +26,7 @@
 use crate::error::OutOfBounds;
 use core::{
     ptr::NonNull,
-    sync::atomic::{self, AtomicU32, Ordering},
+    sync::atomic::{self, AtomicU32, AtomicU64, Ordering},
 };
 
 mod copy;
@@ -115,7 +115,7 @@ impl Shm {
     /// If `order` is not an ordering for loads.
     #[inline]
     pub fn load(&self, offset: usize, order: Ordering) -> Result<u32, OutOfBounds> {
-        Ok(self.atomic(offset)?.load(order))
+        Ok(self.atomic::<AtomicU32>(offset)?.load(order))
     }
 
     /// Stores the word at `offset`.
@@ -127,7 +127,7 @@ impl Shm {
     /// If `order` is not an ordering for stores.
     #[inline]
     pub fn store(&self, offset: usize, value: u32, order: Ordering) -> Result<(), OutOfBounds> {
-        self.atomic(offset)?.store(value, order);
+        self.atomic::<AtomicU32>(offset)?.store(value, order);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Shm {
     /// [`OutOfBounds`], also for a misaligned word.
     #[inline]
     pub fn swap(&self, offset: usize, value: u32, order: Ordering) -> Result<u32, OutOfBounds> {
-        Ok(self.atomic(offset)?.swap(value, order))
+        Ok(self.atomic::<AtomicU32>(offset)?.swap(value, order))
     }
 
     /// Sets bits of the word at `offset` and returns the old word.
@@ -146,7 +146,7 @@ impl Shm {
     /// [`OutOfBounds`], also for a misaligned word.
     #[inline]
     pub fn fetch_or(&self, offset: usize, bits: u32, order: Ordering) -> Result<u32, OutOfBounds> {
-        Ok(self.atomic(offset)?.fetch_or(bits, order))
+        Ok(self.atomic::<AtomicU32>(offset)?.fetch_or(bits, order))
     }
 
     /// Copies bytes from `offset` on into private memory: `out` is filled.
@@ -173,6 +173,35 @@ impl Shm {
         Ok(())
     }
 
+    /// Copies the block at `offset`, a multiple of 8: [`read`](Self::read) without its loops.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`], also for a misaligned block.
+    #[inline]
+    pub(crate) fn read_block(&self, offset: usize) -> Result<u128, OutOfBounds> {
+        let low = u128::from(self.atomic::<AtomicU64>(offset)?.load(Ordering::Relaxed));
+        let high = u128::from(
+            self.atomic::<AtomicU64>(offset + 8)?
+                .load(Ordering::Relaxed),
+        );
+        Ok(u128::from_le(low | high << u64::BITS))
+    }
+
+    /// Copies a block to `offset`, a multiple of 8: [`write`](Self::write) without its loops.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`], also for a misaligned block.
+    #[inline]
+    pub(crate) fn write_block(&self, offset: usize, block: u128) -> Result<(), OutOfBounds> {
+        let block = block.to_le();
+        let (low, high) = (block as u64, (block >> u64::BITS) as u64);
+        self.atomic::<AtomicU64>(offset)?
+            .store(low, Ordering::Relaxed);
+        self.atomic::<AtomicU64>(offset + 8)?
+            .store(high, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// The one bounds check: the address of `offset` if `len` bytes from there on are within the window.
     #[inline]
     fn locate(&self, offset: usize, len: usize) -> Result<NonNull<u8>, OutOfBounds> {
@@ -184,16 +213,21 @@ impl Shm {
     }
 
     #[inline]
-    fn atomic(&self, offset: usize) -> Result<&AtomicU32, OutOfBounds> {
-        let at = self.locate(offset, size_of::<u32>())?.cast::<AtomicU32>();
+    fn atomic<T: Atomic>(&self, offset: usize) -> Result<&T, OutOfBounds> {
+        let at = self.locate(offset, size_of::<T>())?.cast::<T>();
         if !at.is_aligned() {
             return Err(OutOfBounds);
         }
         // SAFETY: within the window (`locate`), aligned, and valid as long as `self` by the contract of `Shm::new`;
-        // every access to it by this process is atomic.
+        // every access to it by this process is atomic, and an `Atomic` is any bits.
         Ok(unsafe { at.as_ref() })
     }
 }
+
+/// Types that shared memory may be seen as: any bits are a value, and a shared reference writes by atomic access only.
+trait Atomic {}
+impl Atomic for AtomicU32 {}
+impl Atomic for AtomicU64 {}
 
 impl core::fmt::Debug for Shm {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

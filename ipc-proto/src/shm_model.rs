@@ -145,6 +145,24 @@ impl Shm {
         Ok(())
     }
 
+    /// Copies the block at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub(crate) fn read_block(&self, offset: usize) -> Result<u128, OutOfBounds> {
+        let mut block = [0; size_of::<u128>()];
+        self.read(offset, &mut block)?;
+        Ok(u128::from_le_bytes(block))
+    }
+
+    /// Copies a block to `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub(crate) fn write_block(&self, offset: usize, block: u128) -> Result<(), OutOfBounds> {
+        self.write(offset, &block.to_le_bytes())
+    }
+
     fn locate(&self, offset: usize, len: usize) -> Result<usize, OutOfBounds> {
         if offset > self.len || len > self.len - offset {
             return Err(OutOfBounds);

@@ -267,7 +267,7 @@ fn addresses(policies: &[&Policy], any: IpAddr) -> StdVec<IpAddr> {
 }
 
 proptest! {
-    #![proptest_config(crate::property_tests(2000))]
+    #![proptest_config(crate::property_tests(500))]
 
     #[test]
     fn within_means_that_no_more_is_permitted(
