@@ -52,6 +52,15 @@ pub fn find<'a>(archive: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, Archi
     }
 }
 
+/// Whether the archive is whole, to its trailer.
+///
+/// # Errors
+/// [`ArchiveError`].
+pub fn verify(archive: &[u8]) -> Result<(), ArchiveError> {
+    // No file has an empty name: the search goes to the end.
+    find(archive, "").map(drop)
+}
+
 /// One file of the archive.
 struct Entry<'a> {
     name: &'a [u8],
@@ -149,7 +158,9 @@ pub(crate) mod tests {
         for len in 0..archive.len() - 1 {
             let result = find(&archive[..len], "missing");
             assert_eq!(result, Err(ArchiveError::Truncated), "first {len} bytes");
+            assert_eq!(verify(&archive[..len]), Err(ArchiveError::Truncated));
         }
+        assert_eq!(verify(&archive), Ok(()));
     }
 
     #[test]

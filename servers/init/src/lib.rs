@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod archive;
 pub mod backoff;
 pub mod command_line;
+mod ending;
 pub mod endow;
 pub mod kernel;
 pub mod loader;

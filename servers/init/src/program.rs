@@ -82,6 +82,8 @@ fn prepare(env: &Env) -> Result<Ready, Failure> {
     }
     let archive =
         rt::boot::archive().map_err(|error| Failure::Kernel("the boot archive", error))?;
+    // All of it now: better no start than half a system.
+    archive::verify(archive).map_err(Failure::Archive)?;
     let manifest = archive::find(archive, MANIFEST_FILE)
         .map_err(Failure::Archive)?
         .ok_or(Failure::NoManifest)?;

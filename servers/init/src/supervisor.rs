@@ -7,6 +7,7 @@ use crate::{
     archive,
     backoff::Backoff,
     command_line::CommandLine,
+    ending::Ending,
     endow,
     kernel::Kernel,
     spawn::{Order, SpawnError, spawn},
@@ -161,9 +162,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             Restart::Never => false,
         };
         let (name, id) = (&spec.name, child.id);
+        let what = Ending::new(how, spec.stack);
         if !again {
             child.state = State::Ended;
-            log::info!("{name} (process {id}) {}", How(how));
+            log::info!("{name} (process {id}) {what}");
             return;
         }
         let at = child.backoff.died(started, now);
@@ -172,11 +174,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         if child.backoff.is_degraded() {
             let deaths = child.backoff.deaths();
             log::error!(
-                "{name} (process {id}) {}, {deaths} times in a row; degraded, next start in {wait}",
-                How(how)
+                "{name} (process {id}) {what}, {deaths} times in a row; degraded, next start in {wait}"
             );
         } else {
-            log::warn!("{name} (process {id}) {}; next start in {wait}", How(how));
+            log::warn!("{name} (process {id}) {what}; next start in {wait}");
         }
     }
 
@@ -287,7 +288,7 @@ fn adopt<K: Kernel>(kernel: &K, spec: &Process, free: &mut Vec<usize>) -> Child<
             Some(at) => devices.push(free.remove(at)),
             None => {
                 log::error!(
-                    "{}: this machine has no (further) device {:04x}:{:04x} for it; it is not started",
+                    "{}: there is no device {:04x}:{:04x} for it in this machine; it is not started",
                     spec.name,
                     wanted.vendor,
                     wanted.device
@@ -320,35 +321,6 @@ fn quiesce<K: Kernel>(kernel: &K, name: &str, devices: &[usize]) -> bool {
         }
     }
     all
-}
-
-/// How a process ended, in words.
-struct How(ProcessState);
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            ProcessState::Running => f.write_str("runs"),
-            ProcessState::Exited(code) => write!(f, "exited with code {code}"),
-            ProcessState::Killed(code) => write!(f, "was killed (code {code})"),
-            ProcessState::Faulted {
-                vector,
-                address,
-                instruction,
-                ..
-            } => {
-                // SDM vol. 3, table 6-1.
-                match vector {
-                    0 => f.write_str("divided by zero")?,
-                    6 => f.write_str("executed an invalid instruction")?,
-                    13 => f.write_str("broke a protection rule")?,
-                    14 => write!(f, "accessed bad address {address:#x}")?,
-                    other => write!(f, "faulted with exception {other}")?,
-                }
-                write!(f, " (instruction at {instruction:#x})")
-            }
-        }
-    }
 }
 
 /// Nanoseconds, shown as seconds with two decimals.

@@ -66,7 +66,14 @@ impl<K: Kernel> Supervisor<'_, K> {
     }
 
     fn init_info(&self) -> ProcessInfo {
-        let status = self.kernel.status(self.kernel.this_process()).ok();
+        let mut status = self.kernel.status(self.kernel.this_process()).ok();
+        if let Some(status) = &mut status {
+            // What was split off for the others is theirs, not init's.
+            let theirs = self.children.iter().zip(&self.manifest.processes);
+            let theirs = theirs.filter(|(child, _)| matches!(child.state, State::Running { .. }));
+            let theirs: u64 = theirs.map(|(_, process)| process.budget).sum();
+            status.budget_used = status.budget_used.saturating_sub(theirs);
+        }
         info("init", INIT_PRIORITY, 0, RunState::Running, 0, status)
     }
 

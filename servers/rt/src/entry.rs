@@ -1,14 +1,9 @@
 //! The first instructions of a process, and its end. Reads the start record that init mapped.
 
-use crate::{START_INFO_ADDRESS, env::Env, logger, syscall};
+use crate::{EXIT_NO_START_INFO, EXIT_PANIC, START_INFO_ADDRESS, env::Env, logger, syscall};
 use core::panic::PanicInfo;
 use kernel_abi::Syscall;
 use manifest::{MAX_START_INFO, Record, StartInfo};
-
-/// Exit code after a panic.
-pub const EXIT_PANIC: u64 = 101;
-/// Exit code if the start record can't be read.
-pub const EXIT_NO_START_INFO: u64 = 102;
 
 // The kernel jumps here with the argument in `rdi`. A zero frame pointer ends the chain of frames; a function is
 // entered by `call` with the stack aligned to 16 bytes before it (System V ABI, 3.2.2).

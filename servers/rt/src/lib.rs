@@ -46,7 +46,7 @@ pub use cap::{Cap, derive, has_children, revoke, watch};
 pub use device::{Device, Interrupt};
 pub use endpoint::{Endpoint, Token};
 #[cfg(target_os = "none")]
-pub use entry::{EXIT_NO_START_INFO, EXIT_PANIC, exit};
+pub use entry::exit;
 pub use env::{Env, MissingCap};
 pub use kernel_abi::{
     self, BOOT_STACK_TOP, BarInfo, CapRecord, DeviceInfo, Error, FOREVER, Kind, MachineInfo,
@@ -61,3 +61,7 @@ pub use objects::{Budget, Clock, Console, LogRecord, Machine, Notification, Proc
 pub const START_INFO_ADDRESS: u64 = 0x4000_0000_0000;
 /// Programs are linked below this address.
 pub const IMAGE_END: u64 = 0x10_0000_0000;
+/// Exit code of a process that panicked.
+pub const EXIT_PANIC: u64 = 101;
+/// Exit code of a process that can't read its start record.
+pub const EXIT_NO_START_INFO: u64 = 102;

@@ -43,6 +43,8 @@ fn processes_are_listed_with_init_first_to_the_end() {
             let Some(process) = process else { break };
             assert_eq!(process.state, RunState::Running);
             assert_eq!(process.budget_limit, u32::MAX, "too large for the field");
+            let used = if position == 0 { 7 } else { 3 };
+            assert_eq!(process.budget_used, used, "without the children's budgets");
             names.push(process.name).unwrap();
             position = next;
         }
