@@ -1,7 +1,6 @@
-//! Rings, channels and messages between processes that do not trust each other.
+//! Messages, and the shared memory that they travel through. Touches memory only through [`shm`].
 //!
-//! Knows no kernel and no server. What lies in shared memory is reached only through [`shm::Shm`]; every
-//! message is a `serde` type in postcard encoding, decoded from a private copy.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -27,11 +26,15 @@ pub mod system;
 
 pub use error::{OutOfBounds, PeerError};
 
-/// Settings of the property tests: `cases` of them, a few in an interpreter.
+/// Most steps of a property test that takes many: fewer in an interpreter.
+#[cfg(test)]
+const STEPS: usize = if cfg!(miri) { 12 } else { 200 };
+
+/// Settings of the property tests: `cases` of them, two in an interpreter.
 #[cfg(test)]
 fn property_tests(cases: u32) -> proptest::prelude::ProptestConfig {
     proptest::prelude::ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { cases },
+        cases: if cfg!(miri) { 2 } else { cases },
         failure_persistence: None,
         ..Default::default()
     }

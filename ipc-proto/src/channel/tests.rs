@@ -299,7 +299,7 @@ proptest! {
     fn no_memory_content_breaks_an_end(
         steps in prop::collection::vec(
             (step(), 0_usize..200, prop_oneof![any::<u32>(), 0_u32..8]),
-            0..200,
+            0..crate::STEPS,
         ),
     ) {
         let small = Geometry { slot_size: 16, slots: 4, sockets: 40 };

@@ -425,7 +425,7 @@ proptest! {
     #[test]
     fn a_stream_is_a_queue_of_bytes(
         before_wrap in 0_u32..3000,
-        steps in prop::collection::vec(step(), 0..100),
+        steps in prop::collection::vec(step(), 0..crate::STEPS / 2),
     ) {
         let (mut client, mut stack) = pair_in(&session(), 0_u32.wrapping_sub(before_wrap));
         let mut queue = VecDeque::new();
@@ -467,7 +467,7 @@ proptest! {
     #[test]
     fn records_are_a_queue(
         before_wrap in 0_u32..3000,
-        steps in prop::collection::vec((step(), any::<SocketAddr>()), 0..100),
+        steps in prop::collection::vec((step(), any::<SocketAddr>()), 0..crate::STEPS / 2),
     ) {
         // Indices of records are multiples of 8.
         let (mut client, mut stack) = pair_in(&session(), 0_u32.wrapping_sub(before_wrap * 8));
@@ -511,7 +511,7 @@ proptest! {
     fn no_memory_content_breaks_an_end(
         steps in prop::collection::vec(
             (step(), any::<bool>(), 0_usize..40, prop_oneof![any::<u32>(), 0_u32..3000]),
-            0..100,
+            0..crate::STEPS / 2,
         ),
     ) {
         let session = session();

@@ -207,7 +207,7 @@ proptest! {
     fn a_ring_is_a_queue(
         log2 in 0_u32..5,
         before_wrap in 0_u32..40,
-        steps in prop::collection::vec(step(), 0..200),
+        steps in prop::collection::vec(step(), 0..crate::STEPS),
     ) {
         let count = 1 << log2;
         let (mut producer, mut consumer, _) = ring(count as u32, 0_u32.wrapping_sub(before_wrap));
@@ -244,7 +244,7 @@ proptest! {
     /// Whatever a peer writes anywhere: no panic, and never more slots than there are.
     #[test]
     fn no_memory_content_breaks_an_end(
-        steps in prop::collection::vec((step(), 0_usize..64, prop_oneof![any::<u32>(), 0_u32..12]), 0..200),
+        steps in prop::collection::vec((step(), 0_usize..64, prop_oneof![any::<u32>(), 0_u32..12]), 0..crate::STEPS),
     ) {
         let (mut producer, mut consumer, memory) = ring(4, 0);
         let mut popped = 0;
