@@ -44,23 +44,27 @@ syscalls! {
     CapWatch = 4,
 
     // ---- budgets ------------------------------------------------------------------------------
-    /// Splits `a1` frames off budget `a0` (ALLOC) into a new budget. Result `v0` slot. When the new
-    /// budget is destroyed and all it paid for is freed, the frames return to the parent.
+    /// Splits `a1` frames off budget `a0` (ALLOC) into a new budget, which itself costs `a0` one frame more. Result
+    /// `v0` slot (ALLOC, READ, GRANT, MANAGE). When the new budget is destroyed and all it paid for is freed, the
+    /// frames return to the parent.
     BudgetCreate = 8,
     /// `a0` budget (any right). Results: `v0` limit, `v1` used (children's limits included), in frames.
     BudgetInfo = 9,
 
     // ---- memory -------------------------------------------------------------------------------
     /// Allocates `a1` zeroed pages from budget `a0` (ALLOC); `a2` = 1 asks for physically contiguous
-    /// frames (for DMA). Result `v0` slot, with all rights of memory.
+    /// frames (for DMA). Result `v0` slot, with all rights of memory. Costs one frame more, and another for
+    /// each 1,024 pages of an object of more than 1,000 pages that is not contiguous. At most 1,024,000 pages.
     MemoryCreate = 16,
     /// Maps pages: `a0` process (NULL: the caller; else MANAGE), `a1` memory (a slot *of that process's
-    /// table*; its rights bound the protection), `a2` page-aligned address, `a3` first page of the object,
-    /// `a4` pages, `a5` [`Prot`](crate::Prot). Errors: `Busy` if anything is mapped there or the object
-    /// has a writable mapping and this one is executable (or the other way round), `Refused` for W and X.
+    /// table*; its rights bound the protection, READ is needed for any), `a2` page-aligned address, `a3` first page of
+    /// the object, `a4` pages, `a5` [`Prot`](crate::Prot). The mapping stands on that capability and goes with it.
+    /// Errors: `Busy` if anything is mapped there or the object has a writable mapping (or a device writes
+    /// to it) and this one is executable (or the other way round), `Refused` for W and X and for pages of a device
+    /// that belong to MSI-X, `BadState` if the process ended.
     MemoryMap = 17,
     /// Unmaps whole earlier mappings: `a0` process (NULL: the caller), `a1` address, `a2` pages;
-    /// the range must cover complete mappings (`BadArgument` otherwise).
+    /// the range must cover complete mappings, at least one (`BadArgument` otherwise).
     MemoryUnmap = 18,
     /// `a0` memory. Results: `v0` pages, `v1` exact length in bytes (boot archive; else pages * 4096).
     MemoryInfo = 19,
@@ -70,23 +74,27 @@ syscalls! {
     /// threads. Result `v0` slot (READ, MANAGE, GRANT).
     ProcessCreate = 24,
     /// Puts a capability derived from `a1` (GRANT) into process `a0` (MANAGE): `a2` slot index there
-    /// (or 0: any free one), `a3` rights, `a4` badge (0: keep). Result `v0` slot there. Errors: `Busy`, `TableFull`.
+    /// (or 0: any free one), `a3` rights, `a4` badge (0: keep). Result `v0` slot there. A new frame of its
+    /// table is paid by that process. Errors: `Busy`, `TableFull`, `BadState` if it ended, `Refused` for a second badge.
     ProcessGrant = 25,
-    /// Ends process `a0` (MANAGE) at once, exit code `a1`.
+    /// Ends process `a0` (MANAGE) at once, exit code `a1`: its memory, threads and capabilities are gone when
+    /// the call returns. Errors: `BadState` if it has ended.
     ProcessKill = 26,
     /// Ends the caller's process with exit code `a0`. Does not return.
     ProcessExit = 27,
     /// When process `a0` (READ) ends, signal bits `a2` on notification `a1` (SIGNAL). If it has ended: at once.
+    /// Eight notifications can watch a process (`Busy`); a later call with the same one replaces the bits.
     ProcessWatch = 28,
     /// Writes the [`ProcessStatus`](crate::ProcessStatus) of `a0` (READ) to `a1` (words).
     ProcessStatus = 29,
     /// Lists capabilities of process `a0` (READ) from slot index `a1`: writes up to `a3`
-    /// [`CapRecord`](crate::CapRecord)s to `a2` (words). Results: `v0` how many, `v1` next index (0: end).
+    /// [`CapRecord`](crate::CapRecord)s to `a2` (words), 256 at most. Results: `v0` how many, `v1` next index (0: end).
     ProcessCaps = 30,
 
     // ---- threads ------------------------------------------------------------------------------
     /// Starts a thread in process `a0` (NULL: own; else MANAGE): `a1` entry, `a2` stack pointer, `a3` argument
-    /// (arrives in `rdi`), `a4` priority (at most the process's). Result `v0` slot. A thread costs one frame.
+    /// (arrives in `rdi`), `a4` priority (at most the process's). Result `v0` slot (MANAGE, READ, GRANT), in the
+    /// caller's table. A thread costs its process one frame. Errors: `BadState` if the process ended.
     ThreadCreate = 40,
     /// Ends the calling thread. The process ends (code 0) with its last thread.
     ThreadExit = 41,
@@ -100,14 +108,17 @@ syscalls! {
     EndpointCreate = 48,
     /// Sends the [`Message`](crate::Message) at `a1` to endpoint `a0` (CALL) and waits until deadline `a2`
     /// for the reply, which overwrites it. Capabilities in the message are derived into the receiver
-    /// (GRANT each); the sender keeps its own. Errors: `Gone` when no receiver is left or the one
+    /// (GRANT each); the sender keeps its own. The message is read when the call is made, capabilities are looked up
+    /// when it is taken. All 256 bytes at `a1` must be writable. Errors: `Gone` when no receiver is left or the one
     /// that took the call died, `TimedOut`, `TableFull` if the receiver can't take the capabilities.
     EndpointCall = 49,
     /// Waits until deadline `a2` for a call on endpoint `a0` (RECV), whose message is written to `a1`.
-    /// Results: `v0` badge of the caller's capability, `v1` token for the reply.
+    /// Results: `v0` badge of the caller's capability, `v1` token for the reply. Errors: `TimedOut`, `Gone` if the
+    /// right to receive is taken away meanwhile.
     EndpointRecv = 50,
     /// Answers the call with token `a1` taken from endpoint `a0` (RECV) with the message at `a2`.
-    /// Errors: `Gone` if the caller no longer waits (its capabilities in the message are not sent).
+    /// Errors: `Gone` if the caller no longer waits (capabilities in the message are not sent). After
+    /// `BadSlot`, `NoRights` and `TableFull` (the caller can't take the capabilities) it still waits.
     EndpointReply = 51,
     /// Whenever a call arrives at endpoint `a0` (RECV), signal bits `a2` on notification `a1` (SIGNAL).
     /// If calls are waiting: at once. `a1` = NULL ends it.
@@ -119,7 +130,7 @@ syscalls! {
     /// Sets bits on notification `a0` (SIGNAL): the capability's badge if it has one, else `a1`.
     NotificationSignal = 57,
     /// Waits until deadline `a2` for any bit of mask `a1` on `a0` (WAIT). Result `v0` the bits, now
-    /// cleared; zero at the deadline (not an error).
+    /// cleared; zero at the deadline (not an error). Errors: `Gone` if the last capability to it goes meanwhile.
     NotificationWait = 58,
 
     // ---- devices ------------------------------------------------------------------------------
@@ -128,18 +139,22 @@ syscalls! {
     /// Reads PCI configuration space of `a0` (READ): `a1` offset, `a2` width (1, 2 or 4 bytes). Result `v0`.
     DeviceConfigRead = 65,
     /// Memory object over BAR `a1` of device `a0` (MANAGE), uncached. The pages that hold the MSI-X table or its
-    /// pending bits can't be had (`Refused`). Result `v0` slot (READ, WRITE).
+    /// pending bits can't be had (`Refused`), nor a BAR that shares a page with something else (`NotSupported`).
+    /// Result `v0` slot (READ, WRITE), a child of `a0`: it goes when the capability to the device is revoked.
     DeviceBar = 66,
     /// Lets device `a0` (DMA) reach contiguous memory object `a1` (DMA), which stays allocated
-    /// until the device is quiesced. Results: `v0` address for the device, `v1` bytes.
+    /// until the device is quiesced. Results: `v0` address for the device, `v1` bytes. Counts as a writable mapping.
+    /// Errors: `BadArgument` if it is not contiguous RAM, `Busy` if it is mapped executable or 128 objects are mapped.
     DeviceDmaMap = 67,
     /// Routes MSI-X entry `a1` of device `a0` (MANAGE) to bits `a3` of notification `a2` (SIGNAL).
-    /// Delivered once, then masked until [`Syscall::InterruptAck`]. Result `v0` slot of the interrupt.
+    /// Delivered once, then masked until [`Syscall::InterruptAck`]. Result `v0` slot of the interrupt (MANAGE), a child
+    /// of `a0`. Errors: `Busy` if the entry is routed already, `NotSupported` without such an entry or a free vector.
     DeviceInterrupt = 68,
     /// Turns bus mastering of device `a0` (MANAGE) on: from here on it can write to what was mapped.
     DeviceStart = 69,
     /// Turns bus mastering of `a0` (MANAGE) off, masks its interrupts and releases the memory
-    /// pinned by [`Syscall::DeviceDmaMap`]. Interrupt capabilities of the device are revoked.
+    /// pinned by [`Syscall::DeviceDmaMap`]. Interrupts of the device end: what is left of their capabilities is good for
+    /// nothing (`Gone`).
     DeviceQuiesce = 70,
     /// Unmasks interrupt `a0` (MANAGE) again.
     InterruptAck = 71,
@@ -151,7 +166,7 @@ syscalls! {
     // ---- console and log ----------------------------------------------------------------------
     /// Writes `a2` bytes at `a1` to console `a0` (WRITE). Result `v0` bytes written (at most 4096).
     ConsoleWrite = 80,
-    /// Reads up to `a2` typed bytes into `a1` from console `a0` (READ), without waiting. Result `v0` how many.
+    /// Reads up to `a2` typed bytes (256 at most) into `a1` from console `a0` (READ), without waiting. Result `v0` how many.
     ConsoleRead = 81,
     /// When input arrives on console `a0` (READ), signal bits `a2` on notification `a1` (SIGNAL); at once if there is some.
     ConsoleBind = 82,
@@ -160,7 +175,8 @@ syscalls! {
     /// the console if echo is on for that level.
     LogWrite = 83,
     /// Reads one record at or after sequence number `a1` from the log of console `a0` (READ) into `a2`
-    /// (`a3` bytes): u64 sequence, u64 time, u64 badge, u64 level, text. Results: `v0` bytes (0: none), `v1` next sequence.
+    /// (`a3` bytes, at least 32): u64 sequence, u64 time, u64 badge, u64 level, text as far as it fits. Results: `v0`
+    /// bytes (0: none), `v1` next sequence.
     LogRead = 84,
     /// Shows log lines up to level `a1` on console `a0` (MANAGE); 0 shows none.
     LogEcho = 85,

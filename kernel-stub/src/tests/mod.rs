@@ -8,4 +8,5 @@ mod io;
 mod ipc;
 mod memory;
 mod processes;
+mod reference;
 mod scheduling;
