@@ -19,11 +19,12 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
         };
-        let (sizes, phase) = (socket.sizes, socket.phase);
+        let (largest, phase) = (socket.sizes, socket.phase);
         let Some(listener) = socket.listener() else {
             return Poll::Ready(Err(ErrorKind::InvalidInput.into()));
         };
         let ready = listener.ready.pop_front();
+        let smallest = listener.smallest;
         let (mut missing, hold_until) = (
             listener.ahead.saturating_sub(listener.asked.len()),
             listener.hold_until,
@@ -41,7 +42,7 @@ impl Engine {
         match phase {
             Phase::Open(handle) => {
                 for _ in 0..missing {
-                    if !self.ask_for_connection(key, handle, sizes) {
+                    if !self.ask_for_connection(key, handle, largest, smallest) {
                         // The backlog holds them until something is closed.
                         self.space_waiters.add(waker);
                         break;
@@ -63,10 +64,18 @@ impl Engine {
         }
     }
 
-    fn ask_for_connection(&mut self, key: Key, handle: Handle, sizes: Sizes) -> bool {
+    /// Asks the stack for a connection. False: there is no room for one.
+    fn ask_for_connection(
+        &mut self,
+        key: Key,
+        handle: Handle,
+        largest: Sizes,
+        smallest: Sizes,
+    ) -> bool {
         let Some(session) = self.session() else {
             return true;
         };
+        let sizes = largest.fitting(smallest, session.left());
         let Some((area, ends)) = session.alloc(sizes) else {
             return false;
         };

@@ -7,6 +7,9 @@ use ipc_proto::{fifo::CONTROL_SIZE, socket::Buffers};
 /// Sizes and offsets are multiples of this: a cache line, as the protocol demands.
 const LINE: usize = 64;
 
+/// See [`Sizes::fitting`].
+const SHARE: usize = 64;
+
 /// Capacities of a socket's two FIFOs, as powers of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Sizes {
@@ -21,6 +24,23 @@ impl Sizes {
             rx_log2: log2_holding(rx),
             tx_log2: log2_holding(tx),
         }
+    }
+
+    /// The largest between these and `smallest` that take no more than a small share of what is left: the fewer sockets there are, the
+    /// more each may have.
+    pub(crate) fn fitting(mut self, smallest: Sizes, left: usize) -> Sizes {
+        while self.bytes() > left / SHARE && self != smallest {
+            let halved = |now: u8, least: u8| now.min(least.max(now.saturating_sub(1)));
+            let next = Sizes {
+                rx_log2: halved(self.rx_log2, smallest.rx_log2),
+                tx_log2: halved(self.tx_log2, smallest.tx_log2),
+            };
+            if next == self {
+                break;
+            }
+            self = next;
+        }
+        self
     }
 
     /// Bytes of session memory that a socket takes.
@@ -71,6 +91,8 @@ impl Area {
 pub(crate) struct Arena {
     /// Start and length of each hole, ascending.
     holes: Vec<(usize, usize)>,
+    /// Their sum.
+    left: usize,
 }
 
 impl Arena {
@@ -84,7 +106,13 @@ impl Arena {
             } else {
                 Vec::new()
             },
+            left: len,
         }
+    }
+
+    /// Bytes that are free.
+    pub(crate) fn left(&self) -> usize {
+        self.left
     }
 
     /// Takes room for a socket; `None` if no hole is large enough.
@@ -98,6 +126,7 @@ impl Arena {
         };
         *start += need;
         *len -= need;
+        self.left -= need;
         if *len == 0 {
             self.holes.remove(at);
         }
@@ -107,6 +136,7 @@ impl Arena {
     /// Gives an area back.
     pub(crate) fn free(&mut self, area: Area) {
         let (start, mut len) = (area.start, area.sizes.bytes());
+        self.left += len;
         let at = self.holes.partition_point(|(hole, _)| *hole < start);
         if let Some((next, next_len)) = self.holes.get(at).copied()
             && next == start + len
@@ -155,6 +185,31 @@ mod tests {
         }
         held.into_iter().for_each(|area| arena.free(area));
         assert_eq!(arena.holes, whole);
+        assert_eq!(arena.left(), whole[0].1);
+    }
+
+    #[test]
+    fn sizes_shrink_with_what_is_left() {
+        let (largest, smallest) = (
+            Sizes::holding(64 << 10, 64 << 10),
+            Sizes::holding(16 << 10, 1 << 10),
+        );
+        let mut arena = Arena::new(64, 8 << 20);
+        let mut before = largest;
+        let mut count = 0;
+        loop {
+            let sizes = largest.fitting(smallest, arena.left());
+            assert!(sizes.rx_log2 <= before.rx_log2 && sizes.tx_log2 <= before.tx_log2);
+            assert!(sizes.rx_log2 >= smallest.rx_log2 && sizes.tx_log2 >= smallest.tx_log2);
+            if arena.alloc(sizes).is_none() {
+                break;
+            }
+            (before, count) = (sizes, count + 1);
+        }
+        assert_eq!(before, smallest);
+        assert!(count > 150, "{count}");
+        // The other way round makes no sense, and does no harm.
+        assert_eq!(smallest.fitting(largest, 0), smallest);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::{
     addr::ToSocketAddrs,
+    arena::Sizes,
     error::{Error, ErrorKind, Result},
     net::Net,
     owned::Owned,
@@ -54,6 +55,7 @@ impl TcpListener {
         let kind = || {
             Kind::Listener(Listener {
                 backlog,
+                smallest: net.sizes(),
                 ahead: 1,
                 asked: Vec::new(),
                 ready: VecDeque::new(),
@@ -103,6 +105,21 @@ impl TcpListener {
     /// The connections, one after the other.
     pub fn incoming(&self) -> impl Iterator<Item = Result<TcpStream>> + '_ {
         core::iter::repeat_with(|| self.accept().map(|(stream, _)| stream))
+    }
+
+    /// Lets connections have smaller buffers, down to these, the less room is left: a few connections are fast, and many fit.
+    /// Without this, all have those of the [`Net`] that the listener was bound with.
+    pub fn set_smallest_buffers(&self, receive: usize, transmit: usize) {
+        let sizes = Sizes::holding(receive, transmit);
+        self.socket.net.with(|engine| {
+            if let Some(listener) = engine
+                .sockets
+                .get_mut(self.socket.key)
+                .and_then(Socket::listener)
+            {
+                listener.smallest = sizes;
+            }
+        });
     }
 
     /// How many connections the stack may hand over ahead of [`TcpListener::accept`] (1 in the beginning). More save wake-ups when

@@ -126,6 +126,11 @@ impl Session {
         }
     }
 
+    /// Bytes of the arena that are free.
+    pub(crate) fn left(&self) -> usize {
+        self.arena.left()
+    }
+
     /// Gives an area back that the stack does not touch any more.
     pub(crate) fn free(&mut self, area: Area) {
         self.arena.free(area);

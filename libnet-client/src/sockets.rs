@@ -44,6 +44,8 @@ pub(crate) enum Kind {
 pub(crate) struct Listener {
     /// Connections that may wait in the stack.
     pub(crate) backlog: u16,
+    /// Connections get buffers between these and the socket's sizes, depending on what is left.
+    pub(crate) smallest: Sizes,
     /// How many `TcpAccept` may be on their way.
     pub(crate) ahead: usize,
     /// Those that are.

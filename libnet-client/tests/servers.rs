@@ -165,6 +165,31 @@ fn full_arena_and_quota_hold_connections_back() {
 }
 
 #[test]
+fn many_connections_share_what_few_may_have() {
+    let stack = FakeStack::new();
+    stack.set_max_sockets(1000);
+    let config = Config {
+        arena: 9 << 20,
+        ..Config::default()
+    };
+    let net = Net::new(stack, config);
+    let listener = TcpListener::bind(&net, "10.0.0.1:80").unwrap();
+    listener.set_smallest_buffers(4 << 10, 4 << 10);
+    let small = net.with_buffers(1 << 10, 1 << 10);
+    let mut room = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let client = TcpStream::connect(&small, "10.0.0.1:80").unwrap();
+        let (server, _) = listener.accept().unwrap();
+        room.push(server.write(&[0; 100_000]).unwrap());
+        held.push((client, server));
+    }
+    assert_eq!(room[0], 64 << 10);
+    assert_eq!(room[199], 4 << 10);
+    assert!(room.windows(2).all(|two| two[1] <= two[0]), "{room:?}");
+}
+
+#[test]
 fn datagrams_keep_their_borders() {
     let (_stack, net) = start();
     let server = UdpSocket::bind(&net, "0.0.0.0:7").unwrap();

@@ -23,7 +23,7 @@ pub trait Init {
     fn ask(&self, request: &Request) -> Option<Reply>;
 }
 
-/// The session: each service has room for all the connections that it serves at once.
+/// The session: there is room for all the connections that the services take at once.
 pub const CONFIG: Config = Config {
     arena: 11 << 20,
     receive_buffer: 16 << 10,

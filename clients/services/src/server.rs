@@ -25,10 +25,10 @@ pub(crate) struct Service {
     pub(crate) port: u16,
     /// Connections served at once; more wait in the backlog.
     pub(crate) connections: usize,
-    /// Bytes of the receive buffer of each.
-    pub(crate) receive: usize,
-    /// Bytes of the transmit buffer of each.
-    pub(crate) transmit: usize,
+    /// Most bytes of the receive and transmit buffer of each.
+    pub(crate) largest: (usize, usize),
+    /// Least bytes of them: the more connections, the smaller.
+    pub(crate) smallest: (usize, usize),
 }
 
 impl Service {
@@ -38,13 +38,14 @@ impl Service {
         F: Future<Output = Result<()>> + 'static,
     {
         let Service { name, port, .. } = self;
-        let net = net.with_buffers(self.receive, self.transmit);
+        let net = net.with_buffers(self.largest.0, self.largest.1);
         let places = Places::new(self.connections);
         loop {
             let listener = patiently(&net, name, async || {
                 TcpListener::bind_async(&net, (Ipv6Addr::UNSPECIFIED, port)).await
             })
             .await?;
+            listener.set_smallest_buffers(self.smallest.0, self.smallest.1);
             log::info!("listening on port {port} (tcp, {name})");
             let error = accept(&net, name, &listener, &places, &serve).await;
             log::warn!("{name}: the listener was closed: {error}");

@@ -15,6 +15,12 @@ const IDLE: Duration = Duration::from_secs(300);
 const CHUNK: usize = 4096;
 /// Longest datagram of UDP over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
+/// Bytes of a buffer while there is much room: the more, the fewer switches between program and stack.
+const LARGE: usize = 64 << 10;
+/// Bytes of a buffer when there is little.
+const SMALL: usize = 16 << 10;
+/// Bytes of a buffer through which nothing goes.
+const LEAST: usize = 1 << 10;
 /// Bytes of each buffer of the UDP socket: several large datagrams, or hundreds of small ones.
 const DATAGRAM_BUFFER: usize = 256 << 10;
 
@@ -23,9 +29,9 @@ pub(crate) async fn echo(net: Net) -> Result<()> {
     let service = Service {
         name: "echo",
         port: 7,
-        connections: 192,
-        receive: 16 << 10,
-        transmit: 16 << 10,
+        connections: 160,
+        largest: (LARGE, LARGE),
+        smallest: (SMALL, SMALL),
     };
     let timer = net.clone();
     service
@@ -88,8 +94,8 @@ pub(crate) async fn discard(net: Net) -> Result<()> {
         name: "discard",
         port: 9,
         connections: 24,
-        receive: 64 << 10,
-        transmit: 1 << 10,
+        largest: (LARGE, LEAST),
+        smallest: (SMALL, LEAST),
     };
     let timer = net.clone();
     service
@@ -110,8 +116,8 @@ pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
         name: "systat",
         port: 11,
         connections: 16,
-        receive: 1 << 10,
-        transmit: 8 << 10,
+        largest: (LEAST, SMALL),
+        smallest: (LEAST, SMALL),
     };
     let counted = net.clone();
     service
@@ -133,8 +139,8 @@ pub(crate) async fn chargen(net: Net) -> Result<()> {
         name: "chargen",
         port: 19,
         connections: 24,
-        receive: 1 << 10,
-        transmit: 64 << 10,
+        largest: (LEAST, LARGE),
+        smallest: (LEAST, SMALL),
     };
     let timer = net.clone();
     service
