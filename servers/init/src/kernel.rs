@@ -43,6 +43,11 @@ pub trait Kernel {
     /// Those of the kernel.
     fn quiesce(&self, device: &Self::Cap) -> Result<(), Error>;
 
+    /// Pages that init's own budget has left.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    fn free_pages(&self) -> Result<u64, Error>;
     /// A new budget of `pages`, split off init's own.
     ///
     /// # Errors

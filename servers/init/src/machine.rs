@@ -88,6 +88,11 @@ impl Kernel for System {
         Device::borrowed(device.slot()).quiesce()
     }
 
+    fn free_pages(&self) -> Result<u64, Error> {
+        let usage = self.budget.usage()?;
+        Ok(usage.limit.saturating_sub(usage.used))
+    }
+
     fn budget(&self, pages: u64) -> Result<Cap, Error> {
         Ok(Cap::owned(self.budget.split(pages)?.into_raw()))
     }

@@ -34,6 +34,7 @@ enum Failure {
     Archive(ArchiveError),
     NoManifest,
     Manifest(ReadError),
+    Memory,
 }
 
 impl fmt::Display for Failure {
@@ -44,6 +45,7 @@ impl fmt::Display for Failure {
             Failure::Archive(error) => write!(f, "the boot archive is {error}"),
             Failure::NoManifest => write!(f, "the boot archive has no `{MANIFEST_FILE}`"),
             Failure::Manifest(error) => write!(f, "the manifest of the boot archive is {error}"),
+            Failure::Memory => f.write_str("the memory suffices for none of the processes"),
         }
     }
 }
@@ -97,6 +99,9 @@ fn prepare(env: &Env) -> Result<Ready, Failure> {
     );
     let supervisor = Supervisor::new(system, manifest, archive, command_line)
         .map_err(|error| Failure::Kernel("endpoint", error))?;
+    if !supervisor.memory_suffices() {
+        return Err(Failure::Memory);
+    }
     let endpoint = supervisor
         .system_endpoint()
         .map(|cap| Endpoint::borrowed(cap.slot()))

@@ -10,6 +10,7 @@ use crate::{
     ending::Ending,
     endow,
     kernel::Kernel,
+    machine::mebibytes,
     spawn::{Order, SpawnError, spawn},
 };
 use alloc::vec::Vec;
@@ -104,6 +105,25 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             endpoints,
             quiet: false,
         })
+    }
+
+    /// Says so if the machine has too little memory for all budgets together. `false` if it has too little for even one
+    /// of the processes.
+    pub fn memory_suffices(&self) -> bool {
+        let free = self.kernel.free_pages().unwrap_or(u64::MAX);
+        let startable = self.children.iter().zip(&self.manifest.processes);
+        let budgets = startable
+            .filter(|(child, _)| matches!(child.state, State::Due { .. }))
+            .map(|(_, process)| process.budget);
+        let needed: u64 = budgets.clone().sum();
+        if needed > free {
+            log::error!(
+                "too little memory: the budgets of the processes are {} MiB, but only {} MiB are free",
+                mebibytes(needed),
+                mebibytes(free)
+            );
+        }
+        budgets.min().is_none_or(|least| least <= free)
     }
 
     /// The endpoint that init serves.

@@ -133,6 +133,9 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn free_pages(&self) -> Result<u64, Error> {
+        Ok(self.world.pages_left.get())
+    }
     fn budget(&self, pages: u64) -> Result<FakeCap, Error> {
         self.step(format!("budget {pages}"))?;
         if pages > self.world.pages_left.get() {

@@ -157,6 +157,16 @@ fn too_little_memory_for_one_process_is_retried_and_stops_nobody_else() {
 }
 
 #[test]
+fn a_machine_too_small_for_any_process_is_told_from_one_too_small_for_all() {
+    let archive = archive(&[]);
+    let (world, supervisor) = supervisor(&archive, 1, "");
+    for (pages, suffices) in [(1000, true), (399, true), (100, true), (99, false)] {
+        world.pages_left.set(pages);
+        assert_eq!(supervisor.memory_suffices(), suffices, "{pages} pages");
+    }
+}
+
+#[test]
 fn a_missing_or_broken_program_is_given_up() {
     let mut archive = archive(&["driver", "stack", "bare"]);
     let (_, mut first) = supervisor(&archive, 1, "");
