@@ -109,9 +109,7 @@ impl<P: Platform> Kernel<P> {
                 Some(thread)
             }
             Some((thread, _)) => {
-                // Preempted: first in its queue, with the rest of its slice lost to the more urgent one.
-                self.sched.current = None;
-                self.must(|k| k.sched.enqueue(&mut k.store, thread, true));
+                self.preempt(thread);
                 self.sched.pop(&mut self.store)
             }
             None => self.sched.pop(&mut self.store),
@@ -134,6 +132,17 @@ impl<P: Platform> Kernel<P> {
         next
     }
 
+    /// A more urgent thread takes over. The current one stays first in its queue as long as there is something left
+    /// of its slice: a new slice each time would starve its equals.
+    fn preempt(&mut self, thread: Ref<Tcb>) {
+        let left = self.sched.slice_end.saturating_sub(self.platform.now());
+        self.sched.current = None;
+        self.must(|k| {
+            k.store.get_mut(thread)?.slice = if left > 0 { left } else { SLICE_NS };
+            k.sched.enqueue(&mut k.store, thread, left > 0)
+        });
+    }
+
     fn switch(&mut self, next: Option<Ref<Tcb>>) {
         self.sched.current = next;
         let process = next.and_then(|thread| Some(self.store.get(thread).ok()?.process));
@@ -142,10 +151,14 @@ impl<P: Platform> Kernel<P> {
         }
         let now = self.account();
         self.sched.charged = process;
-        self.sched.slice_end = now.saturating_add(SLICE_NS);
-        let Some(process) = process else {
+        let (Some(process), Some(thread)) = (process, next) else {
             return;
         };
+        if let Ok(tcb) = self.store.get_mut(thread) {
+            // Used up, unless it is preempted before.
+            let slice = core::mem::replace(&mut tcb.slice, SLICE_NS);
+            self.sched.slice_end = now.saturating_add(slice);
+        }
         let is_other = self.sched.last_process != Some(process);
         if let Ok(entry) = self.store.get_mut(process) {
             self.sched.root = entry.root;

@@ -1,6 +1,7 @@
 //! Threads, and lists of them. Data only; `list` links them.
 
 use super::{Endpoint, Notification, Process};
+use crate::sched::SLICE_NS;
 use crate::store::Ref;
 use kernel_abi::{Error, Message};
 
@@ -76,6 +77,8 @@ pub(crate) struct Tcb {
     pub(crate) timer: TimerLinks,
     /// While it waits.
     pub(crate) deadline: u64,
+    /// What is left of its slice while it does not run, in nanoseconds.
+    pub(crate) slice: u64,
     /// What its system call returned, until it runs again.
     pub(crate) result: Option<Result<[u64; 3], Error>>,
     /// Badge of the capability that it called through.
@@ -97,6 +100,7 @@ impl Tcb {
             links: [Links::default(); 3],
             timer: TimerLinks::default(),
             deadline: 0,
+            slice: SLICE_NS,
             result: None,
             badge: 0,
             sequence: 0,

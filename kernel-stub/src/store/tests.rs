@@ -5,6 +5,7 @@ use crate::boot::BootError;
 use crate::object::{Budget, Notification, ThreadList};
 use crate::phys::Frame;
 use crate::testing::Ram;
+use core::slice;
 use kernel_abi::{Error, PAGE_SIZE};
 use proptest::prelude::*;
 
@@ -12,8 +13,8 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// A store over a few frames, half of one of which does not count, and a root budget.
 fn store(ram: &Ram, frames: u64) -> Store {
-    let usable = [PAGE / 2..(frames - 1) * PAGE + PAGE / 2];
-    Store::new(ram.memory(), &usable, &(0..0)).unwrap()
+    let usable = PAGE / 2..(frames - 1) * PAGE + PAGE / 2;
+    Store::new(ram.memory(), slice::from_ref(&usable), &(0..0)).unwrap()
 }
 
 fn root(store: &mut Store) -> super::Ref<Budget> {
@@ -59,8 +60,8 @@ fn bad_places_of_the_archive_are_told() {
         u64::MAX - 4095..u64::MAX,
     ] {
         let ram = Ram::new(16);
-        let usable = [PAGE..8 * PAGE];
-        let made = Store::new(ram.memory(), &usable, &archive);
+        let usable = PAGE..8 * PAGE;
+        let made = Store::new(ram.memory(), slice::from_ref(&usable), &archive);
         assert_eq!(made.err(), Some(BootError::BadArchivePlace), "{archive:x?}");
     }
 }

@@ -21,6 +21,10 @@ impl<P: Platform> Kernel<P> {
         max_priority: u64,
     ) -> Result<Outcome, Error> {
         let found = self.own(me, budget, Kind::Budget, Rights::ALLOC)?;
+        // Nobody can give more urgency than he has.
+        if max_priority > self.store.get(me.process)?.max_priority as u64 {
+            return Err(Error::BadArgument);
+        }
         let process = self.create_process(found.object::<Budget>(), max_priority)?;
         let rights = Rights::READ | Rights::MANAGE | Rights::GRANT;
         self.hand_over(me.process, Grant::new(Kind::Process, rights, process))

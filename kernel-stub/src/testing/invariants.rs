@@ -31,10 +31,22 @@ impl Bench {
     }
 }
 
-fn frames(kernel: &Kernel<Sim>, kind: FrameKind) -> Vec<u32> {
-    let all = 0..kernel.store.memory.frames();
-    all.filter(|frame| kernel.store.kind(crate::phys::Frame(*frame)) == kind)
-        .collect()
+/// Frames in use, by what they hold.
+struct Index(HashMap<u8, Vec<u32>>);
+
+impl Index {
+    fn new(kernel: &Kernel<Sim>) -> Index {
+        let mut index = HashMap::<u8, Vec<u32>>::new();
+        for frame in 0..kernel.store.memory.frames() {
+            let kind = kernel.store.kind(crate::phys::Frame(frame));
+            index.entry(kind as u8).or_default().push(frame);
+        }
+        Index(index)
+    }
+
+    fn of(&self, kind: FrameKind) -> impl Iterator<Item = u32> + '_ {
+        self.0.get(&(kind as u8)).into_iter().flatten().copied()
+    }
 }
 
 fn list(kernel: &Kernel<Sim>, chain: Chain, list: ThreadList) -> Vec<Ref<Tcb>> {
@@ -56,6 +68,7 @@ fn check(kernel: &Kernel<Sim>) {
     let store = &kernel.store;
     let mut count = Count::default();
     count.refs.insert(kernel.root_budget.frame, 1);
+    let index = Index::new(kernel);
     let mut used = 0;
     for frame in 0..store.memory.frames() {
         let kind = store.kind(crate::phys::Frame(frame));
@@ -72,16 +85,16 @@ fn check(kernel: &Kernel<Sim>) {
         store.managed(),
         "frames are lost"
     );
-    check_caps(kernel, &mut count);
-    check_threads(kernel, &mut count);
-    check_memory(kernel, &mut count);
-    for frame in frames(kernel, FrameKind::Budget) {
+    check_caps(kernel, &index, &mut count);
+    check_threads(kernel, &index, &mut count);
+    check_memory(kernel, &index, &mut count);
+    for frame in index.of(FrameKind::Budget) {
         let budget = store.at::<Budget>(frame).unwrap();
         if let Some(parent) = budget.parent {
             *count.paid.entry(parent.frame).or_default() += budget.limit;
         }
     }
-    for frame in frames(kernel, FrameKind::Budget) {
+    for frame in index.of(FrameKind::Budget) {
         let budget = store.at::<Budget>(frame).unwrap();
         let paid = count.paid.get(&frame).copied().unwrap_or(0);
         assert_eq!(budget.used, paid, "use of budget {frame}");
@@ -97,7 +110,7 @@ fn check(kernel: &Kernel<Sim>) {
         FrameKind::Interrupt,
         FrameKind::Device,
     ] {
-        for frame in frames(kernel, kind) {
+        for frame in index.of(kind) {
             let refs = count.refs.get(&frame).copied().unwrap_or(0);
             assert_eq!(store.refs(frame), refs, "references to {kind:?} {frame}");
             assert!(
@@ -106,7 +119,7 @@ fn check(kernel: &Kernel<Sim>) {
             );
         }
     }
-    for frame in frames(kernel, FrameKind::Endpoint) {
+    for frame in index.of(FrameKind::Endpoint) {
         let endpoint = store.at::<Endpoint>(frame).unwrap();
         let receivers = count.receivers.get(&frame).copied().unwrap_or(0);
         assert_eq!(endpoint.receive_caps, receivers);
@@ -114,10 +127,10 @@ fn check(kernel: &Kernel<Sim>) {
     }
 }
 
-fn check_caps(kernel: &Kernel<Sim>, count: &mut Count) {
+fn check_caps(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     let store = &kernel.store;
     let mut owned = HashSet::new();
-    for frame in frames(kernel, FrameKind::Process) {
+    for frame in index.of(FrameKind::Process) {
         let process = store.at::<Process>(frame).unwrap();
         let mut caps = 0;
         for (table, word) in process.tables.iter().zip(process.used) {
@@ -137,7 +150,7 @@ fn check_caps(kernel: &Kernel<Sim>, count: &mut Count) {
         assert_eq!(process.caps, caps);
         assert!(process.is_alive() || caps == 0);
     }
-    assert_eq!(owned.len(), frames(kernel, FrameKind::CapTable).len());
+    assert_eq!(owned.len(), index.of(FrameKind::CapTable).count());
 }
 
 fn check_cap(kernel: &Kernel<Sim>, at: CapRef, cap: &Cap, count: &mut Count) {
@@ -171,10 +184,10 @@ fn check_cap(kernel: &Kernel<Sim>, at: CapRef, cap: &Cap, count: &mut Count) {
     }
 }
 
-fn check_threads(kernel: &Kernel<Sim>, count: &mut Count) {
+fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     let store = &kernel.store;
     let mut armed = 0;
-    for frame in frames(kernel, FrameKind::Process) {
+    for frame in index.of(FrameKind::Process) {
         let process = store.at::<Process>(frame).unwrap();
         let threads = list(kernel, Chain::Family, process.threads);
         if !threads.is_empty() {
@@ -204,7 +217,7 @@ fn check_threads(kernel: &Kernel<Sim>, count: &mut Count) {
             assert!(list(kernel, Chain::Queue, queue).contains(&thread));
         }
     }
-    for frame in frames(kernel, FrameKind::Notification) {
+    for frame in index.of(FrameKind::Notification) {
         let notification = store.at::<Notification>(frame).unwrap();
         for thread in list(kernel, Chain::Queue, notification.waiters) {
             let ThreadState::Waiting(_, mask) = store.get(thread).unwrap().state else {
@@ -216,9 +229,9 @@ fn check_threads(kernel: &Kernel<Sim>, count: &mut Count) {
     assert_eq!(kernel.deadlines.count(store), armed);
 }
 
-fn check_memory(kernel: &Kernel<Sim>, count: &mut Count) {
+fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     let store = &kernel.store;
-    for frame in frames(kernel, FrameKind::Process) {
+    for frame in index.of(FrameKind::Process) {
         let process = store.at::<Process>(frame).unwrap();
         let (mut next, mut maps, mut pages) = (process.maps, 0, 0);
         while let Some(table) = store.at::<MapTable>(next) {
@@ -239,7 +252,7 @@ fn check_memory(kernel: &Kernel<Sim>, count: &mut Count) {
         }
         assert_eq!((process.map_count, process.pages), (maps, pages));
     }
-    for table in frames(kernel, FrameKind::CapTable) {
+    for table in index.of(FrameKind::CapTable) {
         for (index, cap) in store.at::<CapTable>(table).unwrap().0.iter().enumerate() {
             let at = CapRef::new(table, index as u16);
             assert_eq!(
@@ -248,14 +261,14 @@ fn check_memory(kernel: &Kernel<Sim>, count: &mut Count) {
             );
         }
     }
-    for frame in frames(kernel, FrameKind::Device) {
+    for frame in index.of(FrameKind::Device) {
         let device = store.at::<Device>(frame).unwrap();
         for memory in device.pins.iter().flatten() {
             *count.refs.entry(memory.frame).or_default() += 1;
             *count.writers.entry(memory.frame).or_default() += 1;
         }
     }
-    for frame in frames(kernel, FrameKind::Memory) {
+    for frame in index.of(FrameKind::Memory) {
         let memory = store.at::<Memory>(frame).unwrap();
         let counted = |map: &HashMap<u32, u32>| map.get(&frame).copied().unwrap_or(0);
         let (writers, executers) = (counted(&count.writers), counted(&count.executers));

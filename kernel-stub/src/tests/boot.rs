@@ -85,10 +85,10 @@ fn what_is_missing_is_said() {
 fn a_broken_program_never_panics_the_loader() {
     let good = tiny_elf();
     for at in 0..0x100 {
-        for value in [0, 1, 0x7f, 0xff] {
+        for value in [0, 1, 0xff] {
             let mut bad = good.clone();
             bad[at] = value;
-            if let Ok(bench) = boot_with(512, &archive_of(&[("init", &bad)])) {
+            if let Ok(bench) = boot_with(128, &archive_of(&[("init", &bad)])) {
                 bench.check();
             }
         }

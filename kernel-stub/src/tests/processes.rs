@@ -1,7 +1,7 @@
 //! Processes and threads: start, end, faults, watches, and that nothing is lost.
 
 use crate::platform::Trap;
-use crate::testing::{Bench, SCRATCH};
+use crate::testing::{BUDGET, Bench, SCRATCH};
 use kernel_abi::{Error, FOREVER, ProcessState, ProcessStatus, Rights, Syscall, USER_END, Words};
 
 const ALL: u64 = Rights::all().bits() as u64;
@@ -238,6 +238,18 @@ fn places_and_priorities_are_checked() {
         let create = bench.call(init, Syscall::ProcessCreate, &[2, priority]);
         assert_eq!(create, Err(Error::BadArgument));
     }
+    // Nobody can give more urgency than he has.
+    let meek = bench.spawn(init, 64);
+    let meek_process = bench.process(meek.thread);
+    bench
+        .kernel
+        .store
+        .get_mut(meek_process)
+        .unwrap()
+        .max_priority = 5;
+    let urgent = bench.call(meek.thread, Syscall::ProcessCreate, &[BUDGET, 6]);
+    assert_eq!(urgent, Err(Error::BadArgument));
+    bench.get(meek.thread, Syscall::ProcessCreate, &[BUDGET, 5]);
     let process = bench.get(init, Syscall::ProcessCreate, &[2, 3]);
     for (entry, stack, priority) in [
         (0x40_0000, 0x50_0000, 4),

@@ -95,6 +95,28 @@ fn waking_a_more_urgent_thread_preempts_and_the_preempted_comes_next() {
 }
 
 #[test]
+fn being_preempted_often_earns_no_new_slices() {
+    let mut bench = Bench::new();
+    let made = threads(&mut bench, &[4, 4, 15]);
+    let bell = bench.get(made[2], Syscall::NotificationCreate, &[2]);
+    for thread in &made[..2] {
+        bench.kernel.set_priority(*thread, 4).unwrap();
+    }
+    // The urgent one wakes every millisecond, and sleeps again at once.
+    let mut ran = Vec::new();
+    for _ in 0..40 {
+        let soon = bench.kernel.platform.clock + 1_000_000;
+        bench.wait(made[2], Syscall::NotificationWait, &[bell, 1, soon]);
+        ran.extend(run(&mut bench, 1));
+        bench.kernel.platform.clock = soon;
+        bench.kernel.timer_expired();
+    }
+    let count = |who| ran.iter().filter(|ran| **ran == who).count();
+    assert!(count(100) >= 15 && count(101) >= 15, "{ran:?}");
+    bench.check();
+}
+
+#[test]
 fn an_idle_machine_sleeps_until_the_next_deadline() {
     let mut bench = Bench::new();
     let init = bench.init;
