@@ -14,6 +14,8 @@ use ipc_proto::socket::Family;
 /// What was named.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Target {
+    /// One address.
+    Address(SocketAddr),
     /// Addresses, to be tried in turn.
     Addresses(Vec<SocketAddr>),
     /// A host name and a port.
@@ -34,6 +36,7 @@ impl Net {
     /// The addresses of a target, at least one.
     pub(crate) async fn addresses(&self, target: Target) -> Result<Vec<SocketAddr>> {
         let addresses = match target {
+            Target::Address(address) => alloc::vec![address],
             Target::Addresses(addresses) => addresses,
             Target::Name(name, port) => {
                 let found = self.resolve_async(&name, Family::Any).await?;
@@ -55,7 +58,7 @@ macro_rules! addresses {
     ($($type:ty),*) => {$(
         impl ToSocketAddrs for $type {
             fn to_target(&self) -> Result<Target> {
-                Ok(Target::Addresses(alloc::vec![SocketAddr::from(*self)]))
+                Ok(Target::Address(SocketAddr::from(*self)))
             }
         }
     )*};
@@ -79,7 +82,7 @@ impl ToSocketAddrs for (&str, u16) {
     fn to_target(&self) -> Result<Target> {
         let (host, port) = *self;
         Ok(match host.parse::<IpAddr>() {
-            Ok(address) => Target::Addresses(alloc::vec![SocketAddr::new(address, port)]),
+            Ok(address) => Target::Address(SocketAddr::new(address, port)),
             Err(_) => Target::Name(host.to_string(), port),
         })
     }
@@ -115,10 +118,7 @@ mod tests {
     #[test]
     fn text_names_addresses_and_hosts() {
         let v6 = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 80);
-        assert_eq!(
-            "[::1]:80".to_target().unwrap(),
-            Target::Addresses(alloc::vec![v6])
-        );
+        assert_eq!("[::1]:80".to_target().unwrap(), Target::Address(v6));
         assert_eq!(
             "example.org:443".to_target().unwrap(),
             Target::Name("example.org".to_string(), 443)

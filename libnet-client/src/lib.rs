@@ -23,6 +23,7 @@ mod future;
 mod io;
 mod listener;
 mod net;
+mod options;
 mod owned;
 mod query;
 mod replies;

@@ -194,7 +194,7 @@ impl Net {
         self.with(|engine| engine.turn(None));
     }
 
-    /// Starts a task, which runs whenever [`Net::block_on`] does.
+    /// Starts a task, which runs whenever [`Net::block_on`] does. A task that never ends lives, and what it owns, as long as the program.
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         self.shared.tasks.spawn(future)
     }

@@ -123,8 +123,8 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
-        if socket.was_open && socket.failures > 0 {
-            log::info!("{local} is back");
+        if socket.was_open {
+            log::info!("port {} is back", local.port());
         }
         socket.phase = Phase::Open(handle);
         socket.was_open = true;

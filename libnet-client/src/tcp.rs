@@ -5,13 +5,14 @@ use crate::{
     engine::Engine,
     error::{Error, ErrorKind, Result},
     net::Net,
-    owned::{Direction, Owned, hop_limit, not_zero},
+    options::Settings,
+    owned::{Direction, Owned, not_zero},
     session::Pending,
     sockets::{Key, Kind, Phase, Socket},
 };
 use alloc::{rc::Rc, vec::Vec};
-use core::{cell::Cell, future::poll_fn, net::SocketAddr, time::Duration};
-use ipc_proto::socket::{Request, SocketOption};
+use core::{future::poll_fn, net::SocketAddr, time::Duration};
+use ipc_proto::socket::Request;
 
 /// Which direction of a connection is ended, as in `std::net`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,8 +40,7 @@ pub struct TcpStream {
 #[derive(Debug)]
 struct Shared {
     socket: Owned,
-    nodelay: Cell<bool>,
-    ttl: Cell<u8>,
+    settings: Settings,
 }
 
 impl TcpStream {
@@ -48,13 +48,16 @@ impl TcpStream {
         TcpStream {
             shared: Rc::new(Shared {
                 socket,
-                nodelay: Cell::new(false),
-                ttl: Cell::new(64),
+                settings: Settings::default(),
             }),
         }
     }
 
-    fn owned(&self) -> &Owned {
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn owned(&self) -> &Owned {
         &self.shared.socket
     }
 
@@ -292,59 +295,6 @@ impl TcpStream {
         Ok(self.owned().take_error())
     }
 
-    /// Sends small segments at once (RFC 1122 section 4.2.3.4). Off in the beginning.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotConnected`] if the connection has ended.
-    pub fn set_nodelay(&self, nodelay: bool) -> Result<()> {
-        self.set(SocketOption::NoDelay(nodelay))?;
-        self.shared.nodelay.set(nodelay);
-        Ok(())
-    }
-
-    /// Whether small segments are sent at once.
-    ///
-    /// # Errors
-    /// None.
-    pub fn nodelay(&self) -> Result<bool> {
-        Ok(self.shared.nodelay.get())
-    }
-
-    /// Probes an idle connection at this interval (RFC 1122 section 4.2.3.6); `None`, as in the beginning, does not.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] for an interval under a millisecond, [`ErrorKind::NotConnected`].
-    pub fn set_keepalive(&self, interval: Option<Duration>) -> Result<()> {
-        self.set(SocketOption::KeepAlive(millis(interval)?))
-    }
-
-    /// Gives the connection up when the peer is silent for so long although it should answer (RFC 9293 section 3.9.1); `None`: never.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a time under a millisecond, [`ErrorKind::NotConnected`].
-    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> Result<()> {
-        self.set(SocketOption::UserTimeout(millis(timeout)?))
-    }
-
-    /// Time to live, or hop limit, of what is sent; 64 in the beginning.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] unless 1 to 255, [`ErrorKind::NotConnected`].
-    pub fn set_ttl(&self, ttl: u32) -> Result<()> {
-        let ttl = hop_limit(ttl)?;
-        self.set(SocketOption::HopLimit(ttl))?;
-        self.shared.ttl.set(ttl);
-        Ok(())
-    }
-
-    /// Time to live, or hop limit, of what is sent.
-    ///
-    /// # Errors
-    /// None.
-    pub fn ttl(&self) -> Result<u32> {
-        Ok(self.shared.ttl.get().into())
-    }
-
     /// How long a blocking read may take; `None`, as in the beginning, is for ever. It then fails with [`ErrorKind::TimedOut`].
     ///
     /// # Errors
@@ -378,13 +328,6 @@ impl TcpStream {
     /// None.
     pub fn try_clone(&self) -> Result<TcpStream> {
         Ok(self.clone())
-    }
-
-    fn set(&self, option: SocketOption) -> Result<()> {
-        let key = self.owned().key;
-        self.owned()
-            .net
-            .with(|engine| engine.tell(key, |id, socket| Request::SetOption { id, socket, option }))
     }
 }
 
@@ -433,15 +376,5 @@ impl Engine {
         self.sockets.put(key, socket);
         self.flush_soon();
         Ok(key)
-    }
-}
-
-fn millis(duration: Option<Duration>) -> Result<Option<u32>> {
-    let Some(duration) = duration else {
-        return Ok(None);
-    };
-    match u32::try_from(duration.as_millis()) {
-        Ok(millis @ 1..) => Ok(Some(millis)),
-        _ => Err(ErrorKind::InvalidInput.into()),
     }
 }

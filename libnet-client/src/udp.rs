@@ -1,7 +1,7 @@
 //! UDP sockets.
 
 use crate::{
-    addr::ToSocketAddrs,
+    addr::{Target, ToSocketAddrs},
     error::{Error, ErrorKind, Result},
     net::Net,
     owned::{Direction, Owned, hop_limit, not_zero},
@@ -47,7 +47,10 @@ impl UdpSocket {
     /// [`ErrorKind::MessageTooLong`] if it does not fit in the transmit buffer; [`ErrorKind::TimedOut`] after the write timeout;
     /// [`ErrorKind::WouldBlock`] if non-blocking.
     pub fn send_to(&self, datagram: &[u8], to: impl ToSocketAddrs) -> Result<usize> {
-        let to = self.socket.net.wait(self.target(to))?;
+        let to = match to.to_target()? {
+            Target::Address(address) => address,
+            other => self.socket.net.wait(self.choose(other))?,
+        };
         self.socket.blocking(Direction::Write, |engine, key| {
             engine.try_send(key, datagram, to)
         })
@@ -201,13 +204,20 @@ impl UdpSocket {
     }
 
     async fn target(&self, to: impl ToSocketAddrs) -> Result<SocketAddr> {
-        let addresses = self.socket.net.addresses(to.to_target()?).await?;
+        match to.to_target()? {
+            Target::Address(address) => Ok(address),
+            other => self.choose(other).await,
+        }
+    }
+
+    /// One of several addresses: a name may have some of both families.
+    async fn choose(&self, target: Target) -> Result<SocketAddr> {
+        let addresses = self.socket.net.addresses(target).await?;
         let v4 = self.local_addr()?.is_ipv4();
-        // A name may have addresses of both families.
-        let fitting = addresses
-            .iter()
-            .find(|address| address.is_ipv4() == v4)
-            .or(addresses.first());
-        fitting.copied().ok_or(ErrorKind::InvalidInput.into())
+        let fitting = addresses.iter().find(|address| address.is_ipv4() == v4);
+        fitting
+            .or(addresses.first())
+            .copied()
+            .ok_or(ErrorKind::InvalidInput.into())
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 use core::{net::SocketAddr, time::Duration};
+use embedded_io_async::{Read, Write};
 use ipc_proto::socket::{NetError, Request, SocketOption};
 use libnet_client::{
     Config, ErrorKind, Net, Shutdown, TcpListener, TcpStream, join, testing::FakeStack,
@@ -357,4 +358,31 @@ fn options_reach_the_stack() {
         SocketOption::UserTimeout(None),
     ];
     assert_eq!(options, wanted);
+}
+
+/// Moves everything from one to the other, as a crate would that knows only the traits.
+async fn pump<R: Read, W: Write>(mut from: R, mut to: W) -> usize {
+    let (mut chunk, mut total) = ([0; 300], 0);
+    while let Ok(len @ 1..) = from.read(&mut chunk).await {
+        to.write_all(&chunk[..len]).await.unwrap();
+        to.flush().await.unwrap();
+        total += len;
+    }
+    total
+}
+
+#[test]
+fn streams_are_readers_and_writers_for_other_crates() {
+    let (_stack, net) = start();
+    let (client, mut server) = pair(&net);
+    client.write_all(&pattern(10_000)).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let (reader, writer) = server.split();
+    assert_eq!(net.block_on(pump(reader, writer)), 10_000);
+    drop(server);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer == pattern(10_000));
+    let error: &dyn embedded_io_async::Error = &client.write(b"x").unwrap_err();
+    assert_eq!(error.kind(), embedded_io_async::ErrorKind::BrokenPipe);
 }
