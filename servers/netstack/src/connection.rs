@@ -452,13 +452,18 @@ impl Connection {
         }
     }
 
-    /// Gives up what waited too long.
-    fn expire(&mut self, now: Instant) {
+    /// Starts the clock when something begins to wait for the peer.
+    fn note_pending(&mut self, now: Instant) {
         let pending = self.waits_for_peer();
         if pending && !self.pending {
             self.heard = now;
         }
         self.pending = pending;
+    }
+
+    /// Gives up what waited too long.
+    fn expire(&mut self, now: Instant) {
+        self.note_pending(now);
         let is_open = self.tcp.state() != TcpState::Closed;
         if is_open && self.give_up_at().is_some_and(|at| at <= now) {
             self.status.error.get_or_insert(NetError::TimedOut);
@@ -486,7 +491,7 @@ impl Connection {
         {
             turn.stalled.push(self.key.remote.ip());
         }
-        self.pending = self.waits_for_peer();
+        self.note_pending(context.now);
         let others = [
             self.give_up_at().filter(|_| !closed),
             self.linger.filter(|_| is_orphan),

@@ -20,7 +20,7 @@ pub(crate) const MAX_HALF_OPEN: usize = 2048;
 /// Longest SYN that is kept: Ethernet, IPv6, and TCP with all options.
 pub(crate) const MAX_SYN: usize = 14 + 40 + 60;
 /// Half-open connections older than this are forgotten.
-const HALF_OPEN_AGE: Duration = Duration::from_secs(10);
+const HALF_OPEN_AGE: Duration = Duration::from_secs(20);
 /// Most accepts that wait at one listener.
 pub(crate) const MAX_ACCEPTS: usize = 128;
 /// Largest backlog.
@@ -170,7 +170,7 @@ impl HalfOpens {
         self.entries.retain(|_, entry| entry.listener != listener);
     }
 
-    /// Forgets the old ones. Returns those whose SYN-ACK should be sent again (after 1, 3 and 7 seconds), at most `most`.
+    /// Forgets the old ones. Returns those whose SYN-ACK should be sent again (after 1, 3, 7 and 15 seconds), at most `most`.
     pub(crate) fn age(&mut self, now: Instant, most: usize) -> alloc::vec::Vec<FlowKey> {
         while let Some((born, key)) = self.order.front().copied() {
             if now.since(born) < HALF_OPEN_AGE && self.entries.contains_key(&key) {
@@ -186,7 +186,7 @@ impl HalfOpens {
                 continue;
             };
             let wait = Duration::from_secs((2u64 << entry.resent.min(8)).saturating_sub(1));
-            if entry.born == *born && now.since(*born) >= wait && entry.resent < 3 {
+            if entry.born == *born && now.since(*born) >= wait && entry.resent < 4 {
                 entry.resent = entry.resent.saturating_add(1);
                 again.push(*key);
             }

@@ -93,19 +93,19 @@ impl Policies {
 /// A rate of packets: so many a second, and a second's worth at once.
 pub(crate) struct Bucket {
     rate: u32,
-    /// Packets left, in millionths: a packet takes a million.
-    level: u64,
+    /// Packets left, in millionths: a packet takes a million. Below zero after a turn that sent more than was left.
+    level: i64,
     at: Instant,
 }
 
-const PACKET: u64 = 1_000_000;
+const PACKET: i64 = 1_000_000;
 
 impl Bucket {
     /// A full bucket; rate 0 is unlimited.
     pub(crate) fn new(rate: u32, now: Instant) -> Bucket {
         Bucket {
             rate,
-            level: u64::from(rate).saturating_mul(PACKET),
+            level: i64::from(rate).saturating_mul(PACKET),
             at: now,
         }
     }
@@ -115,8 +115,8 @@ impl Bucket {
         if self.rate == 0 {
             return Ok(());
         }
-        let rate = u64::from(self.rate);
-        let micros = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
+        let rate = i64::from(self.rate);
+        let micros = i64::try_from(now.since(self.at).as_micros()).unwrap_or(i64::MAX);
         if micros > 0 {
             let full = rate.saturating_mul(PACKET);
             self.level = self
@@ -129,16 +129,15 @@ impl Bucket {
             return Ok(());
         }
         let missing = PACKET.saturating_sub(self.level);
-        Err(now.after(Duration::from_micros(
-            missing.checked_div(rate).unwrap_or(0).saturating_add(1),
-        )))
+        let micros = missing.checked_div(rate).unwrap_or(0).saturating_add(1);
+        Err(now.after(Duration::from_micros(micros.unsigned_abs())))
     }
 
     /// Takes packets; they may be more than there are, and the next ones wait longer.
     pub(crate) fn take(&mut self, packets: u32) {
         self.level = self
             .level
-            .saturating_sub(u64::from(packets).saturating_mul(PACKET));
+            .saturating_sub(i64::from(packets).saturating_mul(PACKET));
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) const MEMORY: u32 = (INBOX.1 + MAX_LANES * LANE.1) as u32;
 const INBOX: (usize, usize) = (64, 64 * 1024);
 /// Datagrams and bytes in a lane.
 const LANE: (usize, usize) = (8, 12 * 1024);
-const MAX_LANES: usize = 4;
+const MAX_LANES: usize = 8;
 /// A lane whose neighbour has not been found for so long is dropped.
 const LANE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Datagrams that one turn takes from the client.
@@ -34,11 +34,22 @@ const TURN_DATAGRAMS: usize = 64;
 /// Frames that one turn sends.
 const TURN_FRAMES: u32 = 64;
 
+/// A neighbour that lives answers sooner. Until then what does not fit in the lane waits, and what is behind it.
+const LANE_GRACE: Duration = Duration::from_millis(20);
+
 struct Lane {
     to: IpAddr,
     socket: UdpSocket,
     busy: bool,
     stuck_since: Option<Instant>,
+}
+
+impl Lane {
+    /// Since when its neighbour has not been found, if that is longer than a live one would take.
+    fn stuck_since(&self, now: Instant) -> Option<Instant> {
+        self.stuck_since
+            .filter(|since| now.since(*since) >= LANE_GRACE)
+    }
 }
 
 /// A UDP socket.
@@ -171,9 +182,15 @@ impl Udp {
         self.take_from_client(context, policy, &mut turn)?;
         if context.may_send {
             self.egress(context, &mut turn);
-            // A lane that was emptied takes what waited for it.
+            // A lane that was emptied takes what waited for it, one that is stuck makes room.
             if self.next.is_some() {
                 turn.more |= turn.frames > 0;
+                let stuck = self.lanes.iter().filter_map(|lane| lane.stuck_since);
+                let next = stuck
+                    .map(|since| since.after(LANE_GRACE))
+                    .filter(|at| *at > context.now)
+                    .min();
+                turn.deadline = earlier(turn.deadline, next);
             }
         }
         self.finish(context.now, &mut turn)?;
@@ -235,7 +252,7 @@ impl Udp {
 
     /// Puts a datagram into its lane. False if it has to wait.
     fn queue(&mut self, context: &mut Context<'_>, to: SocketAddr, bytes: &[u8]) -> bool {
-        let Some(index) = self.lane(to.ip()) else {
+        let Some(index) = self.lane(to.ip(), context.now) else {
             return false;
         };
         let Some(lane) = self.lanes.get_mut(index) else {
@@ -245,7 +262,7 @@ impl Udp {
             lane.busy = true;
             return true;
         }
-        if lane.stuck_since.is_some() && context.frames.has_room() {
+        if lane.stuck_since(context.now).is_some() && context.frames.has_room() {
             // Its neighbour is being looked for: more than fits in the lane is lost, and nobody else waits for it.
             self.dropped = self.dropped.saturating_add(1);
             return true;
@@ -254,7 +271,7 @@ impl Udp {
     }
 
     /// The lane for a destination: its own, an idle one, a new one, or that of a neighbour which has not answered.
-    fn lane(&mut self, to: IpAddr) -> Option<usize> {
+    fn lane(&mut self, to: IpAddr, now: Instant) -> Option<usize> {
         if let Some(index) = self.lanes.iter().position(|lane| lane.to == to) {
             return Some(index);
         }
@@ -269,7 +286,7 @@ impl Udp {
                 .lanes
                 .iter()
                 .enumerate()
-                .filter_map(|(index, lane)| Some((index, lane.stuck_since?)))
+                .filter_map(|(index, lane)| Some((index, lane.stuck_since(now)?)))
                 .min_by_key(|(_, since)| *since)?;
             self.lanes.swap_remove(index);
             self.dropped = self.dropped.saturating_add(1);

@@ -26,7 +26,7 @@ pub struct Nic {
 }
 
 /// Buffers in a pool.
-pub const BUFFERS: usize = 512;
+pub(super) const BUFFERS: usize = 512;
 
 impl Nic {
     /// Attaches a driver to a stack.

@@ -1,8 +1,33 @@
 //! Connections.
 
 use super::*;
-use crate::testing::Faults;
+use crate::{
+    classify::{Frame, Payload, Segment, frame},
+    testing::{Faults, Host},
+};
 use ipc_proto::socket::SocketOption;
+
+/// The TCP segments that a host has sent.
+fn segments(net: &Network, host: usize) -> Vec<Segment> {
+    let log = net.log.as_ref().expect("no log");
+    let sent = log.iter().filter(|(from, _)| *from == host);
+    sent.filter_map(|(_, bytes)| match frame(bytes) {
+        Frame::Ip(packet) => match packet.payload {
+            Payload::Tcp(segment) => Some(segment),
+            _ => None,
+        },
+        _ => None,
+    })
+    .collect()
+}
+
+/// Asserts that a host holds nothing of any connection.
+fn assert_empty(host: &Host) {
+    let stack = &host.stack;
+    assert_eq!(stack.flows.len(), 0);
+    assert!(stack.connections.is_empty() && stack.orphans.is_empty());
+    assert_eq!((stack.memory_used, stack.half_open.len()), (0, 0));
+}
 
 #[test]
 fn bytes_arrive_in_both_directions() {
@@ -48,5 +73,370 @@ fn bytes_arrive_over_a_bad_wire() {
             SECOND * 300,
         );
         assert!(got == bytes, "seed {seed}: {} bytes", got.len());
+    }
+}
+
+#[test]
+fn connections_over_ipv6() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (listener, _) = listen(&mut net, &mut b, "[::]:80".parse().unwrap(), 8).unwrap();
+    let remote = "[fe80::ff:fe00:2]:80".parse().unwrap();
+    let mut near = connect(&mut net, &mut a, remote).unwrap();
+    let (mut far, peer) = accept(&mut net, &mut b, listener).unwrap();
+    assert!(peer.is_ipv6());
+    let bytes = pattern(100_000);
+    let got = transfer(
+        &mut net,
+        (&mut a, &mut near),
+        (&mut b, &mut far),
+        &bytes,
+        SECOND * 5,
+    );
+    assert!(got == bytes);
+    // The same listener takes IPv4.
+    assert!(connect(&mut net, &mut a, address(2, 80)).is_ok());
+}
+
+#[test]
+fn a_driver_that_dies_costs_a_pause_and_no_byte() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+    let bytes = pattern(400_000);
+    let mut got = Vec::new();
+    for (round, part) in bytes.chunks(100_000).enumerate() {
+        // Bytes under way when the driver goes.
+        near.writer.write(&part[..20_000]).unwrap();
+        a.touch(&near);
+        net.settle();
+        net.set_driver(round % 2, false);
+        net.run(Duration::from_millis(500));
+        net.set_driver(round % 2, true);
+        let mut chunk = [0; 8192];
+        let mut sent = 20_000;
+        net.run_until(SECOND * 60, |_| {
+            let wrote = near.writer.write(&part[sent..]).unwrap();
+            sent += wrote;
+            if wrote > 0 {
+                a.touch(&near);
+            }
+            let len = far.reader.read(&mut chunk).unwrap();
+            got.extend_from_slice(&chunk[..len]);
+            b.touch(&far);
+            got.len() >= (round + 1) * 100_000
+        });
+    }
+    assert!(got == bytes, "{} bytes", got.len());
+    assert_eq!(net.hosts[0].stack.attachments(), 3);
+    assert_eq!(near.status.load().error, None);
+}
+
+#[test]
+fn a_port_where_nobody_listens_refuses() {
+    let mut net = pair(1);
+    let mut a = net.hosts[0].client(1);
+    assert_eq!(
+        connect(&mut net, &mut a, address(2, 9)).err(),
+        Some(NetError::ConnectionRefused)
+    );
+}
+
+#[test]
+fn a_host_that_is_not_there_times_out() {
+    let mut net = pair(1);
+    let mut a = net.hosts[0].client(1);
+    let start = net.now;
+    assert_eq!(
+        connect(&mut net, &mut a, address(77, 9)).err(),
+        Some(NetError::TimedOut)
+    );
+    let took = net.now.since(start);
+    assert!(took >= SECOND * 29 && took <= SECOND * 31, "{took:?}");
+    let socket = start_with_timeout(&mut net, &mut a);
+    let start = net.now;
+    net.run_until(SECOND * 60, |_| socket.status.load().error.is_some());
+    assert!(net.now.since(start) <= SECOND * 3);
+}
+
+fn start_with_timeout(net: &mut Network, client: &mut Client) -> Socket {
+    let socket = start(net, client, address(77, 9)).unwrap();
+    let id = client.id();
+    client.send(&Request::SetOption {
+        id,
+        socket: socket.handle,
+        option: SocketOption::UserTimeout(Some(2000)),
+    });
+    assert_eq!(wait(net, client, id), Reply::Done { id });
+    socket
+}
+
+#[test]
+fn a_peer_that_vanishes_ends_the_connection_in_time() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, _far) = connected(&mut net, &mut a, &mut b);
+    // Idle is no reason to give up.
+    net.run(SECOND * 1000);
+    assert_eq!(near.status.load().error, None);
+    net.set_driver(1, false);
+    near.writer.write(b"hello").unwrap();
+    a.touch(&near);
+    net.run(SECOND * 119);
+    assert_eq!(near.status.load().error, None);
+    net.run(SECOND * 3);
+    assert_eq!(near.status.load().error, Some(NetError::TimedOut));
+}
+
+#[test]
+fn keep_alive_finds_out_that_an_idle_peer_is_gone() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (near, _far) = connected(&mut net, &mut a, &mut b);
+    for option in [
+        SocketOption::KeepAlive(Some(1000)),
+        SocketOption::UserTimeout(Some(5000)),
+    ] {
+        let id = a.id();
+        let socket = near.handle;
+        a.send(&Request::SetOption { id, socket, option });
+        assert_eq!(wait(&mut net, &mut a, id), Reply::Done { id });
+    }
+    net.run(SECOND * 100);
+    assert_eq!(near.status.load().error, None);
+    net.set_driver(1, false);
+    net.run(SECOND * 10);
+    assert_eq!(near.status.load().error, Some(NetError::TimedOut));
+}
+
+#[test]
+fn half_close_ends_one_direction_behind_its_bytes() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+    near.writer.write(&pattern(30_000)).unwrap();
+    let id = a.id();
+    a.send(&Request::Shutdown {
+        id,
+        socket: near.handle,
+    });
+    assert_eq!(wait(&mut net, &mut a, id), Reply::Done { id });
+    let mut got = Vec::new();
+    net.run_until(SECOND * 5, |_| {
+        let status = far.status.load();
+        let mut chunk = [0; 4096];
+        let len = far.reader.read(&mut chunk).unwrap();
+        got.extend_from_slice(&chunk[..len]);
+        b.touch(&far);
+        status.peer_closed && len == 0
+    });
+    assert!(got == pattern(30_000));
+    // The other direction is open.
+    assert!(!near.status.load().peer_closed);
+    let got = transfer(
+        &mut net,
+        (&mut b, &mut far),
+        (&mut a, &mut near),
+        &pattern(50_000),
+        SECOND * 5,
+    );
+    assert!(got == pattern(50_000));
+}
+
+#[test]
+fn close_loses_nothing_and_leaves_nothing() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (listener, local) = listen(&mut net, &mut b, address(2, 80), 8).unwrap();
+    for _ in 0..20 {
+        let mut near = connect(&mut net, &mut a, local).unwrap();
+        let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+        let bytes = pattern(60_000);
+        assert_eq!(near.writer.write(&bytes).unwrap(), bytes.len());
+        let reply = close(&mut net, &mut a, near.handle, false);
+        assert!(matches!(reply, Reply::Closed { .. }));
+        let mut got = Vec::new();
+        net.run_until(SECOND * 10, |_| {
+            let status = far.status.load();
+            let mut chunk = [0; 4096];
+            let len = far.reader.read(&mut chunk).unwrap();
+            got.extend_from_slice(&chunk[..len]);
+            b.touch(&far);
+            status.peer_closed && len == 0
+        });
+        assert!(got == bytes);
+        close(&mut net, &mut b, far.handle, false);
+        // A closed handle is worth nothing.
+        let again = close(&mut net, &mut b, far.handle, false);
+        assert!(matches!(
+            again,
+            Reply::Failed {
+                error: NetError::BadHandle,
+                ..
+            }
+        ));
+    }
+    close(&mut net, &mut b, listener, false);
+    net.run(SECOND * 15);
+    assert_empty(&net.hosts[0]);
+    assert_empty(&net.hosts[1]);
+}
+
+#[test]
+fn abort_resets_the_peer() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (near, far) = connected(&mut net, &mut a, &mut b);
+    close(&mut net, &mut a, near.handle, true);
+    net.run(SECOND);
+    let status = far.status.load();
+    assert_eq!(status.error, Some(NetError::ConnectionReset));
+    assert!(status.peer_closed);
+}
+
+#[test]
+fn a_client_that_dies_leaves_nothing_and_its_peers_are_told() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let mut peers = Vec::new();
+    for _ in 0..10 {
+        let (mut near, far) = connected(&mut net, &mut a, &mut b);
+        near.writer.write(&pattern(5000)).unwrap();
+        peers.push(far);
+    }
+    listen(&mut net, &mut a, address(1, 99), 5).unwrap();
+    let session = a.session;
+    net.hosts[0].stack.close_session(session);
+    net.run(SECOND);
+    for far in &mut peers {
+        let mut chunk = [0; 8192];
+        let mut got = 0;
+        net.run_until(SECOND, |_| {
+            got += far.reader.read(&mut chunk).unwrap();
+            far.status.load().peer_closed
+        });
+        // What was written before the end arrives.
+        assert_eq!(got, 5000);
+        close(&mut net, &mut b, far.handle, false);
+    }
+    net.run(SECOND * 70);
+    assert_empty(&net.hosts[0]);
+    assert_eq!(net.hosts[0].stack.sessions.len(), 0);
+    assert_eq!(net.hosts[0].stack.counters().sockets, 0);
+}
+
+#[test]
+fn a_backlog_holds_what_it_says_and_a_full_one_never_resets() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (listener, local) = listen(&mut net, &mut b, address(2, 80), 3).unwrap();
+    net.log = Some(Vec::new());
+    let sockets: Vec<_> = (0..5)
+        .map(|_| start(&mut net, &mut a, local).unwrap())
+        .collect();
+    net.run(SECOND * 5);
+    let established = |sockets: &[Socket]| {
+        let all = sockets.iter().map(|socket| socket.status.load());
+        all.filter(|status| status.established).count()
+    };
+    let waiting = |net: &Network| {
+        let mut listeners = net.hosts[1].stack.listeners.iter();
+        listeners.next().map(|(_, listener)| listener.ready.len())
+    };
+    assert_eq!(waiting(&net), Some(3));
+    assert!(net.hosts[1].stack.counters().syn_dropped > 0);
+    for _ in 0..5 {
+        accept(&mut net, &mut b, listener).unwrap();
+        net.run(SECOND * 10);
+        assert!(waiting(&net) <= Some(3));
+    }
+    assert_eq!(established(&sockets), 5);
+    assert!(!segments(&net, 1).iter().any(Segment::is_reset));
+}
+
+#[test]
+fn accepts_that_wait_are_answered_or_taken_back() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (listener, local) = listen(&mut net, &mut b, address(2, 80), 3).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = b.id();
+        let (buffers, _) = b.buffers(12);
+        b.send(&Request::TcpAccept {
+            id,
+            listener,
+            buffers,
+        });
+        ids.push(id);
+    }
+    connect(&mut net, &mut a, local).unwrap();
+    assert!(matches!(
+        wait(&mut net, &mut b, ids[0]),
+        Reply::Accepted { .. }
+    ));
+    let cancel = b.id();
+    b.send(&Request::Cancel {
+        id: cancel,
+        target: ids[1],
+    });
+    let failed = |reply| match reply {
+        Reply::Failed { error, .. } => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failed(wait(&mut net, &mut b, ids[1])), NetError::Cancelled);
+    close(&mut net, &mut b, listener, false);
+    assert_eq!(
+        failed(wait(&mut net, &mut b, ids[2])),
+        NetError::NotConnected
+    );
+}
+
+#[test]
+fn initial_sequence_numbers_and_ports_have_no_pattern() {
+    let mut net = pair(1);
+    let mut a = net.hosts[0].client(1);
+    net.log = Some(Vec::new());
+    for _ in 0..150 {
+        let socket = start(&mut net, &mut a, address(2, 9)).unwrap();
+        net.run(Duration::from_millis(10));
+        close(&mut net, &mut a, socket.handle, true);
+    }
+    let syns = segments(&net, 0);
+    let syns: Vec<_> = syns.iter().filter(|one| one.is_opening()).collect();
+    let mut ports: Vec<_> = syns.iter().map(|syn| syn.src_port).collect();
+    let mut isns: Vec<_> = syns.iter().map(|syn| syn.seq).collect();
+    let rising = isns.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    assert!((50..100).contains(&rising), "{rising}");
+    ports.sort_unstable();
+    ports.dedup();
+    isns.sort_unstable();
+    isns.dedup();
+    assert!(ports.len() > 140 && isns.len() == 150);
+    assert!(ports.iter().all(|port| *port >= 49152));
+}
+
+#[test]
+fn a_lost_answer_to_a_syn_is_sent_again() {
+    for seed in 1..20 {
+        let mut net = pair(seed);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (listener, local) = listen(&mut net, &mut b, address(2, 80), 3).unwrap();
+        net.faults.loss = 150;
+        let near = connect(&mut net, &mut a, local);
+        let Ok(mut near) = near else {
+            panic!("seed {seed}: {:?}", near.err());
+        };
+        let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+        // The accepting side speaks first: it must not depend on bytes from the other.
+        let bytes = pattern(2000);
+        let got = transfer(
+            &mut net,
+            (&mut b, &mut far),
+            (&mut a, &mut near),
+            &bytes,
+            SECOND * 100,
+        );
+        assert!(got == bytes, "seed {seed}");
     }
 }
