@@ -85,7 +85,8 @@ step_miri() {
 
 step_qemu() {
     build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio" $PROGRAMS
-    build_image "$ROOT/image/tests.toml" "$BUILD/tests.cpio" $PROGRAMS probe
+    cat "$ROOT/image/manifest.toml" "$ROOT/image/tests.toml" >"$BUILD/tests.toml"
+    build_image "$BUILD/tests.toml" "$BUILD/tests.cpio" $PROGRAMS probe
     timeout 1500 cargo run --locked --release -p system-tests -- ${QEMU_FILTER:+"$QEMU_FILTER"}
 }
 

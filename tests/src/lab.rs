@@ -91,7 +91,7 @@ impl Lab {
             .args(["--dhcp-range=fd77::,ra-only,64", "--enable-ra"])
             .arg(format!("--address=/{KNOWN_NAME}/{HOST}"))
             .arg(format!("--address=/{KNOWN_NAME}/{HOST6}"))
-            .args(["--local=//", "--log-dhcp", "--log-queries"])
+            .args(["--local=/lab/", "--log-dhcp", "--log-queries"])
             .arg(format!("--dhcp-leasefile={}", lease.display()))
             .arg(format!("--log-facility={}", log.display()))
             .stdout(Stdio::null())

@@ -222,19 +222,23 @@ impl Machine {
         }
     }
 
-    /// Waits until the shell is there and the network has an address.
+    /// Waits until the shell is there, the network has an address and the services listen.
     ///
     /// # Errors
-    /// If that takes longer than 30 seconds.
+    /// If that takes longer than about 30 seconds.
     pub fn ready(&mut self) -> Outcome {
         self.expect(PROMPT, Duration::from_secs(30))?;
-        for _ in 0..60 {
+        for _ in 0..100 {
             if self.shell("ip")?.contains("inet ") {
-                return Ok(());
+                let sockets = self.shell("netstat")?;
+                // The last service to open its port, and the web server.
+                if sockets.contains("*:19 ") && sockets.contains("*:80 ") {
+                    return Ok(());
+                }
             }
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(Duration::from_millis(200));
         }
-        Err(self.failure("no address".into()))
+        Err(self.failure("no address, or no services".into()))
     }
 
     /// Types a command at the shell's prompt and returns what it printed.

@@ -51,50 +51,45 @@ fn probes() -> Outcome<(system_tests::lab::Lab, Machine)> {
     lab_with(|boot| boot.archive("tests.cpio"))
 }
 
-fn log_line(machine: &mut Machine, text: &str) -> Outcome<String> {
-    let log = machine.shell("log -n 400")?;
-    log.lines()
-        .find(|line| line.contains(text))
-        .map(str::to_owned)
-        .ok_or_else(|| Failure(format!("no {text:?} in the log:\n{log}")))
+/// Waits until a probe has reported in the log.
+fn wait_for_verdict(machine: &mut Machine, mode: &str, verdict: &str) -> Outcome {
+    eventually(Duration::from_secs(120), || {
+        let log = machine.shell("log -n 400")?;
+        ensure!(!log.contains(&format!("FAIL {mode}")), "{log}");
+        ensure!(log.contains(verdict), "no {verdict:?} in the log:\n{log}");
+        Ok(())
+    })
 }
 
 fn faulting_clients_harm_nobody() -> Outcome {
     let (lab, mut machine) = probes()?;
-    let ps = machine.shell("ps")?;
-    for (kind, fault) in FAULTS {
-        let line = ps
-            .lines()
-            .find(|line| line.contains(&format!("fault-{kind} ")))
-            .ok_or_else(|| Failure(format!("no fault-{kind} in {ps}")))?;
-        ensure!(line.contains(fault), "expected a {fault}: {line}");
-    }
+    eventually(Duration::from_secs(20), || {
+        let ps = machine.shell("ps")?;
+        for (kind, fault) in FAULTS {
+            let line = ps
+                .lines()
+                .find(|line| line.contains(&format!("fault-{kind} ")))
+                .ok_or_else(|| Failure(format!("no fault-{kind} in {ps}")))?;
+            ensure!(line.contains(fault), "expected a {fault}: {line}");
+        }
+        Ok(())
+    })?;
     lab.inside(|| echo_once(b"unharmed"))
 }
 
 fn no_capability_no_network() -> Outcome {
     let (_lab, mut machine) = probes()?;
-    log_line(&mut machine, "PASS no-network").map(drop)
+    wait_for_verdict(&mut machine, "no-network", "PASS no-network")
 }
 
 fn policy_is_enforced() -> Outcome {
     let (_lab, mut machine) = probes()?;
-    eventually(Duration::from_secs(20), || {
-        let log = machine.shell("log -n 400")?;
-        ensure!(!log.contains("FAIL forbidden"), "{log}");
-        ensure!(log.contains("PASS forbidden"), "{log}");
-        Ok(())
-    })
+    wait_for_verdict(&mut machine, "forbidden", "PASS forbidden")
 }
 
 fn ten_thousand_processes_leave_nothing() -> Outcome {
     let (_lab, mut machine) = probes()?;
-    eventually(Duration::from_secs(120), || {
-        let log = machine.shell("log -n 400")?;
-        ensure!(!log.contains("FAIL churn"), "{log}");
-        ensure!(log.contains("PASS churn: 10000 processes"), "{log}");
-        Ok(())
-    })
+    wait_for_verdict(&mut machine, "churn", "PASS churn: 10000 processes")
 }
 
 fn echo_once(data: &[u8]) -> Outcome {
