@@ -17,6 +17,8 @@ use ipc_proto::{
 
 /// How long commands wait for an address after boot.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long they look after they waited in vain.
+const NETWORK_GLANCE: Duration = Duration::from_millis(200);
 /// When they say so.
 const NETWORK_NOTICE: Duration = Duration::from_secs(1);
 /// How often they look.
@@ -47,8 +49,8 @@ pub struct Shell<P> {
     pub(crate) input: Input,
     /// Someone types: lines end as terminals want it, and there may be a Ctrl-C.
     pub(crate) interactive: bool,
-    /// The network had an address when last asked.
-    network_up: Cell<bool>,
+    /// The network had no address when it was last waited for.
+    gave_up: Cell<bool>,
 }
 
 impl<P: Platform> Shell<P> {
@@ -58,7 +60,7 @@ impl<P: Platform> Shell<P> {
             platform,
             input: Input::default(),
             interactive,
-            network_up: Cell::new(false),
+            gave_up: Cell::new(false),
         }
     }
 
@@ -258,20 +260,21 @@ impl<P: Platform> Shell<P> {
             if let Either::First(Some(interface)) =
                 race(look, self.platform.sleep(until_notice)).await
             {
-                self.network_up.set(true);
                 return Some(interface);
             }
         }
     }
 
-    /// Gives the network time to come up after boot, once.
+    /// Gives the network time to come up, after boot or after the stack was restarted. If it did not, the command that asked says
+    /// what is wrong, and the next one does not wait as long again.
     pub(crate) async fn network(&self) {
-        if !self.network_up.get() {
-            self.wait_for_address(NETWORK_PATIENCE, Some(NETWORK_NOTICE))
-                .await;
-            // If it did not come up, the command itself says what is wrong, and the next one does not wait again.
-            self.network_up.set(true);
-        }
+        let patience = if self.gave_up.get() {
+            NETWORK_GLANCE
+        } else {
+            NETWORK_PATIENCE
+        };
+        let found = self.wait_for_address(patience, Some(NETWORK_NOTICE)).await;
+        self.gave_up.set(found.is_none());
     }
 
     /// Turns a name or a literal address into addresses, at least one.

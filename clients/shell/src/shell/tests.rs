@@ -546,9 +546,16 @@ fn commands_wait_for_the_address_after_boot() {
     assert!(fake.0.now.get() < 7 * SECOND);
     // At most ten seconds, and only once.
     fake.0.address_at.set(u64::MAX);
+    let shell = Shell::new(fake.clone(), false);
     let before = fake.0.now.get();
-    exec_in(&fake, "nslookup foo; nslookup foo");
+    fake.block_on(shell.run_line("nslookup foo; nslookup foo"));
     assert_eq!((fake.0.now.get() - before) / SECOND, 10);
+    // An address that comes late, or again, is used.
+    fake.0.address_at.set(0);
+    assert_eq!(fake.block_on(shell.run_line("ping 10.0.2.2 -c 1")), Some(0));
+    fake.0.address_at.set(fake.0.now.get() + 3 * SECOND);
+    assert_eq!(fake.block_on(shell.run_line("ping 10.0.2.2 -c 1")), Some(0));
+    assert!(fake.text().contains("waiting for the network...\nPING"));
 }
 
 #[test]
