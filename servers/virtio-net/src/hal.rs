@@ -235,11 +235,20 @@ pub(crate) mod testing {
     use super::*;
     use std::alloc::{Layout, alloc_zeroed};
 
+    struct Kept(#[expect(dead_code, reason = "only kept")] NonNull<u8>);
+
+    // SAFETY: the pointer is never used.
+    unsafe impl Send for Kept {}
+
+    /// Memory of arenas, kept for ever and in sight of Miri's search for leaks.
+    static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
     /// An arena of the host's memory, which is never given back: views on it may outlive it.
     pub(crate) fn arena(pages: usize, device: PhysAddr) -> Arena {
         let layout = Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).unwrap();
         // SAFETY: the size is not zero.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap();
+        KEPT.lock().push(Kept(base));
         // SAFETY: page-aligned memory that was just allocated, is known to nobody else and stays for ever.
         unsafe { Arena::new(base, pages, device) }
     }
