@@ -136,7 +136,7 @@ fn a_chain_of_budgets_ends_with_its_last_frame() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 32 }) })]
 
     /// Runs never overlap, never leave the memory, and everything can be had in one piece again afterwards.
     #[test]
