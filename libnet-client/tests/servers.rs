@@ -127,6 +127,34 @@ fn dropped_listener_leaves_nothing() {
 }
 
 #[test]
+fn connection_that_arrives_at_a_dropped_listener_is_closed() {
+    let (stack, net) = start();
+    let listener = TcpListener::bind(&net, "10.0.0.1:80").unwrap();
+    // Asks the stack for a connection.
+    assert!(
+        net.block_on(net.timeout(SECOND, listener.accept_async()))
+            .is_err()
+    );
+    let client = net.block_on(async {
+        let connecting = net.spawn({
+            let net = net.clone();
+            async move { TcpStream::connect_async(&net, "10.0.0.1:80").await }
+        });
+        net.yield_now().await;
+        // In one pass with the connect: the stack answers the accept before it sees the end of the listener.
+        drop(listener);
+        connecting.await.unwrap()
+    });
+    assert_eq!(
+        client.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    drop(client);
+    net.finish(SECOND).unwrap();
+    assert_eq!(stack.sockets(), 0);
+}
+
+#[test]
 fn ports_are_taken_once() {
     let (_stack, net) = start();
     let _first = TcpListener::bind(&net, "0.0.0.0:80").unwrap();

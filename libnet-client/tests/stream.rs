@@ -99,6 +99,22 @@ fn blocking_calls_read_and_write_partially() {
 }
 
 #[test]
+fn reading_tells_the_stack_that_there_is_room_again() {
+    for step in [1, 100, 511, 512, 1023, 1024] {
+        let (_stack, net) = start();
+        // An echo: what was written waits in the stack until there is room for it.
+        let echo = TcpStream::connect(&net.with_buffers(1024, 64 << 10), "10.0.0.7:7").unwrap();
+        let data = pattern(40_000);
+        echo.write_all(&data).unwrap();
+        let mut received = vec![0; data.len()];
+        for part in received.chunks_mut(step) {
+            echo.read_exact(part).unwrap();
+        }
+        assert!(received == data);
+    }
+}
+
+#[test]
 fn timeouts_take_as_long_as_they_say() {
     let (stack, net) = start();
     let (client, _server) = pair(&net.with_buffers(1024, 1024));

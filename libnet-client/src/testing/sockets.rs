@@ -42,16 +42,32 @@ pub(super) enum Kind {
 pub(super) struct Socket {
     pub(super) kind: Kind,
     pub(super) local: SocketAddr,
+    /// The client said that it has written: only then its FIFO is looked at.
+    pub(super) is_poked: bool,
+    /// The client's receive FIFO was full: only an event changes that.
+    pub(super) is_blocked: bool,
+}
+
+impl Socket {
+    pub(super) fn new(kind: Kind, local: SocketAddr) -> Socket {
+        Socket {
+            kind,
+            local,
+            is_poked: false,
+            is_blocked: false,
+        }
+    }
 }
 
 impl Stack {
     /// Puts a new connection in the backlog of its listener, if there is room.
-    fn knock(&mut self, index: usize) -> bool {
+    pub(super) fn knock(&mut self, index: usize) -> bool {
         let Some((
             _,
             Some(Socket {
                 kind: Kind::Stream(stream),
                 local,
+                ..
             }),
         )) = self.sockets.get(index)
         else {
@@ -99,7 +115,7 @@ impl Stack {
         };
         match &mut socket.kind {
             Kind::Stream(stream) => {
-                let moved = stream.serve(chunk);
+                let moved = stream.serve(chunk, &mut socket.is_poked, &mut socket.is_blocked);
                 if moved {
                     self.channel.raise(index as u16);
                 }
@@ -118,7 +134,11 @@ impl Stack {
                 true
             }
             Kind::Udp(ends) => {
+                if !socket.is_poked {
+                    return false;
+                }
                 let Ok(Some(record)) = ends.reader.peek_record() else {
+                    socket.is_poked = false;
                     return false;
                 };
                 let mut datagram = alloc::vec![0; record.len];
@@ -133,7 +153,13 @@ impl Stack {
         }
     }
 
-    fn accept(&mut self, id: RequestId, buffers: &Buffers, waiting: Waiting, local: SocketAddr) {
+    pub(super) fn accept(
+        &mut self,
+        id: RequestId,
+        buffers: &Buffers,
+        waiting: Waiting,
+        local: SocketAddr,
+    ) {
         let Waiting {
             remote,
             incoming,
@@ -153,7 +179,7 @@ impl Stack {
                 shut: false,
                 knocking: None,
             });
-            self.insert(Socket { kind, local })
+            self.insert(Socket::new(kind, local))
         });
         match made {
             Ok(socket) => self.reply(Reply::Accepted {
@@ -176,6 +202,7 @@ impl Stack {
             if let Some(Socket {
                 kind: Kind::Udp(ends),
                 local,
+                ..
             }) = socket
                 && local.port() == to.port()
             {
@@ -188,7 +215,7 @@ impl Stack {
 
 impl Stream {
     /// Moves bytes in both directions. The two may be one pipe: an echo.
-    fn serve(&mut self, chunk: usize) -> bool {
+    fn serve(&mut self, chunk: usize, is_poked: &mut bool, is_blocked: &mut bool) -> bool {
         let mut moved = false;
         let waiting = self.ends.reader.available().unwrap_or(0);
         if self.status.error.is_none() {
@@ -196,15 +223,19 @@ impl Stream {
             if unread && waiting > 0 {
                 // Written to a peer that is gone.
                 self.incoming.borrow_mut().reset = true;
-            } else {
+            } else if *is_poked {
                 let filled = self.outgoing.borrow_mut().fill(&mut self.ends, chunk);
                 moved |= filled.is_ok_and(|len| len > 0);
+                *is_poked = self.ends.reader.available() != Ok(0);
             }
             if self.shut && self.ends.reader.available() == Ok(0) {
                 moved |= !core::mem::replace(&mut self.outgoing.borrow_mut().fin, true);
             }
-            let drained = self.incoming.borrow_mut().drain(&mut self.ends, chunk);
-            moved |= drained.is_ok_and(|len| len > 0);
+            if !*is_blocked {
+                let drained = self.incoming.borrow_mut().drain(&mut self.ends, chunk);
+                moved |= drained.is_ok_and(|len| len > 0);
+                *is_blocked = self.ends.writer.free() == Ok(0);
+            }
         }
         let incoming = self.incoming.borrow();
         let status = Status {

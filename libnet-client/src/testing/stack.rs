@@ -82,7 +82,12 @@ impl Stack {
             return false;
         }
         let mut progress = false;
-        self.channel.take_events(&mut |_| {});
+        let sockets = &mut self.sockets;
+        self.channel.take_events(&mut |index| {
+            if let Some((_, Some(socket))) = sockets.get_mut(usize::from(index)) {
+                (socket.is_poked, socket.is_blocked) = (true, false);
+            }
+        });
         while let Some(answer) = self.answers.front() {
             match self.channel.send(answer) {
                 Ok(()) => {}
@@ -166,6 +171,7 @@ impl Stack {
                 Some(Socket {
                     kind: Kind::Listener(listener),
                     local,
+                    ..
                 }) if local.port() == port => Some(listener),
                 _ => None,
             })
@@ -190,7 +196,7 @@ impl Stack {
                     accepts: VecDeque::new(),
                 });
                 let socket = self
-                    .insert(Socket { kind, local })
+                    .insert(Socket::new(kind, local))
                     .map_err(|error| (id, error))?;
                 self.reply(Reply::Opened { id, socket, local });
                 Ok(())
@@ -211,10 +217,7 @@ impl Stack {
                 let ends = self.ends(&buffers).map_err(|error| (id, error))?;
                 let local = self.port(local);
                 let socket = self
-                    .insert(Socket {
-                        kind: Kind::Udp(ends),
-                        local,
-                    })
+                    .insert(Socket::new(Kind::Udp(ends), local))
                     .map_err(|error| (id, error))?;
                 self.reply(Reply::Opened { id, socket, local });
                 Ok(())
@@ -293,9 +296,10 @@ impl Stack {
             shut: false,
             knocking,
         });
-        let socket = self.insert(Socket { kind, local })?;
+        let socket = self.insert(Socket::new(kind, local))?;
         self.reply(Reply::Opened { id, socket, local });
         self.channel.raise(socket.index);
+        self.knock(usize::from(socket.index));
         Ok(())
     }
 
@@ -303,7 +307,9 @@ impl Stack {
         let Some((_, place)) = self.sockets.get_mut(usize::from(handle.index)) else {
             return;
         };
-        match place.take().map(|socket| socket.kind) {
+        let closed = place.take();
+        let local = closed.as_ref().map(|socket| socket.local);
+        match closed.map(|socket| socket.kind) {
             Some(Kind::Stream(mut stream)) => {
                 let mut outgoing = stream.outgoing.borrow_mut();
                 if !abort {
@@ -314,7 +320,17 @@ impl Stack {
                 drop(outgoing);
                 stream.incoming.borrow_mut().unread = true;
             }
-            Some(Kind::Listener(listener)) => {
+            Some(Kind::Listener(mut listener)) => {
+                // Those that met before the end: their answers are on the way.
+                while let (false, Some((id, buffers)), Some(local)) = (
+                    listener.waiting.is_empty(),
+                    listener.accepts.pop_front(),
+                    local,
+                ) {
+                    if let Some(waiting) = listener.waiting.pop_front() {
+                        self.accept(id, &buffers, waiting, local);
+                    }
+                }
                 for waiting in listener.waiting {
                     waiting.outgoing.borrow_mut().reset = true;
                 }
