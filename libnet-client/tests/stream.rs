@@ -115,6 +115,26 @@ fn reading_tells_the_stack_that_there_is_room_again() {
 }
 
 #[test]
+fn calls_that_do_not_wait_reach_a_sleeping_stack_at_once() {
+    let (stack, net) = start();
+    let (client, server) = pair(&net);
+    let doorbell_rung_by = |call: &dyn Fn()| {
+        net.block_on(net.sleep(SECOND));
+        let before = stack.rings();
+        call();
+        stack.rings() - before
+    };
+    assert_eq!(doorbell_rung_by(&|| client.write_all(b"one").unwrap()), 1);
+    assert_eq!(doorbell_rung_by(&|| client.set_nodelay(true).unwrap()), 1);
+    assert_eq!(
+        doorbell_rung_by(&|| client.shutdown(Shutdown::Write).unwrap()),
+        1
+    );
+    let server = core::cell::Cell::new(Some(server));
+    assert_eq!(doorbell_rung_by(&|| drop(server.take())), 1);
+}
+
+#[test]
 fn timeouts_take_as_long_as_they_say() {
     let (stack, net) = start();
     let (client, _server) = pair(&net.with_buffers(1024, 1024));
