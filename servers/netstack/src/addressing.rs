@@ -142,6 +142,9 @@ impl Addressing {
             }
             let announcement = self.announcements.front().map(|(_, _, at)| *at);
             deadline = earlier(deadline, announcement);
+            if self.config.ipv6 {
+                deadline = earlier(deadline, self.slaac.solicit_at());
+            }
         }
         let mut changed = self.slaac.expire(now);
         while let Some(event) = self.control.poll() {

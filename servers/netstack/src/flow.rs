@@ -212,8 +212,13 @@ impl Stack {
             return;
         }
         self.neighbors.wait(id);
-        if self.neighbors.should_ask(hop, self.now)
-            && let Some(frame) = solicit(&self.engine, hop)
+        self.solicit(hop);
+    }
+
+    /// Asks for a neighbour, unless that was done a moment ago.
+    pub(crate) fn solicit(&mut self, neighbor: IpAddr) {
+        if self.neighbors.should_ask(neighbor, self.now)
+            && let Some(frame) = solicit(&self.engine, neighbor)
         {
             self.frames.send(&frame);
         }
@@ -221,8 +226,13 @@ impl Stack {
 
     /// A neighbour said where it is.
     pub(crate) fn neighbor_heard(&mut self, neighbor: IpAddr) {
-        for id in self.neighbors.heard(neighbor, self.now) {
-            self.wake(id);
+        if let Some(waiting) = self.neighbors.heard(neighbor, self.now) {
+            for id in waiting {
+                self.wake(id);
+            }
+            for key in core::mem::take(&mut self.unanswered) {
+                self.answer_syn(&key);
+            }
         }
     }
 

@@ -13,6 +13,8 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 use ipc_proto::socket::{NetError, Reply};
 
+/// SYNs whose answer waits for a neighbour. The others are answered when they come again.
+const MAX_UNANSWERED: usize = 64;
 /// Fragmented datagrams whose flow is remembered.
 const MAX_FRAGMENTED: usize = 32;
 
@@ -344,10 +346,22 @@ impl Stack {
             entry.buffer,
             &mut self.frames,
         );
-        if sent.frames == 0 {
-            // A checksum was wrong, or there was no room: the peer tries again.
+        let Some(sent) = sent else {
             self.half_open.remove(key);
-            self.syn_dropped();
+            return self.malformed();
+        };
+        // With the neighbour unknown, at most a question for it was sent. The answer comes as soon as it is known.
+        let answered = sent.frames > 0
+            && matches!(
+                classify::frame(self.engine.last_frame()),
+                Frame::Ip(packet) if matches!(packet.payload, Payload::Tcp(_))
+            );
+        if !answered
+            && self.unanswered.len() < MAX_UNANSWERED
+            && let Some(hop) = self.engine.next_hop(key.remote.ip())
+        {
+            self.unanswered.push(*key);
+            self.solicit(hop);
         }
     }
 

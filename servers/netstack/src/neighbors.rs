@@ -57,16 +57,10 @@ impl Neighbors {
         }
     }
 
-    /// A neighbour said where it is. Returns the flows to look at if it was asked for.
-    pub(crate) fn heard(&mut self, neighbor: IpAddr, now: Instant) -> Vec<crate::slab::Id> {
-        match self.known.get_mut(&neighbor) {
-            Some(entry) => {
-                entry.heard = Some(now);
-                core::mem::take(&mut self.waiting)
-            }
-            // Nobody asked: it costs nothing.
-            None => Vec::new(),
-        }
+    /// A neighbour said where it is. Returns the flows to look at if it was asked for: of others nothing is kept.
+    pub(crate) fn heard(&mut self, neighbor: IpAddr, now: Instant) -> Option<Vec<crate::slab::Id>> {
+        self.known.get_mut(&neighbor)?.heard = Some(now);
+        Some(core::mem::take(&mut self.waiting))
     }
 
     /// Forgets everything, as after a change of network.

@@ -190,17 +190,17 @@ impl Slaac {
         keep(&mut self.prefixes, now) | keep(&mut self.routers, now) | keep(&mut self.servers, now)
     }
 
-    /// When something is over or to be sent.
+    /// When a solicitation is to be sent.
+    pub(crate) fn solicit_at(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// When something is over.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let prefixes = self.prefixes.iter().map(|one| one.until);
         let routers = self.routers.iter().map(|one| one.until);
         let servers = self.servers.iter().map(|one| one.until);
-        prefixes
-            .chain(routers)
-            .chain(servers)
-            .chain([self.next])
-            .flatten()
-            .min()
+        prefixes.chain(routers).chain(servers).flatten().min()
     }
 }
 

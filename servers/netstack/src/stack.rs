@@ -23,6 +23,7 @@ use alloc::{
     vec::Vec,
 };
 
+use core::time::Duration;
 use ipc_proto::{
     hello::Hello,
     policy::Policy,
@@ -46,6 +47,9 @@ const VAIN_ANSWERS: u32 = 200;
 const ECHO_REPLIES: u32 = 5000;
 /// Smallest IP packet that a network has to carry (RFC 791 section 3.2 asks that 576 be taken).
 const MIN_MTU: u16 = 576;
+
+/// Shortest time from one pass without work left to the next.
+const MIN_SLEEP: Duration = Duration::from_micros(100);
 
 /// A session's number.
 pub type SessionId = Id;
@@ -79,6 +83,7 @@ pub struct Stack {
     pub(crate) tcp_ports: BTreeMap<u16, Vec<Id>>,
     pub(crate) udp_ports: BTreeMap<u16, Vec<Id>>,
     pub(crate) echoes: BTreeMap<u16, Id>,
+    pub(crate) unanswered: Vec<FlowKey>,
     pub(crate) fragments: VecDeque<(FragmentKey, Option<Id>)>,
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) ready: VecDeque<Id>,
@@ -121,6 +126,7 @@ impl Stack {
             tcp_ports: BTreeMap::new(),
             udp_ports: BTreeMap::new(),
             echoes: BTreeMap::new(),
+            unanswered: Vec::new(),
             fragments: VecDeque::new(),
             timers: Timers::new(),
             ready: VecDeque::new(),
@@ -337,7 +343,9 @@ impl Stack {
         self.publish();
         Next {
             work_left,
-            deadline: earlier(self.timers.first(), self.frames.deadline()),
+            // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
+            deadline: earlier(self.timers.first(), self.frames.deadline())
+                .map(|deadline| deadline.max(self.now.after(MIN_SLEEP))),
         }
     }
 

@@ -74,7 +74,8 @@ pub(crate) struct Handshake {
 const MAX_RESPONDERS: usize = 8;
 
 impl Handshake {
-    /// Sends the SYN-ACK for a SYN, with `isn` and the window of a receive buffer of so many bytes.
+    /// Sends the SYN-ACK for a SYN, with `isn` and the window of a receive buffer of so many bytes. `None` if the SYN is not
+    /// one (its checksum is wrong, say).
     pub(crate) fn answer(
         &mut self,
         engine: &mut Engine,
@@ -83,7 +84,7 @@ impl Handshake {
         isn: u32,
         buffer: usize,
         sink: &mut dyn FrameSink,
-    ) -> Sent {
+    ) -> Option<Sent> {
         let known = self.responders.iter().position(|(size, _)| *size == buffer);
         let index = known.unwrap_or_else(|| {
             if self.responders.len() >= MAX_RESPONDERS {
@@ -92,17 +93,15 @@ impl Handshake {
             self.responders.push((buffer, TcpSocket::new(buffer, 0)));
             self.responders.len().saturating_sub(1)
         });
-        let Some((_, socket)) = self.responders.get_mut(index) else {
-            return Sent::default();
-        };
+        let (_, socket) = self.responders.get_mut(index)?;
         // Closes without a reset, as listening anew forgets the peer.
         socket.socket().abort();
         if !receive_syn(engine, now, socket, (syn, port), isn) {
-            return Sent::default();
+            return None;
         }
         let sent = engine.egress(now, socket, sink);
         socket.socket().abort();
-        sent
+        Some(sent)
     }
 
     /// The connection for a handshake that the peer has completed with `ack`, a frame. `None` if that frame does not

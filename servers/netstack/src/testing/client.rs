@@ -53,7 +53,8 @@ impl Socket {
     }
 }
 
-const ARENA: usize = 24 << 20;
+/// Bytes of the arena.
+pub const ARENA: usize = 4 << 20;
 
 impl Client {
     /// Opens a session.
@@ -119,6 +120,11 @@ impl Client {
         let ends = ends(&self.memory, &buffers, End::Client, 0)
             .unwrap_or_else(|error| panic!("{error:?}"));
         (buffers, ends)
+    }
+
+    /// Uses the arena from its start again.
+    pub fn forget_buffers(&mut self) {
+        self.arena = Channel::<Request, Reply>::bytes(SOCKET_CHANNEL);
     }
 
     /// Sends a request.

@@ -5,7 +5,7 @@ mod client;
 mod network;
 mod nic;
 
-pub use client::{Client, Socket};
+pub use client::{ARENA, Client, Socket};
 pub use network::{Faults, Host, Network};
 pub use nic::Nic;
 

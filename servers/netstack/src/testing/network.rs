@@ -125,8 +125,14 @@ impl Network {
     }
 
     /// Lets everything happen that happens now.
+    ///
+    /// # Panics
+    /// If there is no end to it.
     pub fn settle(&mut self) {
+        let mut rounds = 0;
         loop {
+            rounds += 1;
+            assert!(rounds < 100_000, "busy for ever at {:?}", self.now);
             let mut quiet = true;
             while let Some(entry) = self.in_flight.first_entry() {
                 if entry.key().0 > self.now {

@@ -172,7 +172,7 @@ fn fifo_indices_that_lie_end_the_session_and_harm_nobody() {
         let (_, local) = listen(&mut net, &mut b, address(2, 80), 8).unwrap();
         let near = connect(&mut net, &mut a, local).unwrap();
         // The first socket's control block is the first thing in the arena.
-        let control = a.memory.len() - (24 << 20);
+        let control = a.memory.len() - crate::testing::ARENA;
         a.memory
             .write(control + word, &value.to_le_bytes())
             .unwrap();
@@ -448,6 +448,42 @@ fn a_driver_that_lies_about_lengths_is_detached() {
 }
 
 #[test]
+fn without_a_driver_the_stack_sleeps() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, _far) = connected(&mut net, &mut a, &mut b);
+    net.set_driver(0, false);
+    near.writer.write(b"waits").unwrap();
+    a.touch(&near);
+    net.settle();
+    let mut passes = 0;
+    let end = net.now.after(SECOND * 60);
+    while net.now < end {
+        let next = net.hosts[0].stack.poll(net.now);
+        passes += 1;
+        net.now = next.deadline.unwrap_or(end).min(end);
+    }
+    assert!(passes < 100, "{passes}");
+}
+
+#[test]
+fn an_idle_stack_sleeps() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let _sockets = connected(&mut net, &mut a, &mut b);
+    net.run(SECOND * 30);
+    let mut passes = 0;
+    let end = net.now.after(SECOND * 600);
+    while net.now < end {
+        let next = net.hosts[0].stack.poll(net.now);
+        passes += 1;
+        net.now = next.deadline.unwrap_or(end).min(end);
+    }
+    assert!(passes < 100, "{passes}");
+    assert!(net.hosts[0].stack.prepare_sleep());
+}
+
+#[test]
 fn a_driver_that_completes_nothing_is_detached() {
     let mut net = pair(1);
     let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
@@ -640,7 +676,9 @@ fn a_flood_of_syns_takes_little_and_real_clients_still_connect() {
             let frame = syn(from, random.u16() | 1, random.u32());
             net.hosts[1].nic.as_mut().unwrap().put(&frame);
             net.hosts[1].stack.poll(net.now);
-            net.hosts[1].nic.as_mut().unwrap().take();
+            for frame in net.hosts[1].nic.as_mut().unwrap().take() {
+                net.transmit(1, &frame);
+            }
         }
     };
     flood(&mut net, &mut random, 5000);
@@ -649,7 +687,8 @@ fn a_flood_of_syns_takes_little_and_real_clients_still_connect() {
         (stack.half_open.len(), stack.flows.len(), stack.memory_used),
         (crate::listener::MAX_HALF_OPEN, 0, 0)
     );
-    assert!(stack.counters().syn_dropped >= 5000 - 2048);
+    // A few came from the same place.
+    assert!(stack.counters().syn_dropped >= 2900);
     let start_at = net.now;
     let near = start(&mut net, &mut a, local).unwrap();
     net.run_until(SECOND * 10, |net| {
@@ -690,6 +729,9 @@ fn senders_that_cannot_be_get_nothing() {
 #[test]
 fn answers_to_those_who_ask_in_vain_are_limited() {
     let mut net = pair(1);
+    let mut a = net.hosts[0].client(1);
+    // So that they know each other.
+    assert!(connect(&mut net, &mut a, address(2, 81)).is_err());
     let mut answers = 0;
     for port in 0..2000 {
         let mut frame = syn([10, 0, 0, 1], port | 1, 1);
