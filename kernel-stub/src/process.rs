@@ -21,8 +21,15 @@ impl<P: Platform> Kernel<P> {
         let root = self
             .store
             .alloc_zeroed(Some(budget), FrameKind::PageTable)?;
+        let scratch = match self.store.alloc_zeroed(Some(budget), FrameKind::User) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.store.free(root);
+                return Err(error);
+            }
+        };
         let id = self.last_id + 1;
-        let process = Process::new(id, budget, root, max_priority);
+        let process = Process::new(id, budget, [root, scratch], max_priority);
         match self.store.create(Some(budget), process) {
             Ok(process) => {
                 self.platform.init_root(&mut self.store.memory, root);
@@ -30,6 +37,7 @@ impl<P: Platform> Kernel<P> {
                 Ok(process)
             }
             Err(error) => {
+                self.store.free(scratch);
                 self.store.free(root);
                 Err(error)
             }
@@ -154,6 +162,7 @@ impl<P: Platform> Kernel<P> {
             return;
         };
         let root = core::mem::replace(&mut entry.root, Frame(0));
+        let scratch = core::mem::replace(&mut entry.scratch, Frame(0));
         let mut next = core::mem::take(&mut entry.maps);
         entry.map_count = 0;
         entry.pages = 0;
@@ -176,6 +185,7 @@ impl<P: Platform> Kernel<P> {
             chain = self.store.memory.read_u64(frame.address()).unwrap_or(0);
             self.store.free(frame);
         }
+        self.store.free(scratch);
         self.store.free(root);
     }
 

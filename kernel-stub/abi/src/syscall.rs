@@ -33,7 +33,9 @@ syscalls! {
     /// Empties slot `a0`. Children pass to the parent. An object whose last capability goes is destroyed.
     /// Mappings made through the capability are removed.
     CapDelete = 1,
-    /// Deletes everything derived from `a0`, in all processes, but not `a0` itself.
+    /// Deletes everything derived from `a0`, in all processes, but not `a0` itself. Where memory was mapped through a deleted
+    /// capability, a page of that process's own takes the place of every page until it unmaps them: the
+    /// memory is out of its reach at once, but giving memory away and taking it back cannot make the receiver fault.
     CapRevoke = 2,
     /// `a0` capability. Results: `v0` kind in bits 0..8, rights in bits 8..32, bit 32 set if the
     /// capability has children; `v1` badge; `v2` low half: owner-independent object number (for display).

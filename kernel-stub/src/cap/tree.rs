@@ -135,7 +135,8 @@ impl<P: Platform> Kernel<P> {
         }
     }
 
-    /// Deletes everything derived from a capability.
+    /// Deletes everything derived from a capability. Mappings that stood on it show scratch pages from now on: whoever
+    /// gives memory away must not be able to make the receiver fault by taking it back.
     pub(crate) fn revoke(&mut self, at: CapRef) {
         // Down to a leaf, delete it, up to its parent: every edge is passed twice.
         let mut here = at;
@@ -146,8 +147,18 @@ impl<P: Platform> Kernel<P> {
                 break;
             } else {
                 let leaf = core::mem::replace(&mut here, cap.parent);
+                self.strand_mappings(leaf);
                 self.delete(leaf);
             }
+        }
+    }
+
+    fn strand_mappings(&mut self, at: CapRef) {
+        if let Some(cap) = at.get(&self.store)
+            && cap.mappings > 0
+            && let Some(process) = self.store.live::<Process>(cap.owner)
+        {
+            self.strand_cap(process, at);
         }
     }
 

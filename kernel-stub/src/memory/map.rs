@@ -1,7 +1,9 @@
 //! Mappings: pages of memory objects in address spaces. Touches page tables (through the
 //! platform), the mapping records of a process, and the counts of writers and executers of memory objects.
 //!
-//! Every mapping stands on a capability in the process's own table, and goes with it.
+//! Every mapping stands on a capability in the process's own table, and goes with it when the process deletes that. When
+//! somebody else revokes it, the process's scratch page takes the place of every page: the memory is out of
+//! reach at once, and yet its former holder does not fault in the middle of an access.
 
 use crate::cap::CapRef;
 use crate::kernel::Kernel;
@@ -244,6 +246,42 @@ impl<P: Platform> Kernel<P> {
                 kernel.drop_mapping(process, place, mapping);
             }
         });
+    }
+
+    /// Puts the scratch page in the place of everything that stands on a capability.
+    pub(crate) fn strand_cap(&mut self, process: Ref<Process>, cap: CapRef) {
+        self.each_mapping(process, |kernel, place, mapping| {
+            if mapping.cap == cap.0 {
+                kernel.strand(process, place, mapping);
+            }
+        });
+    }
+
+    fn strand(&mut self, process: Ref<Process>, place: Place, mapping: Mapping) {
+        let Ok(owner) = self.store.get(process) else {
+            return;
+        };
+        let (root, scratch) = (owner.root, owner.scratch);
+        // Never executable: what was code faults when it runs.
+        let prot = Prot::from_bits_truncate(mapping.prot).difference(Prot::EXEC);
+        for page in 0..mapping.pages as u64 {
+            let address = mapping.address + page * PAGE;
+            let memory = &mut self.store.memory;
+            let was = self.platform.unmap(memory, root, address);
+            debug_assert!(was.is_some(), "a recorded page was not mapped");
+            // The tables are there already, so no frame is asked for.
+            let mapped =
+                self.platform
+                    .map(memory, root, address, scratch, prot, false, &mut |_| None);
+            debug_assert!(mapped.is_ok(), "the scratch page could not be mapped");
+        }
+        self.forget(mapping);
+        if let Some(table) = self.store.at_mut::<MapTable>(place.table)
+            && let Some(entry) = table.entries.get_mut(place.index)
+        {
+            entry.cap = CapRef::NONE.0;
+            entry.prot = prot.bits();
+        }
     }
 
     fn drop_mapping(&mut self, process: Ref<Process>, place: Place, mapping: Mapping) {

@@ -22,6 +22,8 @@ pub(crate) struct Process {
     pub(crate) budget: Ref<Budget>,
     /// Root of the page tables. Gone once the process ended.
     pub(crate) root: Frame,
+    /// A page of its own that takes the place of memory revoked by somebody else. Gone once the process ended.
+    pub(crate) scratch: Frame,
     pub(crate) state: ProcessState,
     /// Highest priority of its threads.
     pub(crate) max_priority: u8,
@@ -47,7 +49,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(id: u64, budget: Ref<Budget>, root: Frame, max_priority: u8) -> Process {
+    pub(crate) fn new(
+        id: u64,
+        budget: Ref<Budget>,
+        [root, scratch]: [Frame; 2],
+        max_priority: u8,
+    ) -> Process {
         let mut used = [0; TABLES];
         // Slot 0 is never a capability.
         if let Some(word) = used.first_mut() {
@@ -57,6 +64,7 @@ impl Process {
             id,
             budget,
             root,
+            scratch,
             state: ProcessState::Running,
             max_priority,
             tables: [0; TABLES],
@@ -85,7 +93,7 @@ impl Process {
 pub(crate) struct Mapping {
     /// Zero: unused entry.
     pub(crate) address: u64,
-    /// The capability that it stands on, as [`crate::cap::CapRef`].
+    /// The capability that it stands on, as [`crate::cap::CapRef`]; none once that was revoked.
     pub(crate) cap: u32,
     pub(crate) pages: u32,
     /// [`kernel_abi::Prot`] bits.

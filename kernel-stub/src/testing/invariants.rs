@@ -7,6 +7,7 @@ use crate::object::{
     Budget, Chain, Device, Endpoint, MapTable, Memory, Notification, Process, Tcb, ThreadList,
     ThreadState,
 };
+use crate::platform::Platform;
 use crate::store::{FrameKind, Ref};
 use kernel_abi::{Kind, ProcessState, Prot, Rights};
 use std::collections::{HashMap, HashSet};
@@ -241,6 +242,18 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
             for entry in used {
                 maps += 1;
                 pages += entry.pages as u64;
+                if entry.cap == CapRef::NONE.0 {
+                    for page in 0..entry.pages as u64 {
+                        let at = entry.address + page * 4096;
+                        let (shown, prot) = kernel
+                            .platform
+                            .translate(&store.memory, process.root, at)
+                            .unwrap();
+                        assert_eq!(shown, process.scratch.address());
+                        assert!(!prot.contains(Prot::EXEC));
+                    }
+                    continue;
+                }
                 let cap = CapRef(entry.cap).get(store).unwrap();
                 assert_eq!((cap.kind, cap.owner), (Kind::Memory as u8, frame));
                 *count.mappings.entry(entry.cap).or_default() += 1;

@@ -22,7 +22,8 @@ fn memory_is_zeroed_shared_and_returned() {
     bench.write(init, AT + 4090, b"across the page");
     assert_eq!(bench.read(other.thread, AT, 9), b" the page");
     bench.check();
-    bench.get(init, Syscall::CapRevoke, &[memory]);
+    bench.get(init, Syscall::CapDelete, &[memory]);
+    bench.get(other.thread, Syscall::CapDelete, &[there]);
     let mut byte = [0];
     let root = bench
         .kernel
@@ -32,13 +33,60 @@ fn memory_is_zeroed_shared_and_returned() {
         .root;
     let read = bench.kernel.copy_from_user(root, AT, &mut byte);
     assert_eq!(read, Err(Error::BadAddress));
-    bench.get(init, Syscall::CapDelete, &[memory]);
     bench.check();
     // What stays are page tables and mapping records of the two.
     assert!(free - bench.free_frames() < 8);
     let dirty = bench.get(init, Syscall::MemoryCreate, &[2, 64, 0]);
     bench.get(init, Syscall::MemoryMap, &[0, dirty, AT, 0, 64, R]);
     assert_eq!(bench.read(init, AT, 64 * 4096), vec![0; 64 * 4096]);
+}
+
+/// A client could otherwise end a server by revoking the memory that it had shared with it.
+#[test]
+fn revoked_memory_is_out_of_reach_but_does_not_fault() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let other = bench.spawn(init, 64);
+    let free = bench.free_frames();
+    let memory = bench.get(init, Syscall::MemoryCreate, &[2, 3, 0]);
+    bench.get(init, Syscall::MemoryMap, &[0, memory, AT, 0, 3, W]);
+    let there = bench.grant(init, memory, other.slot);
+    bench.get(init, Syscall::MemoryMap, &[other.slot, there, AT, 0, 3, W]);
+    bench.write(init, AT, b"secret");
+    bench.get(init, Syscall::CapRevoke, &[memory]);
+    bench.check();
+    // The former holder reads zeros, and what it writes reaches nobody.
+    assert_eq!(bench.read(other.thread, AT, 6), [0; 6]);
+    bench.write(other.thread, AT + 4096, b"lost");
+    assert_eq!(bench.read(other.thread, AT, 4), b"lost");
+    assert_eq!(bench.read(init, AT, 6), b"secret");
+    assert_eq!(bench.read(init, AT + 4096, 4), [0; 4]);
+    // Its pages count as mapped until it unmaps them, and can then be used again.
+    let busy = bench.get(other.thread, Syscall::MemoryCreate, &[2, 1, 0]);
+    let map = [0, busy, AT, 0, 1, R];
+    let refused = bench.call(other.thread, Syscall::MemoryMap, &map);
+    assert_eq!(refused, Err(Error::Busy));
+    bench.get(other.thread, Syscall::MemoryUnmap, &[0, AT, 3]);
+    bench.get(other.thread, Syscall::MemoryMap, &map);
+    bench.get(other.thread, Syscall::CapDelete, &[busy]);
+    bench.get(init, Syscall::CapDelete, &[memory]);
+    bench.check();
+    assert!(free - bench.free_frames() < 8);
+}
+
+#[test]
+fn revoked_code_does_not_run() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let other = bench.spawn(init, 64);
+    let memory = bench.get(init, Syscall::MemoryCreate, &[2, 1, 0]);
+    let there = bench.grant(init, memory, other.slot);
+    bench.get(init, Syscall::MemoryMap, &[other.slot, there, AT, 0, 1, X]);
+    bench.get(init, Syscall::CapRevoke, &[memory]);
+    bench.check();
+    // It can be written by its owner now: nobody executes it any more.
+    bench.get(init, Syscall::MemoryMap, &[0, memory, AT, 0, 1, W]);
+    bench.check();
 }
 
 #[test]
