@@ -77,10 +77,11 @@ step_loom() {
         timeout 900 cargo test --locked --release -p ipc-proto --test loom
 }
 
-# The crates with unsafe code that can run on the host, under Miri.
+# Shared memory under Miri. Its emulation of weak memory does not know accesses of different sizes to one place;
+# orderings are loom's part.
 step_miri() {
-    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-isolation" \
-        timeout 1200 cargo +nightly miri test --locked -p ipc-proto --lib --tests
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-weak-memory-emulation" \
+        timeout 900 cargo +nightly miri test --locked -p ipc-proto --lib
 }
 
 step_qemu() {
