@@ -341,6 +341,8 @@ fn icmp_v6(body: &[u8], hop_limit: u8) -> Option<Payload<'_>> {
         134 if local => Payload::RouterAdvertisement(body),
         135 if local => Payload::NeighborSolicitation,
         136 if local => Payload::NeighborAdvertisement(ipv6(body, 8)?),
+        // Solicitations of hosts to routers, and redirects: of no interest here.
+        133 | 137 if local => Payload::Other,
         133..=137 => return None,
         _ => Payload::Other,
     })

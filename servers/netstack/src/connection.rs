@@ -410,6 +410,10 @@ impl Connection {
                 break;
             }
             turn.frames = turn.frames.saturating_add(sent.frames);
+            if context.engine.asked_for_neighbor() {
+                turn.stalled.push(self.key.remote.ip());
+                break;
+            }
             self.note_ack(context.engine);
         }
         turn.more |= turn.frames >= TURN_FRAMES;

@@ -35,7 +35,7 @@ impl Stack {
                     self.dropped();
                     return;
                 }
-                self.to_control(frame);
+                self.give_control(frame);
                 self.neighbor_heard(sender.into());
             }
             Frame::Ip(packet) => self.packet(&packet, frame),
@@ -70,15 +70,15 @@ impl Stack {
             }
             // The engine puts the datagram together and gives it to the set that came with the last piece.
             match flow {
-                Some(id) => self.to_flow(id, packet, frame),
-                None => self.to_control(frame),
+                Some(id) => self.give_flow(id, packet, frame),
+                None => self.give_control(frame),
             }
             return;
         }
         match packet.payload {
             Payload::Tcp(segment) => self.segment(packet, segment, frame),
             Payload::Udp { .. } => match self.flow_of(packet) {
-                Some(id) => self.to_flow(id, packet, frame),
+                Some(id) => self.give_flow(id, packet, frame),
                 None => self.in_vain(packet, frame),
             },
             Payload::EchoRequest => {
@@ -87,20 +87,20 @@ impl Stack {
                     return;
                 }
                 self.echo.take(1);
-                self.to_control(frame);
+                self.give_control(frame);
             }
             Payload::EchoReply { .. } => match self.flow_of(packet) {
-                Some(id) => self.to_flow(id, packet, frame),
+                Some(id) => self.give_flow(id, packet, frame),
                 None => self.dropped(),
             },
             Payload::EchoUnreachable { ident, to } => self.unreachable(ident, to),
             Payload::RouterAdvertisement(message) => self.advertisement(packet, message),
             Payload::NeighborAdvertisement(target) => {
-                self.to_control(frame);
+                self.give_control(frame);
                 self.neighbor_heard(target.into());
             }
             Payload::NeighborSolicitation => {
-                self.to_control(frame);
+                self.give_control(frame);
                 self.neighbor_heard(packet.src);
             }
             Payload::LaterFragment | Payload::Other => self.in_vain(packet, frame),
@@ -108,7 +108,7 @@ impl Stack {
     }
 
     /// Gives a frame to the control set: it answers ARP, neighbour solicitations, echo requests, and DHCP reads there.
-    fn to_control(&mut self, frame: &[u8]) {
+    fn give_control(&mut self, frame: &[u8]) {
         self.with_context(|addressing, context| {
             context
                 .engine
@@ -127,7 +127,7 @@ impl Stack {
             }
         );
         if is_dhcp {
-            self.to_control(frame);
+            self.give_control(frame);
             return;
         }
         self.dropped();
@@ -135,7 +135,7 @@ impl Stack {
             return;
         }
         self.vain.take(1);
-        self.to_control(frame);
+        self.give_control(frame);
     }
 
     /// The flow that a datagram or echo reply belongs to.
@@ -160,7 +160,7 @@ impl Stack {
         }
     }
 
-    fn to_flow(&mut self, id: Id, packet: &Packet<'_>, frame: &[u8]) {
+    fn give_flow(&mut self, id: Id, packet: &Packet<'_>, frame: &[u8]) {
         let Some(entry) = self.flows.get_mut(id) else {
             return self.dropped();
         };
@@ -247,7 +247,7 @@ impl Stack {
             remote: SocketAddr::new(packet.src, segment.src_port),
         };
         if let Some(id) = self.connections.get(&key).copied() {
-            return self.to_flow(id, packet, frame);
+            return self.give_flow(id, packet, frame);
         }
         if let Some(entry) = self.half_open.get(&key) {
             let expected = segment.seq == entry.peer_isn.wrapping_add(1);
@@ -351,11 +351,7 @@ impl Stack {
             return self.malformed();
         };
         // With the neighbour unknown, at most a question for it was sent. The answer comes as soon as it is known.
-        let answered = sent.frames > 0
-            && matches!(
-                classify::frame(self.engine.last_frame()),
-                Frame::Ip(packet) if matches!(packet.payload, Payload::Tcp(_))
-            );
+        let answered = sent.frames > 0 && !self.engine.asked_for_neighbor();
         if !answered
             && self.unanswered.len() < MAX_UNANSWERED
             && let Some(hop) = self.engine.next_hop(key.remote.ip())

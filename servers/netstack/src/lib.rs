@@ -33,6 +33,11 @@ mod slaac;
 mod slab;
 mod stack;
 #[cfg(any(test, feature = "testing"))]
+#[allow(
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a part of tests: what goes wrong there fails the test"
+)]
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,11 @@ pub(crate) struct HalfOpens {
     entries: BTreeMap<FlowKey, HalfOpen>,
     /// In order of birth. What is not in the table, or was born at another time, is out of date.
     order: VecDeque<(Instant, FlowKey)>,
+    next_age: Option<Instant>,
 }
+
+/// Time between two looks at the handshakes under way.
+const AGE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl HalfOpens {
     /// Handshakes under way.
@@ -142,6 +146,7 @@ impl HalfOpens {
                 evicted |= self.remove_if_born(born, &oldest).is_some();
             }
         }
+        self.next_age.get_or_insert(entry.born.after(AGE_INTERVAL));
         self.order.push_back((entry.born, key));
         self.entries.insert(key, entry);
         // Entries that were replaced or completed leave their place in the order behind.
@@ -179,6 +184,7 @@ impl HalfOpens {
             self.order.pop_front();
             self.remove_if_born(born, &key);
         }
+        self.next_age = (!self.order.is_empty()).then(|| now.after(AGE_INTERVAL));
         let mut again = alloc::vec::Vec::new();
         // Under a flood, sending again would only help the flood.
         for (born, key) in self.order.iter().take(most) {
@@ -195,8 +201,8 @@ impl HalfOpens {
     }
 
     /// When [`age`](Self::age) should be called next.
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        (!self.order.is_empty()).then(|| now.after(Duration::from_millis(500)))
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.next_age
     }
 }
 

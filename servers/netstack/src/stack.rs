@@ -337,7 +337,7 @@ impl Stack {
             self.timers.set(TimerKey::Addressing, deadline);
         }
         self.timers
-            .set(TimerKey::HalfOpen, self.half_open.deadline(self.now));
+            .set(TimerKey::HalfOpen, self.half_open.deadline());
         self.timers
             .set(TimerKey::TimeWait, self.time_waits.deadline());
         self.publish();

@@ -96,6 +96,7 @@ impl Handshake {
         let (_, socket) = self.responders.get_mut(index)?;
         // Closes without a reset, as listening anew forgets the peer.
         socket.socket().abort();
+        socket.forget_neighbor();
         if !receive_syn(engine, now, socket, (syn, port), isn) {
             return None;
         }

@@ -146,6 +146,17 @@ impl Engine {
         self.scratch.get(..self.last).unwrap_or_default()
     }
 
+    /// Whether the frame that was sent last asks for a neighbour: then nothing else of its set is sent before the answer.
+    pub(crate) fn asked_for_neighbor(&self) -> bool {
+        let frame = self.last_frame();
+        let solicitation = || frame.get(20) == Some(&58) && frame.get(54) == Some(&135);
+        match crate::classify::be16(frame, 12) {
+            Some(0x0806) => true,
+            Some(0x86dd) => solicitation(),
+            _ => false,
+        }
+    }
+
     /// When a set wants to be looked at again.
     pub(crate) fn poll_at(&mut self, now: Instant, sockets: &mut impl Sockets) -> Option<Instant> {
         self.iface.poll_at(smol(now), sockets.set()).map(own)

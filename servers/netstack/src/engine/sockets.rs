@@ -10,7 +10,7 @@ use core::{
 use ipc_proto::socket::SocketState;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::{tcp, udp},
+    socket::{Socket, tcp, udp},
     wire::{IpEndpoint, IpListenEndpoint},
 };
 
@@ -44,6 +44,14 @@ impl TcpSocket {
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket);
         TcpSocket { set, handle }
+    }
+
+    /// Forgets a neighbour that the set waits for: the next packet may go to another.
+    pub(super) fn forget_neighbor(&mut self) {
+        // The set keeps what it waits for beside the socket, and starts afresh with one that is added.
+        if let Socket::Tcp(socket) = self.set.remove(self.handle) {
+            self.handle = self.set.add(socket);
+        }
     }
 
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {

@@ -133,6 +133,19 @@ fn a_driver_that_dies_costs_a_pause_and_no_byte() {
 }
 
 #[test]
+fn a_connection_to_a_new_neighbour_takes_three_trips() {
+    for remote in ["10.0.0.2:80", "[fe80::ff:fe00:2]:80"] {
+        let mut net = pair(1);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        listen(&mut net, &mut b, "[::]:80".parse().unwrap(), 8).unwrap();
+        let start = net.now;
+        connect(&mut net, &mut a, remote.parse().unwrap()).unwrap();
+        let took = net.now.since(start);
+        assert!(took < Duration::from_millis(1), "{remote} {took:?}");
+    }
+}
+
+#[test]
 fn a_port_where_nobody_listens_refuses() {
     let mut net = pair(1);
     let mut a = net.hosts[0].client(1);
@@ -433,7 +446,22 @@ fn a_lost_answer_to_a_syn_is_sent_again() {
         let Ok(mut near) = near else {
             panic!("seed {seed}: {:?}", near.err());
         };
-        let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+        let id = b.id();
+        let (buffers, ends) = b.buffers(16);
+        b.send(&Request::TcpAccept {
+            id,
+            listener,
+            buffers,
+        });
+        let accepted = net.run_until(SECOND * 30, |_| {
+            b.receive();
+            !b.replies.is_empty()
+        });
+        assert!(accepted, "seed {seed}");
+        let Some(Reply::Accepted { socket, .. }) = b.replies.pop() else {
+            panic!("seed {seed}");
+        };
+        let mut far = Socket::new(socket, ends);
         // The accepting side speaks first: it must not depend on bytes from the other.
         let bytes = pattern(2000);
         let got = transfer(
