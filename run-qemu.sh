@@ -26,7 +26,7 @@ Builds Causeway, boots it in QEMU, and gives you its shell. Type `help` there, `
   --forward H:G        also forward TCP port H of this machine (127.0.0.1) to port G of the guest;
                        may be repeated
   --pcap FILE          write all frames to FILE
-  --mem SIZE           memory, 64M or more (default 256M)
+  --mem SIZE           memory, 128M or more (default 256M)
   --smp N              processors (default 1; the kernel uses one)
   --log LEVEL          show log lines up to error, warn, info, debug or trace on the console
   --append 'ARGS'      more words for the kernel command line (NAME.key=value configures a process)
