@@ -337,9 +337,8 @@ impl Udp {
         turn.more |= turn.frames >= TURN_FRAMES;
         let before = self.lanes.len();
         self.lanes.retain(|lane| {
-            !lane
-                .stuck_since
-                .is_some_and(|since| now.since(since) >= LANE_TIMEOUT)
+            lane.stuck_since
+                .is_none_or(|since| now.since(since) < LANE_TIMEOUT)
         });
         let lost = before.saturating_sub(self.lanes.len());
         self.dropped = self.dropped.saturating_add(lost as u64);

@@ -65,7 +65,8 @@ impl Network {
             log: None,
             in_flight: BTreeMap::new(),
             sent: 0,
-            random: seed | 1,
+            // Small seeds would begin with small numbers.
+            random: (seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         }
     }
 
@@ -93,11 +94,11 @@ impl Network {
     }
 
     fn random(&mut self) -> u64 {
-        // xorshift64.
+        // xorshift64*.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        self.random
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
     /// Puts a frame on the wire for all hosts but the sender.
