@@ -3,9 +3,9 @@
 use crate::{
     Instant,
     config::{Addressing as Ipv4Source, Config},
-    connection::Context,
     engine::{Dhcp, DhcpEvent, Engine, FrameSink, Lease, announce, solicit_router},
     slaac::Slaac,
+    turn::Context,
     udp::earlier,
 };
 use alloc::{collections::VecDeque, vec::Vec};

@@ -4,16 +4,13 @@
 
 use crate::{
     Instant,
-    engine::{Engine, FrameSink, Sockets, TcpSocket, TcpState},
-    frames::Frames,
+    engine::{Engine, TcpSocket, TcpState},
     session::Owner,
     slab::Id,
+    turn::{Context, Turn},
 };
-use alloc::{boxed::Box, vec::Vec};
-use core::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use alloc::boxed::Box;
+use core::{net::SocketAddr, time::Duration};
 use ipc_proto::{
     fifo::{PeerError, Status, StreamEnds},
     socket::{NetError, Reply, RequestId},
@@ -40,67 +37,6 @@ const LINGER_RESET: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone, unless the client says otherwise.
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// What is due and was not sent for no known reason is tried again after so long.
-const RETRY: Duration = Duration::from_millis(10);
-
-/// What a flow needs to do its work.
-pub(crate) struct Context<'a> {
-    /// The engine.
-    pub(crate) engine: &'a mut Engine,
-    /// Where frames go.
-    pub(crate) frames: &'a mut Frames,
-    /// The time.
-    pub(crate) now: Instant,
-    /// Whether the session may send packets now.
-    pub(crate) may_send: bool,
-}
-
-impl Context<'_> {
-    /// When a set wants to be looked at again, behind its egress. What is due already waits for a buffer (the turn is then
-    /// starved), for the session's next packet, or is looked at a little later.
-    pub(crate) fn wake_at(
-        &mut self,
-        sockets: &mut impl Sockets,
-        turn: &mut Turn,
-    ) -> Option<Instant> {
-        let at = self.engine.poll_at(self.now, sockets)?;
-        if at > self.now {
-            return Some(at);
-        }
-        if !self.may_send {
-            return None;
-        }
-        if !self.frames.has_room() {
-            turn.starved = true;
-            return None;
-        }
-        Some(self.now.after(RETRY))
-    }
-}
-
-/// What a turn of a flow did, and what it wants.
-#[derive(Default)]
-pub(crate) struct Turn {
-    /// The client should look at the socket.
-    pub(crate) raise: bool,
-    /// Answers to the client.
-    pub(crate) replies: Vec<Reply>,
-    /// There is work left.
-    pub(crate) more: bool,
-    /// The client's handle is free again.
-    pub(crate) released: bool,
-    /// The flow has ended and can be forgotten.
-    pub(crate) finished: bool,
-    /// Frames sent.
-    pub(crate) frames: u32,
-    /// It waits for a frame buffer.
-    pub(crate) starved: bool,
-    /// Destinations whose neighbour may have to be found first.
-    pub(crate) stalled: Vec<IpAddr>,
-    /// When to look again.
-    pub(crate) deadline: Option<Instant>,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Timeout {

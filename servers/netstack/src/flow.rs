@@ -1,7 +1,7 @@
 //! Flows: whatever has sockets of its own in the engine. Their turns, and what follows from them.
 
 use crate::{
-    connection::{Connection, Context, Turn},
+    connection::Connection,
     engine::{FrameSink, solicit},
     ping::Ping,
     ports,
@@ -9,6 +9,7 @@ use crate::{
     session::{Owner, Target},
     slab::Id,
     stack::{SessionId, Stack},
+    turn::{Context, Turn},
     udp::{Udp, earlier},
 };
 use alloc::boxed::Box;

@@ -12,8 +12,10 @@ extern crate alloc;
 
 mod addressing;
 mod classify;
+mod clients;
 mod config;
 mod connection;
+mod control;
 mod dns;
 mod engine;
 mod flow;
@@ -21,6 +23,7 @@ mod frames;
 mod ingress;
 mod listener;
 mod neighbors;
+mod passive;
 mod ping;
 mod policy;
 mod ports;
@@ -43,6 +46,7 @@ pub mod testing;
 mod tests;
 mod time;
 mod timers;
+mod turn;
 mod udp;
 
 pub use config::{Addressing, BadArgument, Config};

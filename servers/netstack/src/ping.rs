@@ -2,9 +2,9 @@
 
 use crate::{
     Instant,
-    connection::{Context, Turn},
     engine::Ping as Socket,
     slab::Id,
+    turn::{Context, Turn},
     udp::earlier,
 };
 use core::net::IpAddr;

@@ -7,6 +7,7 @@ use crate::{
     flow::Flow,
     ping::Ping,
     ports,
+    requests::Answer,
     resolver::Lookup,
     session::MAX_ASKS,
     stack::{SessionId, Stack},
@@ -23,8 +24,6 @@ const MAX_ECHO: u16 = 1452;
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// Positions of flows in the list of sockets start here; below are listeners.
 const FLOWS: u32 = 1 << 31;
-
-type Answer = Result<Option<Reply>, NetError>;
 
 impl Stack {
     fn may_ask(&mut self, session: SessionId) -> Result<(), NetError> {

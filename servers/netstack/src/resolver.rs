@@ -3,10 +3,10 @@
 
 use crate::{
     Instant,
-    connection::{Context, Turn},
     dns::{self, Answer, Kind, Name},
     engine::UdpSocket,
     slab::Id,
+    turn::{Context, Turn},
     udp::earlier,
 };
 use alloc::vec::Vec;

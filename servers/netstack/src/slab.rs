@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// Number of an object in a [`Slab`].
+/// Number of an object of the stack.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Id {
     index: u32,

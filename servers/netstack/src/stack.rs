@@ -4,17 +4,18 @@ use crate::{
     Config, Doorbell, Instant,
     addressing::Addressing,
     classify::FragmentKey,
-    connection::{Context, FlowKey},
+    connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, TimerKey},
     frames::{Event, Frames, MAX_FRAME, Violation},
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
-    policy::{Bucket, DeriveError, Policies},
+    policy::{Bucket, Policies},
     random::Random,
     session::Session,
     slab::{Id, Slab},
     timers::Timers,
+    turn::Context,
     udp::earlier,
 };
 use alloc::{
@@ -26,7 +27,6 @@ use alloc::{
 use core::time::Duration;
 use ipc_proto::{
     hello::Hello,
-    policy::Policy,
     setup::{DevReply, DevRequest, Refusal},
     shm::Shm,
     socket::Counters,
@@ -223,78 +223,6 @@ impl Stack {
         // Also with the link down: a new engine has to learn the addresses.
         self.addressing.link_up(&mut self.engine, self.now);
         self.address_work = true;
-    }
-
-    /// Sets what a badge may do, as the manifest says.
-    pub fn set_policy(&mut self, badge: u64, policy: Policy) {
-        self.policies.set(badge, policy);
-    }
-
-    /// A new badge with a narrower policy.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn derive(&mut self, badge: u64, policy: &Policy) -> Result<u64, Refusal> {
-        self.policies.derive(badge, policy).map_err(|error| {
-            self.counters.refused = self.counters.refused.saturating_add(1);
-            match error {
-                DeriveError::Denied => Refusal::Denied,
-                DeriveError::Exhausted => Refusal::Exhausted,
-            }
-        })
-    }
-
-    /// Ends everything derived from a badge.
-    pub fn revoke_derived(&mut self, badge: u64) {
-        let gone = self.policies.revoke(badge);
-        for id in self.sessions.ids() {
-            if self
-                .sessions
-                .get(id)
-                .is_some_and(|session| gone.contains(&session.badge))
-            {
-                self.end_session(id);
-            }
-        }
-    }
-
-    /// Opens a session for the holder of a badge, in memory that the client shares. Returns the session and how many
-    /// sockets it may have.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn open(
-        &mut self,
-        badge: u64,
-        hello: &Hello,
-        memory: Shm,
-        bell: Box<dyn Doorbell>,
-    ) -> Result<(SessionId, u16), Refusal> {
-        if let Err(mismatch) = Hello::SOCKET.check(hello) {
-            log::warn!("client {badge} refused: {mismatch}");
-            return Err(Refusal::Mismatch(Hello::SOCKET));
-        }
-        let Some(policy) = self.policies.get(badge) else {
-            self.counters.refused = self.counters.refused.saturating_add(1);
-            return Err(Refusal::Denied);
-        };
-        if self.sessions.len() >= self.config.max_sessions {
-            return Err(Refusal::Exhausted);
-        }
-        let session = Session::new(badge, policy.clone(), memory, bell, self.now)
-            .ok_or(Refusal::BadRequest)?;
-        let sockets = session.max_sockets();
-        Ok((self.sessions.insert(session), sockets))
-    }
-
-    /// Ends a session: its client died. Its sockets are closed, its memory is not touched again.
-    pub fn close_session(&mut self, id: SessionId) {
-        self.drop_session(id);
-    }
-
-    /// Sessions that the stack has ended by itself since the last call: the client broke the protocol, or was revoked.
-    pub fn take_ended(&mut self) -> Vec<SessionId> {
-        core::mem::take(&mut self.ended)
     }
 
     /// What was counted.

@@ -5,9 +5,9 @@
 
 use crate::{
     Instant,
-    connection::{Context, Turn},
     engine::{FrameSink, UdpSocket},
     session::Owner,
+    turn::{Context, Turn},
 };
 use alloc::{vec, vec::Vec};
 use core::{

@@ -1,9 +1,11 @@
 //! Tests of the stack as a whole: through the protocols that clients and drivers speak, under virtual time.
 
+mod drivers;
 mod hostile;
 mod services;
 mod tcp;
 mod udp;
+mod wire;
 
 use crate::{
     Addressing, Config,
@@ -174,4 +176,15 @@ pub(crate) fn transfer(
         got.len() >= bytes.len()
     });
     got
+}
+
+/// Asks, and waits for the answer.
+pub(crate) fn ask(
+    net: &mut Network,
+    client: &mut Client,
+    request: impl Fn(u32) -> Request,
+) -> Reply {
+    let id = client.id();
+    client.send(&request(id));
+    wait(net, client, id)
 }

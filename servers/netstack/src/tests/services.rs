@@ -8,6 +8,9 @@ use ipc_proto::{
     socket::{AddressSource, Family},
 };
 
+/// An answer, to whom it may be not to go where the question came from.
+type Sent = (Option<SocketAddr>, Vec<u8>);
+
 /// A server: a UDP socket on host 1.
 struct Server {
     client: Client,
@@ -29,7 +32,7 @@ impl Server {
     }
 
     /// Answers what has come.
-    fn serve(&mut self, answer: &mut dyn FnMut(&[u8]) -> Option<(Option<SocketAddr>, Vec<u8>)>) {
+    fn serve(&mut self, answer: &mut dyn FnMut(&[u8]) -> Option<Sent>) {
         let mut bytes = [0; 1500];
         while let Some(record) = self.socket.reader.read_record(&mut bytes).unwrap() {
             self.client.touch(&self.socket);

@@ -1,0 +1,180 @@
+//! Connections that others open: SYN, handshake, backlog, accept.
+
+use crate::{
+    classify::Segment,
+    connection::{Connection, FlowKey},
+    flow::{Entry, Flow},
+    listener::{HalfOpen, MAX_SYN},
+    session::{Owner, Target},
+    slab::Id,
+    stack::Stack,
+};
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use ipc_proto::socket::Reply;
+
+/// SYNs whose answer waits for a neighbour. The others are answered when they come again.
+const MAX_UNANSWERED: usize = 64;
+
+impl Stack {
+    pub(crate) fn listener_at(&self, local: SocketAddr) -> Option<Id> {
+        let users = self.tcp_ports.get(&local.port())?;
+        let covering = |exact: bool| {
+            users.iter().copied().find(|id| {
+                self.listeners.get(*id).is_some_and(|listener| {
+                    listener.covers(local.ip()) && (!exact || listener.local.ip() == local.ip())
+                })
+            })
+        };
+        covering(true).or_else(|| covering(false))
+    }
+
+    fn syn_dropped(&mut self) {
+        self.counters.syn_dropped = self.counters.syn_dropped.saturating_add(1);
+    }
+
+    pub(crate) fn syn(&mut self, id: Id, key: FlowKey, segment: Segment, frame: &[u8]) {
+        let Some(listener) = self.listeners.get(id) else {
+            return;
+        };
+        let session = listener.owner.session;
+        let permitted = self
+            .sessions
+            .get(session)
+            .is_some_and(|session| session.policy.permits_address(key.remote.ip()));
+        if !permitted {
+            self.counters.refused = self.counters.refused.saturating_add(1);
+            return;
+        }
+        let room = listener.has_room();
+        let Ok(buffer) = self.buffer_size(session) else {
+            return;
+        };
+        let memory = (buffer as u32).saturating_mul(2);
+        if !room || frame.len() > MAX_SYN || segment.len > 0 || !self.has_memory(session, memory) {
+            return self.syn_dropped();
+        }
+        let isn = self.random.u32();
+        let entry = HalfOpen::new(id, frame, (isn, segment.seq), buffer, self.now);
+        if self.half_open.insert(key, entry) {
+            self.syn_dropped();
+        }
+        self.answer_syn(&key);
+    }
+
+    /// Sends the SYN-ACK of a handshake under way.
+    pub(crate) fn answer_syn(&mut self, key: &FlowKey) {
+        let Some(entry) = self.half_open.get(key) else {
+            return;
+        };
+        let sent = self.handshake.answer(
+            &mut self.engine,
+            self.now,
+            (&entry.syn, key.local.port()),
+            entry.isn,
+            entry.buffer,
+            &mut self.frames,
+        );
+        let Some(sent) = sent else {
+            self.half_open.remove(key);
+            return self.malformed();
+        };
+        // With the neighbour unknown, at most a question for it was sent. The answer comes as soon as it is known.
+        let answered = sent.frames > 0 && !self.engine.asked_for_neighbor();
+        if !answered
+            && self.unanswered.len() < MAX_UNANSWERED
+            && let Some(hop) = self.engine.next_hop(key.remote.ip())
+        {
+            self.unanswered.push(*key);
+            self.solicit(hop);
+        }
+    }
+
+    /// The peer's ACK came: the connection is there.
+    pub(crate) fn complete(&mut self, key: FlowKey, frame: &[u8]) {
+        let Some(entry) = self.half_open.get(&key) else {
+            return;
+        };
+        let listener_id = entry.listener;
+        let Some(listener) = self.listeners.get(listener_id) else {
+            self.half_open.remove(&key);
+            return;
+        };
+        let (session, buffer) = (listener.owner.session, entry.buffer);
+        let memory = (buffer as u32).saturating_mul(2);
+        if !listener.has_room() || !self.has_memory(session, memory) {
+            // The peer sends again, and may find room then.
+            return self.syn_dropped();
+        }
+        let socket = self.handshake.complete(
+            &mut self.engine,
+            self.now,
+            (&entry.syn, key.local.port()),
+            frame,
+            (entry.isn, buffer),
+            &mut self.frames,
+        );
+        let Some(socket) = socket else {
+            return self.dropped();
+        };
+        self.half_open.remove(&key);
+        let mut connection = Connection::new(socket, key, self.now);
+        connection.backlog_of = Some(listener_id);
+        let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
+        self.connections.insert(key, id);
+        self.counters.connections = self.counters.connections.saturating_add(1);
+        if let Some(listener) = self.listeners.get_mut(listener_id) {
+            listener.ready.push_back(id);
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.raise(listener.owner.index);
+            }
+        }
+        self.accept(listener_id);
+        self.wake(id);
+    }
+
+    /// Brings connections and clients that wait at a listener together.
+    pub(crate) fn accept(&mut self, id: Id) {
+        loop {
+            let Some(listener) = self.listeners.get_mut(id) else {
+                return;
+            };
+            if listener.ready.is_empty() || listener.accepts.is_empty() {
+                return;
+            }
+            let (Some(flow), Some(accept)) =
+                (listener.ready.pop_front(), listener.accepts.pop_front())
+            else {
+                return;
+            };
+            let session_id = listener.owner.session;
+            let Some(session) = self.sessions.get_mut(session_id) else {
+                return;
+            };
+            session.accepts = session.accepts.saturating_sub(1);
+            let Some(Entry {
+                flow: Flow::Tcp(tcp),
+                ..
+            }) = self.flows.get_mut(flow)
+            else {
+                continue;
+            };
+            // The accept has held a place for it.
+            let Some(socket) = session.allocate(Target::Flow(flow)) else {
+                continue;
+            };
+            let owner = Owner {
+                session: session_id,
+                index: socket.index,
+            };
+            tcp.adopt(owner, accept.ends);
+            session.reply(Reply::Accepted {
+                id: accept.id,
+                socket,
+                local: tcp.key.local,
+                remote: tcp.key.remote,
+            });
+            self.wake(flow);
+        }
+    }
+}
