@@ -100,6 +100,8 @@ kvm_works() { grep -qwE 'vmx|svm' /proc/cpuinfo 2>/dev/null && [ -r /dev/kvm ] &
 words=()
 [ "$ip" = dhcp ] || words+=("netstack.ip=$(encode "$ip")")
 [ -z "$has_exec" ] || words+=("shell.exec=$(encode "$exec_commands")")
+# Commands print what they print, and nothing else does.
+[ -z "$has_exec" ] || [ -n "$log" ] || { log=warn; words+=(quiet); }
 [ -z "$log" ] || words+=("log=$log")
 [ -z "$append" ] || words+=("$append")
 

@@ -145,7 +145,12 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
     })
 }
 
+/// One line about the machine, unless the command line has the word `quiet`.
 fn announce(found: &Found, facts: &Facts, rates: Rates, pci: bool) {
+    let mut words = found.command_line.split(|byte| *byte == b' ');
+    if words.any(|word| word == b"quiet") {
+        return;
+    }
     let pages: u64 = found
         .usable
         .iter()
