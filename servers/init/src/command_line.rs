@@ -29,7 +29,8 @@ impl CommandLine {
     /// Takes one word; `false` if it means nothing.
     fn word(&mut self, word: &str) -> bool {
         let Some((key, value)) = word.split_once('=') else {
-            return false;
+            // `quiet` is the kernel's.
+            return word == "quiet";
         };
         let Some(value) = percent_decoded(value) else {
             return false;
