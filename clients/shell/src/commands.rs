@@ -30,7 +30,7 @@ pub(crate) use process::{MAX_STATUS, power_off};
 /// Why a command failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Failure {
-    /// Ctrl-C.
+    /// One of [`INTERRUPTS`](crate::input::INTERRUPTS).
     Interrupted,
     /// All was said already; the status.
     Silent(u8),
@@ -49,7 +49,7 @@ pub(crate) struct Command {
     pub(crate) usage: &'static str,
     /// What it does, in a line.
     pub(crate) about: &'static str,
-    /// It looks out for Ctrl-C itself.
+    /// It looks out for the keys that end a command itself.
     pub(crate) takes_interrupt: bool,
 }
 
@@ -96,7 +96,7 @@ const COMMANDS: [Command; 17] = [
     Command {
         name: "ping",
         usage: "ping HOST [-c N] [-s BYTES] [-i SECONDS]",
-        about: "sends ICMP echo requests until ctrl-c (under exec: 4), or N",
+        about: "sends ICMP echo requests until ctrl-] or ctrl-c (under exec: 4), or N",
         takes_interrupt: true,
     },
     command(
@@ -112,7 +112,7 @@ const COMMANDS: [Command; 17] = [
     command(
         "nc",
         "nc HOST PORT [-u] | nc -l PORT [-u]",
-        "connects the console to a socket; ctrl-d ends sending, -u: UDP, -l: waits for a peer",
+        "connects the console to a socket; ctrl-d ends sending, ctrl-] leaves, -u: UDP, -l: waits for a peer",
     ),
     command("sleep", "sleep SECONDS", "waits"),
     command("echo", "echo [-n] [WORD]...", "prints its words"),
@@ -181,7 +181,8 @@ fn help<P: Platform>(shell: &Shell<P>, arguments: &[&str]) -> Result<(), Failure
             }
             say!(
                 shell,
-                "Several commands can stand in a line, separated by ;. help COMMAND tells how to call one."
+                "Several commands can stand in a line, separated by ;. help COMMAND tells how to call one.\n\
+                 Ctrl-] ends a command, and so does ctrl-c unless the terminal or QEMU takes it for itself."
             );
             Ok(())
         }

@@ -23,7 +23,7 @@ pub enum Event {
     None,
     /// A line was entered.
     Line(String),
-    /// Ctrl-C: the line was dropped.
+    /// Ctrl-C, or Ctrl-]: the line was dropped.
     Interrupt,
     /// Ctrl-D on an empty line.
     EndOfInput,
@@ -107,7 +107,7 @@ impl Editor {
             b'\n' => return self.enter(show),
             0x01 => self.move_to(0, show),
             0x02 => self.move_to(self.cursor.saturating_sub(1), show),
-            0x03 => {
+            0x03 | 0x1d => {
                 show.push_str("^C\r\n");
                 self.clear();
                 return Event::Interrupt;

@@ -1,4 +1,4 @@
-//! The bytes typed at the console, between the commands that read them and the watch for Ctrl-C.
+//! The bytes typed at the console, between the commands that read them and the watch for the keys that end a command.
 
 use crate::platform::Platform;
 use alloc::{collections::VecDeque, vec::Vec};
@@ -10,8 +10,8 @@ use core::{
 
 /// Bytes typed ahead that are kept.
 const MAX_AHEAD: usize = 4096;
-/// Ctrl-C.
-pub const INTERRUPT: u8 = 0x03;
+/// The keys that end a command: Ctrl-C, and Ctrl-] for terminals on which Ctrl-C ends QEMU.
+pub const INTERRUPTS: [u8; 2] = [0x03, 0x1d];
 
 /// What was typed and not yet used.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Input {
         .await
     }
 
-    /// Waits for Ctrl-C; other bytes are kept for whoever reads next, and drops what was typed ahead of it.
+    /// Waits for one of [`INTERRUPTS`]; other bytes are kept for whoever reads next, and drops what was typed ahead of it.
     pub async fn interrupt<P: Platform>(&self, platform: &P) {
         poll_fn(|context| self.poll_interrupt(platform, context)).await;
     }
@@ -55,7 +55,7 @@ impl Input {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(len) => typed.get(..len).unwrap_or_default(),
             };
-            if let Some(at) = typed.iter().rposition(|byte| *byte == INTERRUPT) {
+            if let Some(at) = typed.iter().rposition(|byte| INTERRUPTS.contains(byte)) {
                 self.ahead.borrow_mut().clear();
                 self.keep(typed.get(at.saturating_add(1)..).unwrap_or_default());
                 return Poll::Ready(());

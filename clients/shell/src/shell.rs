@@ -27,7 +27,7 @@ const NETWORK_POLL: Duration = Duration::from_millis(50);
 const START_PATIENCE: Duration = Duration::from_secs(4);
 /// How long a name is looked up.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Status of a command ended by Ctrl-C: 128 and the number of SIGINT, as other shells have it.
+/// Status of a command ended by its user: 128 and the number of SIGINT, as other shells have it.
 const INTERRUPTED: u8 = 130;
 /// Status of a command that does not exist.
 const NOT_FOUND: u8 = 127;
@@ -47,7 +47,7 @@ pub struct Start {
 pub struct Shell<P> {
     pub(crate) platform: P,
     pub(crate) input: Input,
-    /// Someone types: lines end as terminals want it, and there may be a Ctrl-C.
+    /// Someone types: lines end as terminals want it, and commands can be interrupted.
     pub(crate) interactive: bool,
     /// The network had no address when it was last waited for.
     gave_up: Cell<bool>,

@@ -192,19 +192,21 @@ fn typed_commands_run() {
 }
 
 #[test]
-fn ctrl_c_ends_a_command_and_the_rest_of_its_line() {
-    let text = session(
-        &world(),
-        &[
-            (2.0, "sleep 1000; echo no\r"),
-            (3.0, "\x03"),
-            (4.0, "echo yes\r"),
-        ],
-    );
-    assert!(
-        text.contains("sleep 1000; echo no\n^C\ncauseway> echo yes\nyes\n"),
-        "{text}"
-    );
+fn a_key_ends_a_command_and_the_rest_of_its_line() {
+    for key in ["\x03", "\x1d"] {
+        let text = session(
+            &world(),
+            &[
+                (2.0, "sleep 1000; echo no\r"),
+                (3.0, key),
+                (4.0, "echo yes\r"),
+            ],
+        );
+        assert!(
+            text.contains("sleep 1000; echo no\n^C\ncauseway> echo yes\nyes\n"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
