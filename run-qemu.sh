@@ -163,8 +163,11 @@ if [ -t 0 ]; then
     saved=$(stty -g)
     trap 'stty "$saved"' EXIT
 fi
-"${qemu[@]}"
-status=$?
+# In the background, so that a signal to this script reaches QEMU at once and nothing stays behind.
+"${qemu[@]}" <&0 &
+child=$!
+trap 'kill -TERM "$child" 2>/dev/null' INT TERM HUP
+while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done
 # The guest ends the machine by isa-debug-exit with 16 + its status, which QEMU reports as twice that plus one.
 if [ "$status" -ge 33 ] && [ $((status % 2)) = 1 ]; then
     exit $(((status - 1) / 2 - 16))
