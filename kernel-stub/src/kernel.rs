@@ -8,7 +8,7 @@ use crate::boot::{BootError, BootInfo};
 use crate::console::Console;
 use crate::deadline::Deadlines;
 use crate::log::Log;
-use crate::object::{Budget, Tcb, Thread};
+use crate::object::{Budget, Process, Tcb, Thread};
 use crate::platform::{Context, Platform, Trap};
 use crate::sched::Scheduler;
 use crate::store::{Ref, Store};
@@ -37,6 +37,8 @@ pub struct Kernel<P: Platform> {
     pub(crate) log: Log,
     pub(crate) vectors: Vectors,
     pub(crate) root_budget: Ref<Budget>,
+    /// The first process: the machine ends with it.
+    pub(crate) first: Option<Ref<Process>>,
     pub(crate) command_line: heapless::String<COMMAND_LINE>,
     pub(crate) processors: u32,
     pub(crate) pci: bool,
@@ -91,6 +93,7 @@ impl<P: Platform> Kernel<P> {
             log,
             vectors,
             root_budget,
+            first: None,
             command_line,
             processors: info.processors,
             pci: info.pci,

@@ -4,11 +4,31 @@
 
 use crate::cap::CapRef;
 use crate::kernel::Kernel;
-use crate::object::{Budget, Chain, MapTable, Process, Tcb, Thread, ThreadState, Watch};
+use crate::object::{
+    Budget, Chain, FamilyLinks, MapTable, Process, Tcb, Thread, ThreadState, Watch,
+};
 use crate::phys::Frame;
 use crate::platform::{Context, Platform};
 use crate::store::{FrameKind, Ref};
+use core::fmt;
 use kernel_abi::{Error, PRIORITIES, ProcessState, ProcessStatus, USER_END};
+
+/// Status of the machine after the end of the first process.
+const STATUS_FIRST_ENDED: u8 = 104;
+
+/// How a process ended, in words.
+struct Ending(ProcessState);
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ProcessState::Exited(code) => write!(f, "exited with code {code}"),
+            ProcessState::Killed(code) => write!(f, "was killed with code {code}"),
+            ProcessState::Faulted { vector, .. } => write!(f, "faulted with vector {vector}"),
+            ProcessState::Running => f.write_str("runs"),
+        }
+    }
+}
 
 impl<P: Platform> Kernel<P> {
     /// An empty process.
@@ -125,8 +145,83 @@ impl<P: Platform> Kernel<P> {
         self.end_process(process, state);
     }
 
-    /// Ends a process: everything that it has is returned at once. What is left is the status, for those who hold a capability.
+    /// Ends a process and all that it made, directly or not. (Those who hold a capability to one of these can still be
+    /// anybody; the only one who answers for it is its maker.)
     pub(crate) fn end_process(&mut self, process: Ref<Process>, state: ProcessState) {
+        if self.first == Some(process) {
+            self.end_machine(state);
+        }
+        self.disown(process);
+        self.end_one(process, state);
+        while let Some(made) = self.store.get(process).ok().and_then(|p| p.made) {
+            self.disown(made);
+            // What it made is next: no recursion, however long the chain is.
+            self.adopt_from(process, made);
+            self.end_one(made, ProcessState::Killed(0));
+        }
+    }
+
+    /// Without the first process nothing can be restarted, so that the machine has no use any more.
+    fn end_machine(&mut self, state: ProcessState) -> ! {
+        // Said in any case, whatever the log shows.
+        self.log.echo = self.log.echo.max(1);
+        let why = Ending(state);
+        self.report(
+            1,
+            format_args!(
+                "kernel: the first process {why}: nothing can be restarted, the machine ends"
+            ),
+        );
+        self.platform.power_off(STATUS_FIRST_ENDED)
+    }
+
+    /// Enters a new process among those that `maker` made.
+    pub(crate) fn adopt(
+        &mut self,
+        maker: Ref<Process>,
+        process: Ref<Process>,
+    ) -> Result<(), Error> {
+        let next = self.store.get_mut(maker)?.made.replace(process);
+        if let Some(next) = next {
+            self.store.get_mut(next)?.made_links.prev = Some(process);
+        }
+        let entry = self.store.get_mut(process)?;
+        entry.maker = Some(maker);
+        entry.made_links = FamilyLinks { prev: None, next };
+        Ok(())
+    }
+
+    /// Takes a process out from among those that its maker made.
+    fn disown(&mut self, process: Ref<Process>) {
+        let Ok(entry) = self.store.get_mut(process) else {
+            return;
+        };
+        let Some(maker) = entry.maker.take() else {
+            return;
+        };
+        let FamilyLinks { prev, next } = core::mem::take(&mut entry.made_links);
+        self.must(|k| {
+            match prev {
+                Some(prev) => k.store.get_mut(prev)?.made_links.next = next,
+                None => k.store.get_mut(maker)?.made = next,
+            }
+            if let Some(next) = next {
+                k.store.get_mut(next)?.made_links.prev = prev;
+            }
+            Ok(())
+        });
+    }
+
+    /// Hands all that `from` made over to `to`.
+    fn adopt_from(&mut self, to: Ref<Process>, from: Ref<Process>) {
+        while let Some(process) = self.store.get(from).ok().and_then(|p| p.made) {
+            self.disown(process);
+            self.must(|k| k.adopt(to, process));
+        }
+    }
+
+    /// Ends a process: everything that it has is returned at once. What is left is the status, for those who hold a capability.
+    fn end_one(&mut self, process: Ref<Process>, state: ProcessState) {
         let Ok(entry) = self.store.get_mut(process) else {
             return;
         };
@@ -200,7 +295,7 @@ impl<P: Platform> Kernel<P> {
             .filter(|(_, frame)| *frame != 0)
         {
             for index in 0..64 {
-                self.delete(CapRef::new(frame, index));
+                self.delete_from_the_top(CapRef::new(frame, index));
             }
             self.store.free(Frame(frame));
             if let Ok(entry) = self.store.get_mut(process)

@@ -73,7 +73,8 @@ syscalls! {
 
     // ---- processes ----------------------------------------------------------------------------
     /// Makes an empty process that pays with budget `a0` (ALLOC) for its tables; `a1` highest priority of its
-    /// threads, at most that of the caller's process. Result `v0` slot (READ, MANAGE, GRANT).
+    /// threads, at most that of the caller's process. It ends with the caller's process. Result `v0` slot (READ,
+    /// MANAGE, GRANT).
     ProcessCreate = 24,
     /// Puts a capability derived from `a1` (GRANT) into process `a0` (MANAGE): `a2` slot index there
     /// (or 0: any free one), `a3` rights, `a4` badge (0: keep). Result `v0` slot there. A new frame of its

@@ -98,6 +98,17 @@ impl Cap {
         }
     }
 
+    /// Notes the way down to another capability, in the place of the watch. Only in a capability that is about to go.
+    pub(crate) fn set_trail(&mut self, down: CapRef) {
+        self.has_watch = 0;
+        self.watch_frame = down.0;
+    }
+
+    /// The way down.
+    pub(crate) fn trail(&self) -> CapRef {
+        CapRef(self.watch_frame)
+    }
+
     /// What an emptied slot holds.
     pub(crate) fn emptied(&self) -> Cap {
         Cap {

@@ -11,6 +11,8 @@ use crate::platform::Platform;
 use crate::store::{Object, Ref, Store};
 pub(crate) use entry::{Cap, CapRef, CapTable};
 use kernel_abi::{CAP_SLOTS, Error, Kind, Rights, Slot};
+#[cfg(test)]
+pub(crate) use tree::take_links;
 
 /// What a lookup found: a copy of the entry, and where it is.
 #[derive(Clone, Copy)]

@@ -17,8 +17,22 @@ fn may_receive(cap: &Cap) -> bool {
     cap.kind == Kind::Endpoint as u8 && cap.rights().contains(Rights::RECV)
 }
 
+#[cfg(test)]
+std::thread_local! {
+    /// Calls of [`link`]: what handing up costs.
+    static LINKS: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+}
+
+/// How many capabilities were linked since the last call.
+#[cfg(test)]
+pub(crate) fn take_links() -> u32 {
+    LINKS.take()
+}
+
 /// Makes `at` the first child of `parent`, or a root.
 fn link(store: &mut Store, at: CapRef, parent: CapRef) {
+    #[cfg(test)]
+    LINKS.set(LINKS.get() + 1);
     let next = match parent.get_mut(store) {
         Some(cap) => core::mem::replace(&mut cap.child, at),
         None => CapRef::NONE,
@@ -121,6 +135,29 @@ impl<P: Platform> Kernel<P> {
         if counts(&cap) {
             self.store.release(cap.frame);
         }
+    }
+
+    /// Empties a slot of a process that ended, after those of its slots from which this capability was derived directly
+    /// or not. So nothing is handed up from one capability to another that goes as well: each is handed up once at
+    /// most, and the work grows with the number of capabilities and not with its square.
+    pub(crate) fn delete_from_the_top(&mut self, at: CapRef) {
+        let Some(owner) = at.get(&self.store).map(|cap| cap.owner) else {
+            return;
+        };
+        let mut here = at;
+        while let Some(parent) = here.get(&self.store).map(|cap| cap.parent)
+            && let Some(entry) = parent.get_mut(&mut self.store)
+            && entry.owner == owner
+        {
+            entry.set_trail(here);
+            here = parent;
+        }
+        while here != at {
+            let next = here.get(&self.store).map_or(at, Cap::trail);
+            self.delete(here);
+            here = next;
+        }
+        self.delete(at);
     }
 
     /// Children of a capability that goes become children of its parent, or roots if it has none.

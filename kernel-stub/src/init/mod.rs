@@ -60,6 +60,7 @@ impl<P: Platform> Kernel<P> {
             })?;
         }
         self.start_program(process, &program).map_err(short)?;
+        self.first = Some(process);
         self.reap();
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::platform::{MapError, Platform};
 use crate::store::{FrameKind, Ref};
 use kernel_abi::{Error, PAGE_SIZE, Prot, USER_END, USER_START};
 
-/// Most mappings of a process. Bounds the search for a record.
-const MAX_MAPPINGS: u32 = 8192;
+/// Most mappings of a process. Bounds the search for a record, which is made for each mapped capability that goes.
+const MAX_MAPPINGS: u32 = 2048;
 
 /// Spare frames for page tables, kept while pages are mapped.
 const SPARE: usize = 8;

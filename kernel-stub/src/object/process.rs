@@ -14,6 +14,13 @@ pub(crate) const MAP_ENTRIES: usize = 170;
 /// Watches of a process's end.
 pub(crate) const MAX_WATCHES: usize = 8;
 
+/// A place among the processes that one process made.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FamilyLinks {
+    pub(crate) prev: Option<Ref<Process>>,
+    pub(crate) next: Option<Ref<Process>>,
+}
+
 /// A process. When it ends, everything goes but this header, which stays until the last capability to it is gone.
 pub(crate) struct Process {
     /// Unique since boot.
@@ -42,6 +49,12 @@ pub(crate) struct Process {
     pub(crate) threads: ThreadList,
     /// Threads (of others) whose calls this process took and did not answer yet.
     pub(crate) serving: ThreadList,
+    /// Who made it, and answers for it: it ends with its maker. Only the living are in this tree.
+    pub(crate) maker: Option<Ref<Process>>,
+    /// The first of those that it made.
+    pub(crate) made: Option<Ref<Process>>,
+    /// Its place among those that its maker made.
+    pub(crate) made_links: FamilyLinks,
     pub(crate) watches: [Option<Watch>; MAX_WATCHES],
     pub(crate) cpu_ns: u64,
     pub(crate) syscalls: u64,
@@ -75,6 +88,9 @@ impl Process {
             pages: 0,
             threads: ThreadList::EMPTY,
             serving: ThreadList::EMPTY,
+            maker: None,
+            made: None,
+            made_links: FamilyLinks::default(),
             watches: [None; MAX_WATCHES],
             cpu_ns: 0,
             syscalls: 0,

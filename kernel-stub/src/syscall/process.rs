@@ -26,6 +26,7 @@ impl<P: Platform> Kernel<P> {
             return Err(Error::BadArgument);
         }
         let process = self.create_process(found.object::<Budget>(), max_priority)?;
+        self.adopt(me.process, process)?;
         let rights = Rights::READ | Rights::MANAGE | Rights::GRANT;
         self.hand_over(me.process, Grant::new(Kind::Process, rights, process))
             .map(made)

@@ -87,6 +87,7 @@ fn check(kernel: &Kernel<Sim>) {
         "frames are lost"
     );
     check_caps(kernel, &index, &mut count);
+    check_families(kernel, &index);
     check_threads(kernel, &index, &mut count);
     check_memory(kernel, &index, &mut count);
     for frame in index.of(FrameKind::Budget) {
@@ -152,6 +153,28 @@ fn check_caps(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
         assert!(process.is_alive() || caps == 0);
     }
     assert_eq!(owned.len(), index.of(FrameKind::CapTable).count());
+}
+
+/// Everybody but the first process has a maker that lives, and is in its list.
+fn check_families(kernel: &Kernel<Sim>, index: &Index) {
+    let store = &kernel.store;
+    let (mut living, mut listed) = (0, 0);
+    for frame in index.of(FrameKind::Process) {
+        let process = store.at::<Process>(frame).unwrap();
+        let is_first = kernel.first.is_some_and(|first| first.frame == frame);
+        assert_eq!(process.maker.is_some(), process.is_alive() && !is_first);
+        living += process.maker.is_some() as u32;
+        let (mut next, mut prev) = (process.made, None);
+        assert!(next.is_none() || process.is_alive());
+        while let Some(made) = next {
+            let entry = store.get(made).unwrap();
+            assert_eq!(entry.maker.map(|maker| maker.frame), Some(frame));
+            assert_eq!(entry.made_links.prev, prev);
+            (prev, next) = (next, entry.made_links.next);
+            listed += 1;
+        }
+    }
+    assert_eq!(living, listed);
 }
 
 fn check_cap(kernel: &Kernel<Sim>, at: CapRef, cap: &Cap, count: &mut Count) {
