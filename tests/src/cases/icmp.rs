@@ -1,10 +1,9 @@
 //! Ping, both ways, over IPv4 and IPv6.
 
-use super::{Case, eventually, lab};
-use std::time::Duration;
+use super::{Case, ipv6_lab, lab};
 use system_tests::{
     Outcome, ensure,
-    lab::{GUEST, HOST, HOST6, Lab},
+    lab::{GUEST, HOST, HOST6},
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -34,20 +33,8 @@ fn ping_from_guest() -> Outcome {
     Ok(())
 }
 
-/// The guest takes `fd77::/64` from a router advertisement (SLAAC).
 fn ping_over_ipv6_both_ways() -> Outcome {
-    let mut lab = Lab::new()?;
-    lab.serve_addresses()?;
-    let mut machine = lab.boot().start()?;
-    machine.ready()?;
-    let address = eventually(Duration::from_secs(20), || {
-        let output = machine.shell("ip")?;
-        output
-            .split_whitespace()
-            .find(|word| word.starts_with("fd77:"))
-            .map(|word| word.split('/').next().unwrap_or(word).to_owned())
-            .ok_or_else(|| system_tests::Failure(format!("no address of fd77::/64 in {output}")))
-    })?;
+    let (lab, mut machine, address) = ipv6_lab()?;
     let output = lab.output("ping", &["-6", "-c", "5", "-i", "0.2", "-W", "3", &address])?;
     ensure!(output.contains(" 0% packet loss"), "{output}");
     let output = machine.shell(&format!("ping -c 3 {HOST6}"))?;

@@ -50,6 +50,24 @@ pub(crate) fn lab_with(settings: impl FnOnce(Boot) -> Boot) -> Outcome<(Lab, Mac
     Ok((lab, machine))
 }
 
+/// A laboratory with dnsmasq, a machine in it, and the address that the machine has taken from the router
+/// advertisement for `fd77::/64` (SLAAC).
+pub(crate) fn ipv6_lab() -> Outcome<(Lab, Machine, String)> {
+    let mut lab = Lab::new()?;
+    lab.serve_addresses()?;
+    let mut machine = lab.boot().start()?;
+    machine.ready()?;
+    let address = eventually(Duration::from_secs(20), || {
+        let output = machine.shell("ip")?;
+        output
+            .split_whitespace()
+            .find(|word| word.starts_with("fd77:"))
+            .map(|word| word.split('/').next().unwrap_or(word).to_owned())
+            .ok_or_else(|| Failure(format!("no address of fd77::/64 in {output}")))
+    })?;
+    Ok((lab, machine, address))
+}
+
 /// A TCP port of 127.0.0.1 that was free a moment ago.
 pub(crate) fn free_port() -> Outcome<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?

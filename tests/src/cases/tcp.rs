@@ -1,21 +1,22 @@
 //! TCP: bulk in both directions, many connections, half close, refusal, time-out.
 
-use super::{Case, lab};
+use super::{Case, ipv6_lab, lab};
 use sha2::{Digest, Sha256};
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 use system_tests::{
     Failure, Outcome, ensure,
-    lab::{GUEST, HOST},
+    lab::{GUEST, HOST, HOST6, Lab},
     noise, sha256,
 };
 
 pub(crate) const CASES: &[Case] = &[
     ("tcp::echo_64_mib_both_ways", echo_64_mib_both_ways),
     ("tcp::wget_64_mib_from_host", wget_64_mib_from_host),
+    ("tcp::ipv6_both_ways", ipv6_both_ways),
     ("tcp::sixty_four_connections", sixty_four_connections),
     (
         "tcp::half_close_returns_everything",
@@ -40,19 +41,23 @@ fn connect(port: u16) -> Outcome<TcpStream> {
     connect_to(GUEST, port)
 }
 
+/// [`echo_through`] an IPv4 connection.
+fn echo(data: &[u8]) -> Outcome<Vec<u8>> {
+    echo_through(connect(7)?, data)
+}
+
 fn connect_to(host: &str, port: u16) -> Outcome<TcpStream> {
-    let address = format!("{host}:{port}")
+    let host = host
         .parse()
         .map_err(|_| Failure(format!("bad address {host}")))?;
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+    let stream = TcpStream::connect_timeout(&SocketAddr::new(host, port), Duration::from_secs(10))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.set_write_timeout(Some(Duration::from_secs(60)))?;
     Ok(stream)
 }
 
 /// Sends `data` to the echo service, closes the sending side, and returns all that comes back.
-fn echo(data: &[u8]) -> Outcome<Vec<u8>> {
-    let mut stream = connect(7)?;
+fn echo_through(mut stream: TcpStream, data: &[u8]) -> Outcome<Vec<u8>> {
     let mut sender = stream.try_clone()?;
     let mut back = Vec::with_capacity(data.len());
     std::thread::scope(|scope| -> Outcome {
@@ -78,21 +83,39 @@ fn echo_64_mib_both_ways() -> Outcome {
     Ok(())
 }
 
+/// A web server at port 8000 of the host that answers one request with this body.
+fn serve_once(lab: &Lab, host: &str, body: Vec<u8>) -> Outcome {
+    let listener = lab.inside(|| Ok(TcpListener::bind((host, 8000))?))?;
+    std::thread::spawn(move || {
+        if let Ok((mut stream, _)) = listener.accept() {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&body);
+        }
+    });
+    Ok(())
+}
+
+fn ipv6_both_ways() -> Outcome {
+    let (lab, mut machine, address) = ipv6_lab()?;
+    let data = noise(5, 4 * MIB);
+    let back = lab.inside(|| echo_through(connect_to(&address, 7)?, &data))?;
+    ensure!(back == data, "other bytes came back");
+    let wanted = sha256(&data);
+    serve_once(&lab, HOST6, data)?;
+    let output = machine.shell(&format!("wget --hash http://[{HOST6}]:8000/data"))?;
+    ensure!(output.contains(&wanted), "not {wanted} in {output:?}");
+    Ok(())
+}
+
 /// 64 MiB from a web server on the host into the guest, which hashes them.
 fn wget_64_mib_from_host() -> Outcome {
     let (lab, mut machine) = lab()?;
     let data = noise(2, 64 * MIB);
     let wanted = sha256(&data);
-    let listener = lab.inside(|| Ok(TcpListener::bind((HOST, 8000))?))?;
-    std::thread::spawn(move || {
-        if let Ok((mut stream, _)) = listener.accept() {
-            let mut request = [0; 1024];
-            let _ = stream.read(&mut request);
-            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", data.len());
-            let _ = stream.write_all(head.as_bytes());
-            let _ = stream.write_all(&data);
-        }
-    });
+    serve_once(&lab, HOST, data)?;
     let output = machine.shell_within(
         &format!("wget --hash http://{HOST}:8000/data"),
         Duration::from_secs(120),
