@@ -69,7 +69,7 @@ while [ $# -gt 0 ]; do
         --append) value "$@"; append=$2; shift 2 ;;
         --kernel) value "$@"; kernel=$2; shift 2 ;;
         --archive) value "$@"; archive=$2; shift 2 ;;
-        --manifest) value "$@"; manifest=$2; shift 2 ;;
+        --manifest) value "$@"; [ -r "$2" ] || die "cannot read the manifest $2"; manifest=$(realpath "$2"); shift 2 ;;
         --gdb) gdb=1; shift ;;
         --build-only) build_only=1; shift ;;
         --dry-run) dry_run=1; shift ;;
@@ -132,8 +132,7 @@ if [ -z "$kernel" ] || [ -z "$archive" ]; then
     need_rust
     [ -n "$has_exec$dry_run" ] && QUIET=1
     [ -n "$dry_run" ] || say "==> building (the first time takes a few minutes)"
-    # shellcheck disable=SC2086 # a list of words
-    build_image "$manifest" "$BUILD/boot.cpio" $PROGRAMS
+    build_image "$manifest" "$BUILD/boot.cpio"
     kernel=${kernel:-$BUILD/kernel} archive=${archive:-$BUILD/boot.cpio}
 fi
 [ -z "$build_only" ] || { say "built $kernel and $archive"; exit 0; }

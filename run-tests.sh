@@ -85,9 +85,9 @@ step_miri() {
 }
 
 step_qemu() {
-    build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio" $PROGRAMS
+    build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"
     cat "$ROOT/image/manifest.toml" "$ROOT/image/tests.toml" >"$BUILD/tests.toml"
-    build_image "$BUILD/tests.toml" "$BUILD/tests.cpio" $PROGRAMS probe
+    build_image "$BUILD/tests.toml" "$BUILD/tests.cpio"
     timeout 1500 cargo run --locked --release -p system-tests -- ${QEMU_FILTER:+"$QEMU_FILTER"}
 }
 

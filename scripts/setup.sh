@@ -36,13 +36,12 @@ need_rust() {
     fi
 }
 
-PROGRAMS="init virtio-net netstack services httpd shell"
-
-# build_image MANIFEST ARCHIVE PROGRAM...: kernel and programs, then the boot archive.
+# build_image MANIFEST ARCHIVE: the kernel, init and the programs that the manifest names, then the boot archive.
 build_image() {
-    local manifest=$1 archive=$2 packages=() program
-    shift 2
-    for program in "$@"; do packages+=(-p "$program"); done
+    local manifest=$1 archive=$2 packages=(-p init) program
+    for program in $(sed -n 's/^program *= *"\([a-z0-9-]*\)".*/\1/p' "$manifest" | sort -u); do
+        packages+=(-p "$program")
+    done
     local target=${CARGO_TARGET_DIR:-$ROOT/target}
     (
         cd "$ROOT" || exit 1
