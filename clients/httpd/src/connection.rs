@@ -3,6 +3,9 @@
 //! A client can waste only its own time and one place of the [`Registry`](crate::Registry): every wait has a limit, heads and
 //! bodies have one, and whoever waits for nothing makes room when others come (see [`Limits`]).
 
+mod writing;
+
+use self::writing::{write_all, write_two};
 use crate::{
     head::{self, Method},
     registry::Place,
@@ -11,7 +14,7 @@ use crate::{
     snapshot::Outside,
 };
 use alloc::vec::Vec;
-use core::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
+use core::{cell::Cell, fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use embedded_io_async::{Read, Write};
 
 /// A connection with half close.
@@ -31,6 +34,8 @@ pub struct Limits {
     pub request: Duration,
     /// How long an answer may take.
     pub answer: Duration,
+    /// How long the client may take none of it.
+    pub stall: Duration,
     /// How long a connection is read after it was refused, so that the client sees why.
     pub linger: Duration,
 }
@@ -42,6 +47,7 @@ impl Default for Limits {
             idle: Duration::from_secs(30),
             request: Duration::from_secs(10),
             answer: Duration::from_secs(120),
+            stall: Duration::from_secs(10),
             linger: Duration::from_secs(1),
         }
     }
@@ -261,25 +267,36 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         method: Method,
         keep_alive: bool,
     ) -> Result<(), ConnectionError<S::Error>> {
-        let deadline = self.after(self.limits.answer);
+        let end = self.after(self.limits.answer);
+        // A client that takes nothing must not keep its place for as long as one with a slow line may.
+        let patience = Cell::new(self.after(self.limits.stall));
+        let (site, stall) = (self.site, nanoseconds(self.limits.stall));
+        let outside = site.outside();
         let late = async {
-            self.site.outside().sleep_until(deadline).await;
-            Err(ConnectionError::SlowReader)
+            loop {
+                let deadline = end.min(patience.get());
+                if deadline <= outside.now() {
+                    return Err(ConnectionError::SlowReader);
+                }
+                outside.sleep_until(deadline).await;
+            }
         };
+        let moved = || patience.set(outside.now().saturating_add(stall));
         let registry = self.place.registry();
         let stream = &mut self.stream;
         let sending = async {
             let head = response.head(keep_alive);
             let mut sent = head.len();
             match &response.body {
-                _ if method == Method::Head => write_all(stream, head.as_bytes()).await?,
-                Body::Static(text) => write_two(stream, head, text).await?,
-                Body::Text(text) => write_two(stream, head, text).await?,
+                _ if method == Method::Head => write_all(stream, head.as_bytes(), &moved).await?,
+                Body::Static(text) => write_two(stream, head, text, &moved).await?,
+                Body::Text(text) => write_two(stream, head, text, &moved).await?,
                 Body::Data(data) => {
-                    write_all(stream, head.as_bytes()).await?;
+                    write_all(stream, head.as_bytes(), &moved).await?;
                     let mut data = *data;
                     while !data.is_empty() {
                         let len = stream.write(data.block()).await?;
+                        moved();
                         data.advance(len);
                     }
                 }
@@ -325,9 +342,15 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     }
 
     fn after(&self, duration: Duration) -> u64 {
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.site.outside().now().saturating_add(nanoseconds)
+        self.site
+            .outside()
+            .now()
+            .saturating_add(nanoseconds(duration))
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 enum Received<E> {
@@ -336,29 +359,6 @@ enum Received<E> {
     Late,
     Evicted,
     Failed(E),
-}
-
-async fn write_all<S: Write>(stream: &mut S, mut data: &[u8]) -> Result<(), S::Error> {
-    while !data.is_empty() {
-        let len = stream.write(data).await?;
-        data = data.get(len..).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Head and body in one piece if they are small.
-async fn write_two<S: Write>(
-    stream: &mut S,
-    head: alloc::string::String,
-    body: &str,
-) -> Result<(), S::Error> {
-    if body.len() <= 4096 {
-        let mut both = head;
-        both.push_str(body);
-        return write_all(stream, both.as_bytes()).await;
-    }
-    write_all(stream, head.as_bytes()).await?;
-    write_all(stream, body.as_bytes()).await
 }
 
 /// Polls both in order until one is ready.

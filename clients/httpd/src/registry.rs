@@ -81,16 +81,19 @@ impl Registry {
         }
     }
 
-    /// Asks the connection that has been idle longest to end, unless one was asked and has not ended yet.
+    /// Asks the connection that has been idle longest to end, unless one was asked and will do so at once. One that has got a request
+    /// in between first answers it: others need not wait for that.
     fn evict(&self) {
         let entries = self.entries.borrow();
-        if entries.iter().any(|entry| entry.evicted.get()) {
+        let idle = || {
+            entries
+                .iter()
+                .filter(|entry| entry.idle_since.get().is_some())
+        };
+        if idle().any(|entry| entry.evicted.get()) {
             return;
         }
-        let idle = entries
-            .iter()
-            .filter(|entry| entry.idle_since.get().is_some());
-        if let Some(oldest) = idle.min_by_key(|entry| entry.idle_since.get()) {
+        if let Some(oldest) = idle().min_by_key(|entry| entry.idle_since.get()) {
             oldest.evicted.set(true);
             self.count(|counters| counters.evicted = counters.evicted.saturating_add(1));
             if let Some(waker) = oldest.waker.borrow_mut().take() {
@@ -162,5 +165,38 @@ impl Drop for Place {
         self.registry
             .count(|counters| counters.active = counters.active.saturating_sub(1));
         self.registry.wake_waiting();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{pin::pin, task::Context};
+
+    /// One that was asked to end and got a request in between must not keep the others from being asked.
+    #[test]
+    fn a_busy_one_that_was_asked_does_not_hold_up_the_next() {
+        let registry = Registry::new(2);
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut place = || {
+            let registry = registry.clone();
+            match pin!(async move { registry.place().await }).poll(context) {
+                Poll::Ready(place) => Some(place),
+                Poll::Pending => None,
+            }
+        };
+        let (first, second) = (place().unwrap(), place().unwrap());
+        first.set_idle(Some(1));
+        second.set_idle(Some(2));
+        assert!(place().is_none());
+        assert!(first.entry.evicted.get() && !second.entry.evicted.get());
+        assert!(place().is_none());
+        assert!(!second.entry.evicted.get());
+        first.set_idle(None);
+        assert!(place().is_none());
+        assert!(second.entry.evicted.get());
+        drop(second);
+        assert!(place().is_some());
+        assert_eq!(registry.counters().evicted, 2);
     }
 }

@@ -231,6 +231,8 @@ fn slow_readers_are_given_up() {
     let (result, got) = serve_client(&world, client, &registry);
     assert_eq!(result, Err(ConnectionError::SlowReader));
     assert_eq!(got.len(), 5000);
+    // It took nothing for that long.
+    assert_eq!(world.0.now.get(), 10 * SECOND);
     assert_eq!(
         (registry.counters().failed, registry.counters().active),
         (1, 0)
@@ -290,12 +292,12 @@ fn the_longest_idle_connection_makes_room() {
         }));
     }
     let late = async {
-        world.sleep_until(10 * SECOND).await;
+        world.sleep_until(9 * SECOND).await;
         registry.place().await
     };
     let place = world.block_on(late, others);
     assert!(place.is_some());
-    assert_eq!(*ended.borrow(), [(2, 10)]);
+    assert_eq!(*ended.borrow(), [(2, 9)]);
     assert_eq!(registry.counters().evicted, 1);
 }
 
