@@ -2,7 +2,7 @@
 
 use crate::{
     arena::Sizes,
-    engine::Engine,
+    engine::{Engine, Link},
     error::{Error, ErrorKind, Result},
     future::{Either, select},
     system::System,
@@ -266,6 +266,14 @@ impl Net {
         });
         self.drive(self.after(timeout), all_closed)
             .ok_or(ErrorKind::TimedOut.into())
+    }
+
+    /// Why there is no session, if there is none.
+    pub(crate) fn why_down(&self) -> Option<Error> {
+        self.with(|engine| match engine.link {
+            Link::Up(_) => None,
+            Link::Down { .. } => Some(engine.refusals.1.into()),
+        })
     }
 
     /// Waits for a session.

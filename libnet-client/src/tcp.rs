@@ -72,7 +72,7 @@ impl TcpStream {
     /// [`TcpStream::connect`] to one address, for at most `timeout`.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], and as [`TcpStream::connect`].
+    /// [`ErrorKind::TimedOut`], [`ErrorKind::NetworkDown`] if there was no network stack to ask, and as [`TcpStream::connect`].
     pub fn connect_timeout(net: &Net, to: &SocketAddr, timeout: Duration) -> Result<TcpStream> {
         net.wait(connect_one(net, *to, timeout))
     }
@@ -351,7 +351,11 @@ async fn connect_one(net: &Net, to: SocketAddr, timeout: Duration) -> Result<Tcp
         poll_fn(|context| net.with(|engine| engine.poll_connect(key, context.waker()))).await?;
         Ok(stream)
     };
-    net.timeout(timeout, connected).await?
+    match net.timeout(timeout, connected).await {
+        Ok(connected) => connected,
+        // Without a session nobody was asked: then it is not the peer that took too long.
+        Err(late) => Err(net.why_down().unwrap_or(late)),
+    }
 }
 
 impl Engine {

@@ -47,8 +47,18 @@ fn a_stack_that_never_comes_up_is_an_error_in_time() {
     assert_eq!(net.now(), 10_000_000_000);
     let error =
         TcpStream::connect_timeout(&net, &"10.0.0.1:80".parse().unwrap(), SECOND).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
     assert_eq!(net.now(), 11_000_000_000);
+}
+
+#[test]
+fn a_stack_that_has_no_room_for_a_session_is_told_as_such() {
+    let (stack, net) = start();
+    stack.refuse(&[OpenError::Refused(Refusal::Exhausted); 1000]);
+    let address = "10.0.0.1:80".parse().unwrap();
+    let error = TcpStream::connect_timeout(&net, &address, SECOND).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
+    assert_eq!(net.now(), 1_000_000_000);
 }
 
 #[test]
