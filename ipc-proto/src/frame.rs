@@ -64,8 +64,6 @@ pub enum ToStack {
         /// Whether it is up.
         up: bool,
     },
-    /// The device failed and was reset: all buffers are the stack's again, and have to be given anew.
-    DeviceReset,
 }
 
 impl Message for ToDriver {

@@ -232,7 +232,7 @@ fn a_message_of_nonsense_is_an_error_and_consumed() {
         (&[15, 0, 0], PeerError::Length),
         (&[1, 0, 9], PeerError::Decode(codec::DecodeError::Malformed)),
         (
-            &[2, 0, 3, 0],
+            &[3, 0, 2, 0, 0],
             PeerError::Decode(codec::DecodeError::TrailingBytes),
         ),
         (

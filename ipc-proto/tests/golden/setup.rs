@@ -107,6 +107,5 @@ fn to_stack() {
         ),
         (ToStack::Transmitted { buffer: 128 }, &[0x01, 0x80, 0x01]),
         (ToStack::Link { up: true }, &[0x02, 0x01]),
-        (ToStack::DeviceReset, &[0x03]),
     ]);
 }

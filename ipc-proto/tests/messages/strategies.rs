@@ -153,7 +153,6 @@ pub(crate) fn to_stack() -> impl Strategy<Value = ToStack> {
         any::<(u16, u16)>().prop_map(|(buffer, len)| ToStack::Received { buffer, len }),
         any::<u16>().prop_map(|buffer| ToStack::Transmitted { buffer }),
         any::<bool>().prop_map(|up| ToStack::Link { up }),
-        Just(ToStack::DeviceReset),
     ]
 }
 

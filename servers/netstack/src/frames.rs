@@ -54,8 +54,6 @@ pub(crate) enum Event {
     Frame(usize),
     /// The link went up or down.
     Link(bool),
-    /// The device was reset; what it held is lost.
-    Reset,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,10 +197,6 @@ impl Frames {
                     driver.link_up = up;
                     return Ok(Some(Event::Link(up)));
                 }
-                ToStack::DeviceReset => {
-                    driver.reset(self.now);
-                    return Ok(Some(Event::Reset));
-                }
             }
         }
         Ok(None)
@@ -326,17 +320,6 @@ impl Driver {
                 false
             }
         }
-    }
-
-    fn reset(&mut self, now: Instant) {
-        self.free.clear();
-        for (owner, id) in self.owners.iter_mut().zip(0..) {
-            *owner = Owner::Stack;
-            self.free.push(id);
-        }
-        self.receiving = 0;
-        self.transmitting = 0;
-        self.progress = now;
     }
 }
 

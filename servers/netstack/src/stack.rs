@@ -321,7 +321,6 @@ impl Stack {
                     }
                     self.link_was_up = up;
                 }
-                Ok(Some(Event::Reset)) => log::warn!("the driver has reset the device"),
                 Err(violation) => {
                     self.driver_violation(violation);
                     left = false;

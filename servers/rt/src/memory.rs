@@ -136,7 +136,7 @@ impl Mapping {
 impl Drop for Mapped {
     fn drop(&mut self) {
         let args = [0, self.address, self.pages, 0, 0, 0];
-        // It fails only if the kernel has unmapped it already: the capability was revoked.
+        // It can't fail: nobody else unmaps this range, not even by revoking the capability.
         let _ = syscall::values(Syscall::MemoryUnmap, args);
         RANGES.lock().release(self.address);
     }

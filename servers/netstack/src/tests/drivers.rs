@@ -103,26 +103,3 @@ fn a_driver_that_completes_nothing_is_detached() {
     net.run(SECOND * 12);
     assert!(!net.hosts[0].stack.has_driver());
 }
-
-#[test]
-fn the_device_may_be_reset_at_any_time() {
-    let mut net = pair(1);
-    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
-    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
-    for _ in 0..20 {
-        let nic = net.hosts[0].nic.as_mut().unwrap();
-        nic.take();
-        nic.empty.clear();
-        nic.tell(&ToStack::DeviceReset);
-        let bytes = pattern(20_000);
-        let got = transfer(
-            &mut net,
-            (&mut a, &mut near),
-            (&mut b, &mut far),
-            &bytes,
-            SECOND * 20,
-        );
-        assert!(got == bytes);
-    }
-    assert!(net.hosts[0].stack.has_driver());
-}
