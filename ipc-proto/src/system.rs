@@ -19,7 +19,8 @@ pub const MAX_PROCESS_NAME: usize = 24;
 /// Variant order is the wire discriminant: append new variants, never reorder or remove one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Schema)]
 pub enum Request {
-    /// The process at or after this position of the manifest. Answer: `Process`.
+    /// The process at or after this position. Answer: `Process`. Position 0 is init; the processes of the manifest follow, and the
+    /// position of each is the badge of its sessions.
     Process {
         /// 0 to start, then `next` of the last answer.
         position: u16,
@@ -97,6 +98,8 @@ pub enum SystemError {
     NoSuchProcess,
     /// The message makes no sense.
     BadRequest,
+    /// The caller asks too much at once. Asking again later helps.
+    Busy,
 }
 
 /// One process.

@@ -110,6 +110,6 @@ fn schemas_are_those_of_their_version() {
     assert_eq!(ours.map(|hello| hello.version), [1, 1, 1]);
     assert_eq!(
         ours.map(|hello| u64::from_be_bytes(hello.schema)),
-        [0xde1dfe14859b8197, 0xddc741f437e714d0, 0xa3335e7896fc295b,]
+        [0xde1dfe14859b8197, 0x5c48e847640a6a2c, 0xf733b64a5fb2d0db,]
     );
 }

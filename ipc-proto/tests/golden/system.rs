@@ -111,5 +111,6 @@ fn system_replies() {
         (Reply::Failed(SystemError::Denied), &[0x05, 0x00]),
         (Reply::Failed(SystemError::NoSuchProcess), &[0x05, 0x01]),
         (Reply::Failed(SystemError::BadRequest), &[0x05, 0x02]),
+        (Reply::Failed(SystemError::Busy), &[0x05, 0x03]),
     ]);
 }

@@ -267,7 +267,8 @@ pub(crate) fn system_reply() -> impl Strategy<Value = system::Reply> {
         select(vec![
             SystemError::Denied,
             SystemError::NoSuchProcess,
-            SystemError::BadRequest
+            SystemError::BadRequest,
+            SystemError::Busy
         ])
         .prop_map(system::Reply::Failed),
     ]

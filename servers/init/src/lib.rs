@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod command_line;
 mod ending;
 pub mod endow;
+pub mod gate;
 pub mod kernel;
 pub mod loader;
 pub mod machine;

@@ -7,15 +7,16 @@ use core::fmt;
 use init::{
     archive::{self, ArchiveError},
     command_line::CommandLine,
+    gate::{Arrival, Gate},
     kernel::Kernel,
     machine::{PROCESS_ENDED, System, mebibytes},
     supervisor::Supervisor,
     system::Answer,
 };
-use ipc_proto::system::Request;
+use ipc_proto::system::{Reply, Request, SystemError};
 use manifest::{MANIFEST_FILE, Manifest, ReadError, Record};
 use rt::{
-    Endpoint, Env, Error, FOREVER, Machine, Message, MissingCap, Notification, message, time,
+    Endpoint, Env, Error, FOREVER, Machine, Message, MissingCap, Notification, Token, message, time,
 };
 
 /// Bit of the notification: a call has arrived on the endpoint `system`.
@@ -124,35 +125,58 @@ fn run(env: &Env, ready: Ready) -> ! {
         endpoint,
         events,
     } = ready;
-    let mut message = Message::new();
+    let mut gate = Gate::new(supervisor.processes());
     loop {
-        let due = supervisor.run(time::now());
-        let mut deadline = FOREVER;
-        // Answers first and sleeps only if no call is waiting.
-        for _ in 0..REQUESTS {
-            match endpoint.recv(&mut message, 0) {
-                Ok((badge, token)) => {
-                    // Capabilities that came along are of no use here, and go.
-                    drop(message::received(&message));
-                    let request = message::unpack::<Request>(&message).ok();
-                    match supervisor.answer(badge, request) {
-                        // A caller that no longer waits has lost its answer, nobody else anything.
-                        Answer::Reply(reply) => {
-                            let _ = endpoint.reply(token, &message::pack(&reply, &[]));
-                        }
-                        Answer::PowerOff(status) => power_off(env, status),
-                    }
-                    deadline = 0;
+        let mut due = supervisor.run(time::now());
+        let now = time::now();
+        let mut answer = |badge, (token, request): (Token, Option<Request>)| {
+            match supervisor.answer(badge, request) {
+                // A caller that no longer waits has lost its answer, nobody else anything.
+                Answer::Reply(reply) => {
+                    let _ = endpoint.reply(token, &message::pack(&reply, &[]));
                 }
-                Err(_) => {
-                    deadline = FOREVER;
-                    break;
+                Answer::PowerOff(status) => power_off(env, status),
+            }
+        };
+        while let Some((badge, call)) = gate.ready(now) {
+            answer(badge, call);
+        }
+        let mut left = REQUESTS;
+        let all_taken = loop {
+            if left == 0 || gate.opens() > now {
+                break false;
+            }
+            left = left.saturating_sub(1);
+            let Some((badge, call)) = receive(&endpoint) else {
+                break true;
+            };
+            match gate.arrive(badge, call, now) {
+                Arrival::Answer(call) => answer(badge, call),
+                Arrival::Waits => {}
+                Arrival::Displaces((token, _)) => {
+                    let busy = Reply::Failed(SystemError::Busy);
+                    let _ = endpoint.reply(token, &message::pack(&busy, &[]));
                 }
             }
+        };
+        due = [due, gate.next()].into_iter().flatten().min();
+        let deadline = due.unwrap_or(FOREVER);
+        if all_taken {
+            events.wait(PROCESS_ENDED | CALLED, deadline);
+        } else {
+            // Calls are left, which nobody will tell of again: they are looked for as soon as they may be taken.
+            events.wait(PROCESS_ENDED, deadline.min(gate.opens()));
         }
-        let deadline = deadline.min(due.unwrap_or(FOREVER));
-        events.wait(PROCESS_ENDED | CALLED, deadline);
     }
+}
+
+/// The next call on the endpoint `system`: its badge, how to reply, and the request if it is one.
+fn receive(endpoint: &Endpoint) -> Option<(u64, (Token, Option<Request>))> {
+    let mut message = Message::new();
+    let (badge, token) = endpoint.recv(&mut message, 0).ok()?;
+    // Capabilities that came along are of no use here, and go.
+    drop(message::received(&message));
+    Some((badge, (token, message::unpack(&message).ok())))
 }
 
 fn power_off(env: &Env, status: u8) {

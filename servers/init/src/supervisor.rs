@@ -131,6 +131,11 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         self.endpoints.first()
     }
 
+    /// How many processes the manifest has.
+    pub fn processes(&self) -> usize {
+        self.children.len()
+    }
+
     /// The kernel that was given to [`Supervisor::new`].
     pub const fn kernel(&self) -> &K {
         &self.kernel

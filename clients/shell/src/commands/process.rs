@@ -42,6 +42,7 @@ fn refused(error: SystemError) -> Failure {
         SystemError::Denied => failure!("Operation not permitted"),
         SystemError::NoSuchProcess => failure!("no such process"),
         SystemError::BadRequest => failure!("Invalid argument"),
+        SystemError::Busy => failure!("Resource temporarily unavailable"),
     }
 }
 
