@@ -1,4 +1,4 @@
-//! Faults of every kind. The only `unsafe` of this program: instructions that the processor must refuse.
+//! Faults of every kind. `unsafe` for instructions that the processor must refuse.
 
 use alloc::string::String;
 use core::arch::asm;

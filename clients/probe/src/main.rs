@@ -1,6 +1,6 @@
 //! Test program of the image. Its argument `mode` says what to try: a fault (`fault-*`), reaching the network
-//! without a capability (`no-network`), breaking the policy of its session (`forbidden`), or starting and killing
-//! processes (`churn`). It logs `PASS` or `FAIL` and why; the system tests read the log.
+//! without a capability (`no-network`), breaking the policy of its session (`forbidden`), starting and killing
+//! processes (`churn`), or random system calls (`syscalls`). It logs `PASS` or `FAIL` and why; the system tests read the log.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -16,10 +16,12 @@ mod churn;
 mod faults;
 #[cfg(target_os = "none")]
 mod network;
+#[cfg(target_os = "none")]
+mod wild;
 
 #[cfg(target_os = "none")]
 mod image {
-    use crate::{churn, faults, network};
+    use crate::{churn, faults, network, wild};
     use alloc::string::String;
 
     rt::entry!(main);
@@ -35,6 +37,7 @@ mod image {
                 "no-network" => network::without_capability(&env),
                 "forbidden" => network::against_policy(&env),
                 "churn" => churn::start_and_kill(&env),
+                "syscalls" => wild::call_at_random(&env),
                 _ => Err(String::from("no such mode")),
             },
         };

@@ -19,6 +19,10 @@ pub(crate) const CASES: &[Case] = &[
         "faults::ten_thousand_processes_leave_nothing",
         ten_thousand_processes_leave_nothing,
     ),
+    (
+        "faults::random_system_calls_harm_nobody",
+        random_system_calls_harm_nobody,
+    ),
     ("faults::driver_dies_under_load", driver_dies_under_load),
     (
         "faults::stack_dies_and_services_come_back",
@@ -90,6 +94,27 @@ fn policy_is_enforced() -> Outcome {
 fn ten_thousand_processes_leave_nothing() -> Outcome {
     let (_lab, mut machine) = probes()?;
     wait_for_verdict(&mut machine, "churn", "PASS churn: 10000 processes")
+}
+
+/// Processes that make nothing but random system calls; the kernel, the network and the accounts of memory stay whole.
+fn random_system_calls_harm_nobody() -> Outcome {
+    let (lab, mut machine) = probes()?;
+    let mut echoes = 0;
+    eventually(Duration::from_secs(120), || {
+        lab.inside(|| echo_once(b"in between"))?;
+        echoes += 1;
+        let log = machine.shell("log -n 400")?;
+        ensure!(!log.contains("FAIL syscalls"), "{log}");
+        ensure!(log.contains("PASS syscalls"), "no verdict yet:\n{log}");
+        Ok(())
+    })?;
+    ensure!(echoes > 1, "it was over before anybody looked");
+    // The shell, and what it asks init for.
+    let ps = machine.shell("ps")?;
+    for name in ["virtio-net", "netstack", "services", "httpd"] {
+        ensure!(ps.contains(name), "no {name} in {ps}");
+    }
+    lab.inside(|| echo_once(b"afterwards"))
 }
 
 fn echo_once(data: &[u8]) -> Outcome {
