@@ -25,6 +25,7 @@ fn id_of(reply: &Reply) -> RequestId {
         | Reply::Interface { id, .. }
         | Reply::Socket { id, .. }
         | Reply::Counters { id, .. }
+        | Reply::Ring { id, .. }
         | Reply::Failed { id, .. } => *id,
     }
 }
@@ -181,8 +182,6 @@ impl Engine {
             return;
         };
         let (phase, area) = (socket.phase, socket.area);
-        // Its ends are dropped before its area can be used again.
-        drop(socket.ends);
         if let Some(session) = self.session() {
             match phase {
                 Phase::Open(handle) => session.close(handle, area, abort),
