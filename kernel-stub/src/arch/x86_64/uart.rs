@@ -21,12 +21,17 @@ const PATIENCE: u32 = 20_000;
 pub(super) struct Uart {
     /// A byte that had arrived before the port was set up, which clears its FIFO.
     early: Option<u8>,
+    /// The receiver did not take the last bytes: it is not waited for again before it takes some.
+    stuck: bool,
 }
 
 impl Uart {
     /// A handle on the port in whatever state it is.
     pub(super) const fn existing() -> Uart {
-        Uart { early: None }
+        Uart {
+            early: None,
+            stuck: false,
+        }
     }
 
     /// Sets the port up: 115,200 baud, 8N1, FIFOs on, no interrupts.
@@ -43,7 +48,10 @@ impl Uart {
         ] {
             write(port, value);
         }
-        Uart { early }
+        Uart {
+            early,
+            stuck: false,
+        }
     }
 
     /// Interrupts whenever input arrives, and now if some has. (The line is edge triggered, so this comes after
@@ -53,16 +61,21 @@ impl Uart {
         self.early.is_some()
     }
 
-    /// Sends bytes. What a stuck receiver does not take within some milliseconds is dropped.
+    /// Sends bytes. What a stuck receiver does not take within some milliseconds is dropped, and so is at once
+    /// whatever follows until it takes some again: the kernel does nothing else while it waits here.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         for burst in bytes.chunks(FIFO) {
-            let mut looks = 0;
-            while read(LINE_STATUS) & TRANSMIT_EMPTY == 0 {
-                looks += 1;
-                if looks == PATIENCE {
-                    return;
+            let patience = if self.stuck { 1 } else { PATIENCE };
+            let is_empty = || {
+                let is_empty = read(LINE_STATUS) & TRANSMIT_EMPTY != 0;
+                if !is_empty {
+                    super::cpu::relax();
                 }
-                super::cpu::relax();
+                is_empty
+            };
+            self.stuck = !(0..patience).any(|_| is_empty());
+            if self.stuck {
+                return;
             }
             for &byte in burst {
                 write(DATA, byte);
