@@ -77,11 +77,14 @@ step_loom() {
         timeout 900 cargo test --locked --release -p ipc-proto --test loom
 }
 
-# Shared memory under Miri. Its emulation of weak memory does not know accesses of different sizes to one place;
+# Shared memory under Miri, whose emulation of weak memory does not know accesses of different sizes to one place;
 # orderings are loom's part.
 step_miri() {
     CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-weak-memory-emulation" \
-        timeout 900 cargo +nightly miri test --locked -p ipc-proto --lib
+        timeout 900 cargo +nightly miri test --locked -p ipc-proto --lib || return 1
+    # The kernel's object store and its view of physical memory: all of its portable unsafe code.
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-isolation" \
+        timeout 900 cargo +nightly miri test --locked -p kernel-stub --lib -- store phys
 }
 
 step_qemu() {
