@@ -5,6 +5,7 @@
 use crate::{
     codec::{self, Message},
     ring::{Consumer, LENGTH_SIZE, MAX_SLOT, Producer},
+    rings::RingInfo,
     shm::{self, Shm, Word},
 };
 use core::{fmt, marker::PhantomData, sync::atomic::Ordering};
@@ -70,6 +71,10 @@ pub struct Channel<Out, In> {
     wake_peer: Word,
     /// A message did not fit; the next sleep ends when there is room.
     wants_room: bool,
+    /// `wake_me` was set: if it is zero by now, the peer has rung.
+    announced: bool,
+    /// What was counted; the rest of it is filled in when somebody asks.
+    counted: RingInfo,
     /// Private copy of the slot in the works.
     slot: [u8; MAX_SLOT],
     direction: PhantomData<fn(Out) -> In>,
@@ -125,6 +130,11 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             wake_me: word(mine.wake)?,
             wake_peer: word(peers.wake)?,
             wants_room: false,
+            announced: false,
+            counted: RingInfo {
+                slots: geometry.slots,
+                ..RingInfo::default()
+            },
             slot: [0; MAX_SLOT],
             direction: PhantomData,
         })
@@ -136,7 +146,10 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// [`SendError`].
     pub fn send(&mut self, message: &Out) -> Result<(), SendError> {
         if !self.outgoing.has_room()? {
-            self.wants_room = true;
+            // A message that is tried again is the same time.
+            if !core::mem::replace(&mut self.wants_room, true) {
+                count(&mut self.counted.tx_full);
+            }
             return Err(SendError::Full);
         }
         let (_, body) = self.slot.split_at_mut(LENGTH_SIZE);
@@ -144,6 +157,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         let len = codec::encode(message, body).map_err(|_| PeerError::Length)?;
         self.wants_room = false;
         self.outgoing.push(&mut self.slot, LENGTH_SIZE + len)?;
+        count(&mut self.counted.tx_messages);
         Ok(())
     }
 
@@ -153,8 +167,23 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// [`PeerError`]: the peer broke the protocol, close the channel.
     pub fn receive(&mut self) -> Result<Option<In>, PeerError> {
         match self.incoming.pop(&mut self.slot)? {
-            Some(bytes) => Ok(Some(codec::decode(bytes)?)),
+            Some(bytes) => {
+                let message = codec::decode(bytes)?;
+                count(&mut self.counted.rx_messages);
+                Ok(Some(message))
+            }
             None => Ok(None),
+        }
+    }
+
+    /// What was counted, and how full the rings are now. `peer` is the caller's name for the other side.
+    #[must_use]
+    pub fn ring_info(&self, peer: u64) -> RingInfo {
+        RingInfo {
+            peer,
+            rx_queued: self.incoming.queued(),
+            tx_queued: self.outgoing.queued(),
+            ..self.counted
         }
     }
 
@@ -201,7 +230,11 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             return false;
         }
         // Zero: the peer has withdrawn it in between, and looks by itself.
-        self.wake_peer.swap(0, Ordering::Relaxed) != 0
+        let ring = self.wake_peer.swap(0, Ordering::Relaxed) != 0;
+        if ring {
+            count(&mut self.counted.tx_doorbells);
+        }
+        ring
     }
 
     /// Announces that this side is about to sleep. True: it may, the peer will ring the doorbell. False: there is something to do
@@ -215,6 +248,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             WAKE_FOR_NEWS
         };
         self.wake_me.store(reasons, Ordering::Relaxed);
+        self.announced = true;
         // Pairs with the fence in `flush`.
         shm::fence();
         if self.has_work() {
@@ -224,13 +258,36 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         true
     }
 
+    /// As [`prepare_sleep`](Self::prepare_sleep), for a side that takes no message while there is no room for its answer: messages that
+    /// wait are no work then, room is. Without it, a peer that fills both rings would keep this side awake for ever.
+    #[must_use = "sleeping when there is work loses it"]
+    pub fn prepare_sleep_for_room(&mut self) -> bool {
+        self.wake_me
+            .store(WAKE_FOR_NEWS | WAKE_FOR_ROOM, Ordering::Relaxed);
+        self.announced = true;
+        // Pairs with the fence in `flush`.
+        shm::fence();
+        let has_room = self.outgoing.has_room().unwrap_or(true);
+        if self.is_staged() || self.events.is_any() || has_room {
+            self.awake();
+            return false;
+        }
+        true
+    }
+
     /// Withdraws the announcement, after waking up for whatever reason.
     pub fn awake(&mut self) {
-        self.wake_me.store(0, Ordering::Relaxed);
+        if core::mem::take(&mut self.announced) && self.wake_me.swap(0, Ordering::Relaxed) == 0 {
+            count(&mut self.counted.rx_doorbells);
+        }
+    }
+
+    fn is_staged(&self) -> bool {
+        self.outgoing.is_staged() || self.incoming.is_staged() || self.raised.is_staged()
     }
 
     fn has_work(&mut self) -> bool {
-        if self.outgoing.is_staged() || self.incoming.is_staged() || self.raised.is_staged() {
+        if self.is_staged() {
             return true;
         }
         // An error is work: the caller meets it when it receives or sends.
@@ -244,6 +301,10 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         }
         false
     }
+}
+
+fn count(counter: &mut u64) {
+    *counter = counter.wrapping_add(1);
 }
 
 impl<Out, In> fmt::Debug for Channel<Out, In> {

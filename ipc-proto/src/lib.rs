@@ -15,6 +15,7 @@ pub mod frame;
 pub mod hello;
 pub mod policy;
 pub mod ring;
+pub mod rings;
 pub mod setup;
 #[cfg(not(loom))]
 pub mod shm;

@@ -156,6 +156,13 @@ impl Producer {
         true
     }
 
+    /// How many slots are written that the peer, as it claims, has not read; at most all of them.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        let head = self.head_word.load(Ordering::Relaxed);
+        self.tail.wrapping_sub(head).min(self.slots.count)
+    }
+
     /// Whether something was written and not yet published.
     #[inline]
     #[must_use]
@@ -260,6 +267,13 @@ impl Consumer {
         self.published = self.head;
         self.head_word.store(self.head, Ordering::Release);
         true
+    }
+
+    /// How many slots the peer claims to have written that were not read; at most all of them.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        let tail = self.tail_word.load(Ordering::Relaxed);
+        tail.wrapping_sub(self.head).min(self.slots.count)
     }
 
     /// Whether slots were read and not yet given back.

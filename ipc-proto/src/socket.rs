@@ -13,7 +13,10 @@
 //! Requests carry a number chosen by the client, which the answer repeats.
 #![forbid(unsafe_code)]
 
-use crate::codec::{Message, size};
+use crate::{
+    codec::{Message, size},
+    rings::RingInfo,
+};
 use core::net::{IpAddr, SocketAddr};
 use heapless::{String, Vec};
 use postcard::experimental::max_size::MaxSize;
@@ -207,6 +210,13 @@ pub enum Request {
         /// Number of the request.
         id: RequestId,
     },
+    /// Asks for the rings at or after a position among those of the driver and of all sessions. Answer: `Ring`. Needs `inspect`.
+    Ring {
+        /// Number of the request.
+        id: RequestId,
+        /// Position: 0 to start, then `next` of the last answer.
+        position: u32,
+    },
 }
 
 /// Which addresses of a name are wanted.
@@ -304,6 +314,15 @@ pub enum Reply {
         id: RequestId,
         /// Why.
         error: NetError,
+    },
+    /// The rings of one channel; `None` at the end.
+    Ring {
+        /// Number of the request.
+        id: RequestId,
+        /// Position to ask for next.
+        next: u32,
+        /// The rings.
+        ring: Option<RingInfo>,
     },
 }
 
@@ -524,6 +543,7 @@ impl Message for Reply {
             InterfaceInfo::MAX_SIZE,
             size::U32 + size::TAG + SocketInfo::MAX_SIZE,
             Counters::POSTCARD_MAX_SIZE,
+            size::U32 + size::TAG + RingInfo::POSTCARD_MAX_SIZE,
         ]);
 }
 

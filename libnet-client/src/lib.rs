@@ -42,6 +42,7 @@ pub use addr::{Target, ToSocketAddrs};
 pub use error::{Error, ErrorKind, Result};
 pub use future::{Either, join, select};
 pub use io::{ReadHalf, WriteHalf};
+pub use ipc_proto::rings::RingInfo;
 pub use ipc_proto::socket::{Counters, Family, InterfaceInfo, SocketInfo, SocketState};
 pub use listener::TcpListener;
 pub use net::{Config, Net, OnEvent, Sleep};

@@ -12,14 +12,17 @@ use core::{
     task::{Context, Poll},
     time::Duration,
 };
-use ipc_proto::socket::{Counters, Family, InterfaceInfo, Reply, Request, RequestId, SocketInfo};
+use ipc_proto::{
+    rings::RingInfo,
+    socket::{Counters, Family, InterfaceInfo, Reply, Request, RequestId, SocketInfo},
+};
 
 /// How long a name is looked up.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the stack has for an answer that needs nobody else.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A list longer than this is not believed.
-const MOST_SOCKETS: usize = 1 << 16;
+const MOST_ENTRIES: usize = 1 << 16;
 
 /// The answer to a ping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,7 +168,7 @@ impl Net {
     /// As [`Net::sockets`].
     pub async fn sockets_async(&self) -> Result<Vec<SocketInfo>> {
         let (mut all, mut position) = (Vec::new(), 0);
-        while all.len() < MOST_SOCKETS {
+        while all.len() < MOST_ENTRIES {
             match self
                 .ask(Request::Inspect { id: 0, position }, LOCAL_TIMEOUT)
                 .await?
@@ -203,6 +206,39 @@ impl Net {
         }
     }
 
+    /// The rings of the driver, if there is one, and of all sessions, as the stack sees them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PermissionDenied`] without the policy's `inspect`.
+    pub fn rings(&self) -> Result<Vec<RingInfo>> {
+        self.wait(self.rings_async())
+    }
+
+    /// [`Net::rings`] for tasks.
+    ///
+    /// # Errors
+    /// As [`Net::rings`].
+    pub async fn rings_async(&self) -> Result<Vec<RingInfo>> {
+        let (mut all, mut position) = (Vec::new(), 0);
+        while all.len() < MOST_ENTRIES {
+            match self
+                .ask(Request::Ring { id: 0, position }, LOCAL_TIMEOUT)
+                .await?
+            {
+                Reply::Ring {
+                    next,
+                    ring: Some(ring),
+                    ..
+                } if next > position => {
+                    all.push(ring);
+                    position = next;
+                }
+                _ => break,
+            }
+        }
+        Ok(all)
+    }
+
     /// Asks a question that may be asked again: if the session is lost, the next one is asked.
     async fn ask(&self, request: Request, timeout: Duration) -> Result<Reply> {
         let answer = async {
@@ -227,6 +263,7 @@ fn numbered(mut request: Request, number: RequestId) -> Request {
         | Request::Interface { id }
         | Request::Inspect { id, .. }
         | Request::Counters { id }
+        | Request::Ring { id, .. }
         | Request::TcpConnect { id, .. }
         | Request::TcpListen { id, .. }
         | Request::TcpAccept { id, .. }

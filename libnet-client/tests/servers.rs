@@ -345,6 +345,13 @@ fn pings_and_inspection() {
     assert_eq!(net.interface().unwrap().mtu, 1500);
     assert_eq!(net.sockets(), Ok(vec![]));
     assert_eq!(net.counters().unwrap().sockets, 0);
+    let rings = net.rings().unwrap();
+    let [ring] = rings.as_slice() else {
+        panic!("{rings:?}");
+    };
+    // Ping, interface, sockets, counters, and this question; the answer to that was not there yet.
+    assert_eq!((ring.peer, ring.slots, ring.tx_full), (1, 64, 0));
+    assert_eq!((ring.rx_messages, ring.tx_messages), (5, 4));
     // A stack that never answers at all.
     stack.set_unreachable(Some(NetError::TimedOut));
     assert_eq!(

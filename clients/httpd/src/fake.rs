@@ -6,6 +6,7 @@ use crate::{
 };
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use ipc_proto::{
+    rings::RingInfo,
     socket::{AddressSource, Counters, InterfaceInfo, SocketInfo, SocketState},
     system::{MachineInfo, ProcessInfo, RunState},
 };
@@ -157,6 +158,19 @@ pub(crate) fn snapshot() -> Snapshot {
             rx_queued: 0,
             tx_queued: 0,
         }],
+        rings: [RingInfo::DRIVER, 1, 1, 9]
+            .map(|peer| RingInfo {
+                peer,
+                slots: 64,
+                rx_queued: 1,
+                tx_queued: 2,
+                rx_messages: 30,
+                tx_messages: 40,
+                rx_doorbells: 5,
+                tx_doorbells: 6,
+                tx_full: 7,
+            })
+            .to_vec(),
         ..Snapshot::default()
     }
 }

@@ -4,6 +4,7 @@ use crate::snapshot::{Snapshot, state};
 use alloc::string::String;
 use core::fmt::{Display, Write};
 use ipc_proto::{
+    rings::RingInfo,
     socket::{AddressSource, Counters, InterfaceInfo, SocketInfo},
     system::{MachineInfo, ProcessInfo, RunState},
 };
@@ -121,6 +122,12 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
         }
         json.list("sockets", &snapshot.sockets, |json, socket| {
             json.nested('{', '}', |json| fill_socket(json, socket));
+        });
+        json.list("rings", &snapshot.rings, |json, ring| {
+            json.nested('{', '}', |json| {
+                json.text("peer", ring.peer_name(&snapshot.processes));
+                fill_ring(json, ring);
+            });
         });
         json.object("http", |json| {
             let http = &snapshot.http;
@@ -244,6 +251,17 @@ fn fill_socket(json: &mut Json, socket: &SocketInfo) {
     json.number("session", socket.session);
 }
 
+fn fill_ring(json: &mut Json, ring: &RingInfo) {
+    json.number("slots", ring.slots);
+    json.number("rx_queued", ring.rx_queued);
+    json.number("tx_queued", ring.tx_queued);
+    json.number("rx_messages", ring.rx_messages);
+    json.number("tx_messages", ring.tx_messages);
+    json.number("rx_doorbells", ring.rx_doorbells);
+    json.number("tx_doorbells", ring.tx_doorbells);
+    json.number("tx_full", ring.tx_full);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,11 +327,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn rings_have_names() {
+        let json = render(&snapshot());
+        let names: Vec<_> = json.split(r#""peer":""#).skip(1).collect();
+        assert_eq!(names.len(), 4, "{json}");
+        assert!(names[0].starts_with(r#"driver","slots":64,"rx_queued":1,"#));
+        assert!(names[1].starts_with(r#"we\"ird\\\u000a","#), "{json}");
+        assert!(names[3].starts_with(r#"session 9","#), "{json}");
+    }
+
     /// Every field that the page reads is there.
     #[test]
     fn page_and_json_agree() {
         let json = render(&snapshot());
-        for prefix in ["p.", "c.", "i.", "m.", "k.", "s.http."] {
+        for prefix in ["p.", "c.", "i.", "m.", "k.", "q.", "s.http."] {
             let page = crate::page::PAGE;
             for (at, _) in page.match_indices(prefix) {
                 let before = page[..at].chars().next_back().unwrap();

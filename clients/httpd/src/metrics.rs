@@ -8,6 +8,8 @@ use alloc::{collections::BTreeMap, string::String};
 use core::fmt::{self, Display, Write};
 use ipc_proto::system::RunState;
 
+mod rings;
+
 /// Microseconds as seconds.
 struct Seconds(u64);
 
@@ -82,6 +84,7 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
     machine(&mut metrics, snapshot);
     processes(&mut metrics, snapshot);
     network(&mut metrics, snapshot);
+    rings::render(&mut metrics, snapshot);
     http(&mut metrics, snapshot);
     metrics.0
 }
@@ -306,6 +309,7 @@ mod tests {
         let mut seen = HashSet::new();
         let mut current = String::new();
         let mut kind = String::new();
+        let mut samples = HashSet::new();
         for line in text.lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 current = help.split(' ').next().unwrap().into();
@@ -323,6 +327,7 @@ mod tests {
                 let (name, value) = line.rsplit_once(' ').unwrap();
                 let plain = name.split('{').next().unwrap();
                 assert_eq!(plain, current);
+                assert!(samples.insert(name), "{name} twice");
                 assert!(name == plain || name.ends_with("\"}"), "{line}");
                 assert!(value.parse::<f64>().is_ok() && !kind.is_empty(), "{line}");
             }
@@ -341,6 +346,9 @@ mod tests {
             "causeway_process_up{process=\"we\\\"ird\\\\\\n\"} 0",
             "causeway_processes{state=\"faulted\"} 1",
             "causeway_net_received_bytes_total 77",
+            "causeway_ring_slots{peer=\"driver\"} 64",
+            "causeway_ring_received_messages_total{peer=\"we\\\"ird\\\\\\n\"} 60",
+            "causeway_ring_sent_doorbells_total{peer=\"session 9\"} 6",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
@@ -349,6 +357,10 @@ mod tests {
     #[test]
     fn what_is_unknown_is_left_out() {
         let text = render(&Snapshot::default());
-        assert!(!text.contains("causeway_net_") && !text.contains("causeway_memory"));
+        assert!(
+            !text.contains("causeway_net_")
+                && !text.contains("causeway_ring_")
+                && !text.contains("causeway_memory")
+        );
     }
 }

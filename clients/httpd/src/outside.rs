@@ -2,7 +2,11 @@
 
 use alloc::vec::Vec;
 use embedded_io_async::{ErrorType, Read, Write};
-use httpd::{Outside, Snapshot, connection::Stream, snapshot::MAX_SOCKETS};
+use httpd::{
+    Outside, Snapshot,
+    connection::Stream,
+    snapshot::{MAX_RINGS, MAX_SOCKETS},
+};
 use ipc_proto::system::{ProcessInfo, Reply, Request};
 use libnet_client::{Error, Net, Shutdown, TcpStream};
 use rt::Endpoint;
@@ -64,6 +68,8 @@ impl Outside for System {
         };
         let mut sockets = self.net.sockets_async().await.unwrap_or_default();
         sockets.truncate(MAX_SOCKETS);
+        let mut rings = self.net.rings_async().await.unwrap_or_default();
+        rings.truncate(MAX_RINGS);
         Snapshot {
             now: self.net.now(),
             machine,
@@ -71,6 +77,7 @@ impl Outside for System {
             interface: self.net.interface_async().await.ok(),
             counters: self.net.counters_async().await.ok(),
             sockets,
+            rings,
             ..Snapshot::default()
         }
     }

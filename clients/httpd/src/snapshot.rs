@@ -3,6 +3,7 @@
 use crate::registry::HttpCounters;
 use alloc::vec::Vec;
 use ipc_proto::{
+    rings::RingInfo,
     socket::{Counters, InterfaceInfo, SocketInfo},
     system::{MachineInfo, ProcessInfo, RunState},
 };
@@ -32,12 +33,16 @@ pub struct Snapshot {
     pub counters: Option<Counters>,
     /// The sockets, at most [`MAX_SOCKETS`].
     pub sockets: Vec<SocketInfo>,
+    /// The stack's rings, at most [`MAX_RINGS`].
+    pub rings: Vec<RingInfo>,
     /// This server's own counters.
     pub http: HttpCounters,
 }
 
 /// Most sockets in a snapshot: the page is to stay readable, and the answer small.
 pub const MAX_SOCKETS: usize = 256;
+/// Most channels in a snapshot.
+pub const MAX_RINGS: usize = 256;
 
 /// The word for a process's state.
 pub(crate) fn state(state: RunState) -> &'static str {

@@ -124,8 +124,11 @@ pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
         .run(net, move |stream| {
             let (net, init) = (counted.clone(), Rc::clone(&init));
             async move {
-                let counters = net.counters_async().await;
-                let text = systat::report(&*init, &counters);
+                let network = systat::Network {
+                    counters: net.counters_async().await,
+                    rings: net.rings_async().await.unwrap_or_default(),
+                };
+                let text = systat::report(&*init, &network);
                 net.timeout(IDLE, stream.write_all_async(text.as_bytes()))
                     .await?
             }

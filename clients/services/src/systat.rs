@@ -1,27 +1,31 @@
-//! The text of systat: the machine, one line for each process, the network's counters.
+//! The text of systat: the machine, one line for each process and for each pair of rings, the network's counters.
 
 use crate::Init;
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::fmt::{self, Write};
 use ipc_proto::system::{MachineInfo, ProcessInfo, Reply, Request, RunState};
-use libnet_client::{Counters, Error};
+use libnet_client::{Counters, Error, RingInfo};
 
 /// More processes than this are not believed.
 const MOST_PROCESSES: usize = 256;
 
+/// What the stack says.
+pub(crate) struct Network {
+    /// Its counters.
+    pub(crate) counters: Result<Counters, Error>,
+    /// Its rings; none if it does not say.
+    pub(crate) rings: Vec<RingInfo>,
+}
+
 /// The whole text; lines end with CR LF, as everywhere on the Internet.
-pub(crate) fn report(init: &dyn Init, counters: &Result<Counters, Error>) -> String {
+pub(crate) fn report(init: &dyn Init, network: &Network) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_report(&mut text, init, counters);
+    let _ = write_report(&mut text, init, network);
     text
 }
 
-fn write_report(
-    text: &mut String,
-    init: &dyn Init,
-    counters: &Result<Counters, Error>,
-) -> fmt::Result {
+fn write_report(text: &mut String, init: &dyn Init, network: &Network) -> fmt::Result {
     match init.ask(&Request::Machine) {
         Some(Reply::Machine(machine)) => write_machine(text, &machine)?,
         _ => write!(text, "init does not answer\r\n")?,
@@ -40,23 +44,34 @@ fn write_report(
         "SYSCALLS",
         "SWITCHES"
     )?;
-    let mut position = 0;
-    for _ in 0..MOST_PROCESSES {
+    let processes = processes(init);
+    for process in &processes {
+        write_process(text, process)?;
+    }
+    if !network.rings.is_empty() {
+        write_rings(text, &network.rings, &processes)?;
+    }
+    match &network.counters {
+        Ok(counters) => write_counters(text, counters),
+        Err(error) => write!(text, "\r\nnetwork: {error}\r\n"),
+    }
+}
+
+fn processes(init: &dyn Init) -> Vec<ProcessInfo> {
+    let (mut processes, mut position) = (Vec::new(), 0);
+    while processes.len() < MOST_PROCESSES {
         match init.ask(&Request::Process { position }) {
             Some(Reply::Process {
                 next,
                 process: Some(process),
             }) if next > position => {
-                write_process(text, &process)?;
+                processes.push(process);
                 position = next;
             }
             _ => break,
         }
     }
-    match counters {
-        Ok(counters) => write_counters(text, counters),
-        Err(error) => write!(text, "\r\nnetwork: {error}\r\n"),
-    }
+    processes
 }
 
 fn write_machine(text: &mut String, machine: &MachineInfo) -> fmt::Result {
@@ -115,11 +130,36 @@ fn write_process(text: &mut String, process: &ProcessInfo) -> fmt::Result {
     )
 }
 
+/// As the stack sees them: IN is towards it.
+fn write_rings(text: &mut String, rings: &[RingInfo], processes: &[ProcessInfo]) -> fmt::Result {
+    write!(
+        text,
+        "\r\n{:<18} {:>6} {:>5} {:>5} {:>12} {:>12} {:>10} {:>10} {:>6}\r\n",
+        "RING", "SLOTS", "IN-Q", "OUT-Q", "MESSAGES-IN", "MESSAGES-OUT", "RUNG-BY", "RUNG", "FULL"
+    )?;
+    for ring in rings {
+        write!(
+            text,
+            "{:<18} {:>6} {:>5} {:>5} {:>12} {:>12} {:>10} {:>10} {:>6}\r\n",
+            alloc::format!("{}", ring.peer_name(processes)),
+            ring.slots,
+            ring.rx_queued,
+            ring.tx_queued,
+            ring.rx_messages,
+            ring.tx_messages,
+            ring.rx_doorbells,
+            ring.tx_doorbells,
+            ring.tx_full,
+        )?;
+    }
+    Ok(())
+}
+
 fn write_counters(text: &mut String, c: &Counters) -> fmt::Result {
     write!(
         text,
-        "\r\nframe ring in:  {} frames, {} bytes, {} malformed, {} dropped\r\n\
-         frame ring out: {} frames, {} bytes, {} dropped\r\n\
+        "\r\nreceived: {} frames, {} bytes, {} malformed, {} dropped\r\n\
+         sent: {} frames, {} bytes, {} dropped\r\n\
          sockets: {} open, {} connections, {} refused, {} syns dropped\r\n\
          sessions: {} open, {} ended for violations; driver violations {}\r\n",
         c.rx_frames,

@@ -191,6 +191,25 @@ fn systat_has_a_line_for_each_process() {
 }
 
 #[test]
+fn systat_has_a_line_for_each_pair_of_rings() {
+    let (_stack, net) = start();
+    net.block_on(async {
+        let stream = TcpStream::connect_async(&net, "10.0.0.1:11").await.unwrap();
+        let text = String::from_utf8(read_all(&stream).await).unwrap();
+        let mut lines = text
+            .split("\r\n")
+            .skip_while(|line| !line.starts_with("RING "));
+        let headings = lines.next().unwrap().split_whitespace().count();
+        // The only session has badge 1, which is that of the process at position 1.
+        let line: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+        assert_eq!((headings, line.len()), (9, 9), "{text}");
+        assert_eq!(line[..4], ["virtio-net", "64", "0", "0"], "{text}");
+        assert!(line[4].parse::<u64>().unwrap() > 5, "{text}");
+        assert_eq!(lines.next(), Some(""));
+    });
+}
+
+#[test]
 fn idle_connections_end() {
     let (_stack, net) = start();
     net.block_on(async {

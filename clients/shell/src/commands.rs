@@ -90,8 +90,8 @@ const COMMANDS: [Command; 17] = [
     command("ip", "ip", "shows addresses, routes and name servers"),
     command(
         "netstat",
-        "netstat [-s]",
-        "lists the sockets; -s: the counters of the stack",
+        "netstat [-q | -s]",
+        "lists the sockets; -q: the rings between stack, driver and clients; -s: the counters of the stack",
     ),
     Command {
         name: "ping",

@@ -2,6 +2,7 @@
 
 use crate::platform::{Datagrams, Listener, NoAnswer, Platform, Pong, Stream};
 use ipc_proto::{
+    rings::RingInfo,
     socket::{AddressSource, Counters, Family, InterfaceInfo, NetError, SocketInfo},
     system,
 };
@@ -222,6 +223,22 @@ impl Platform for Fake {
             tx_bytes: 4242,
             ..Counters::default()
         })
+    }
+
+    async fn rings(&self) -> Result<Vec<RingInfo>, NetError> {
+        Ok([RingInfo::DRIVER, 1, 77]
+            .map(|peer| RingInfo {
+                peer,
+                slots: 64,
+                rx_queued: 1,
+                tx_queued: 2,
+                rx_messages: 3,
+                tx_messages: 4,
+                rx_doorbells: 5,
+                tx_doorbells: 6,
+                tx_full: 7,
+            })
+            .to_vec())
     }
 
     async fn sockets(&self) -> Result<Vec<SocketInfo>, NetError> {

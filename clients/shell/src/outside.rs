@@ -8,6 +8,7 @@ use core::{
     time::Duration,
 };
 use ipc_proto::{
+    rings::RingInfo,
     socket::{Counters, Family, InterfaceInfo, NetError, SocketInfo},
     system,
 };
@@ -116,6 +117,10 @@ impl Platform for Outside {
 
     async fn counters(&self) -> Result<Counters, NetError> {
         self.net.counters_async().await.map_err(local_error)
+    }
+
+    async fn rings(&self) -> Result<Vec<RingInfo>, NetError> {
+        self.net.rings_async().await.map_err(local_error)
     }
 
     async fn sockets(&self) -> Result<Vec<SocketInfo>, NetError> {

@@ -10,6 +10,7 @@ use core::{
     time::Duration,
 };
 use ipc_proto::{
+    rings::RingInfo,
     socket::{Counters, Family, InterfaceInfo, NetError, SocketInfo},
     system,
 };
@@ -65,6 +66,8 @@ pub trait Platform {
     fn interface(&self) -> impl Future<Output = Result<InterfaceInfo, NetError>>;
     /// The stack's counters.
     fn counters(&self) -> impl Future<Output = Result<Counters, NetError>>;
+    /// The rings of driver and clients.
+    fn rings(&self) -> impl Future<Output = Result<Vec<RingInfo>, NetError>>;
     /// Everybody's sockets.
     fn sockets(&self) -> impl Future<Output = Result<Vec<SocketInfo>, NetError>>;
     /// Looks a name up.

@@ -162,6 +162,30 @@ fn no_two_parts_of_a_layout_overlap() {
 }
 
 #[test]
+fn messages_that_cannot_be_answered_do_not_keep_a_side_awake() {
+    let (mut client, mut server) = socket_channel();
+    for id in 0..64 {
+        client.send(&Request::Counters { id }).unwrap();
+        server.send(&Reply::Done { id }).unwrap();
+    }
+    assert!(!client.flush() && !server.flush());
+    assert_eq!(server.room(), Ok(0));
+    assert!(!server.prepare_sleep(), "messages wait");
+    assert!(server.prepare_sleep_for_room());
+    // An event is still news, and room is what it waits for.
+    client.raise(3);
+    assert!(client.flush());
+    server.awake();
+    assert!(!server.prepare_sleep_for_room());
+    server.take_events(&mut |_| {});
+    assert!(server.prepare_sleep_for_room());
+    assert_eq!(client.receive(), Ok(Some(Reply::Done { id: 0 })));
+    assert!(client.flush());
+    server.awake();
+    assert!(!server.prepare_sleep_for_room());
+}
+
+#[test]
 fn a_full_ring_says_so_and_asks_for_room() {
     let (mut client, mut server) = socket_channel();
     let request = |id| Request::Counters { id };
@@ -220,6 +244,49 @@ fn an_event_is_a_reason_for_a_doorbell_and_against_sleep() {
     server.take_events(&mut |index| taken.push(index));
     assert_eq!(taken, [77, 78]);
     assert!(server.prepare_sleep());
+}
+
+#[test]
+fn each_side_counts_what_it_sees() {
+    let (mut client, mut server) = socket_channel();
+    let request = Request::Counters { id: 1 };
+    assert!(server.prepare_sleep());
+    let mut sent: u64 = 0;
+    while client.send(&request).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(client.send(&request), Err(SendError::Full));
+    assert!(client.flush());
+    server.awake();
+    server.awake();
+    let counted = client.ring_info(7);
+    assert_eq!((counted.peer, counted.slots), (7, 64));
+    assert_eq!((counted.tx_messages, counted.tx_queued), (sent, 64));
+    assert_eq!(
+        (counted.tx_doorbells, counted.tx_full),
+        (1, 1),
+        "tried twice, full once"
+    );
+    for _ in 0..10 {
+        server.receive().unwrap();
+    }
+    assert!(!server.flush());
+    let counted = server.ring_info(0);
+    assert_eq!((counted.rx_messages, counted.rx_queued), (10, 54));
+    assert_eq!((counted.rx_doorbells, counted.tx_doorbells), (1, 0));
+    assert_eq!(client.ring_info(7).tx_queued, 54);
+    // Full again is another time.
+    while client.send(&request).is_ok() {}
+    assert_eq!(client.ring_info(7).tx_full, 2);
+    // A sleep that the peer does not end is no doorbell.
+    while server.receive().unwrap().is_some() {}
+    let _ = server.flush();
+    let _ = client.flush();
+    while server.receive().unwrap().is_some() {}
+    let _ = server.flush();
+    assert!(server.prepare_sleep());
+    server.awake();
+    assert_eq!(server.ring_info(0).rx_doorbells, 1);
 }
 
 #[test]

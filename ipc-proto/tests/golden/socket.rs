@@ -2,6 +2,7 @@
 
 use super::*;
 use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use ipc_proto::rings::RingInfo;
 use ipc_proto::socket::{
     AddressSource, Counters, Family, InterfaceInfo, NetError, Reply, Request, SocketInfo,
     SocketOption, SocketState,
@@ -158,6 +159,13 @@ fn socket_requests() {
             Request::Counters { id: u32::MAX },
             &[0x0c, 0xff, 0xff, 0xff, 0xff, 0x0f],
         ),
+        (
+            Request::Ring {
+                id: 13,
+                position: 128,
+            },
+            &[0x0d, 0x0d, 0x80, 0x01],
+        ),
     ]);
 }
 
@@ -298,6 +306,34 @@ fn socket_replies() {
                 error: NetError::MessageTooLong,
             },
             &[0x09, 0x0a, 0x11],
+        ),
+        (
+            Reply::Ring {
+                id: 11,
+                next: 2,
+                ring: Some(RingInfo {
+                    peer: 4,
+                    slots: 64,
+                    rx_queued: 1,
+                    tx_queued: 2,
+                    rx_messages: 300,
+                    tx_messages: 5,
+                    rx_doorbells: 6,
+                    tx_doorbells: 7,
+                    tx_full: 8,
+                }),
+            },
+            &[
+                0x0a, 0x0b, 0x02, 0x01, 0x04, 0x40, 0x01, 0x02, 0xac, 0x02, 0x05, 0x06, 0x07, 0x08,
+            ],
+        ),
+        (
+            Reply::Ring {
+                id: 11,
+                next: 3,
+                ring: None,
+            },
+            &[0x0a, 0x0b, 0x03, 0x00],
         ),
     ]);
 }

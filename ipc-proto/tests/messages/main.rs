@@ -120,7 +120,7 @@ fn numbers_longer_than_need_be_are_refused() {
 #[test]
 fn a_mismatch_names_both_sides() {
     let theirs = Hello {
-        version: 2,
+        version: 77,
         schema: [0xab; 8],
         ..Hello::SOCKET
     };
@@ -130,7 +130,7 @@ fn a_mismatch_names_both_sides() {
     assert_eq!(
         error.to_string(),
         format!(
-            "protocol mismatch: this side speaks Socket version 1 (schema {ours:016x}), the peer Socket version 2 (schema abababababababab)"
+            "protocol mismatch: this side speaks Socket version 2 (schema {ours:016x}), the peer Socket version 77 (schema abababababababab)"
         )
     );
     assert!(Hello::FRAME.check(&Hello::SOCKET).is_err());

@@ -7,6 +7,7 @@ use ipc_proto::{
     frame::{self, ToDriver, ToStack},
     hello::{Hello, Protocol},
     policy::{Allow, Policy, PortRange, Prefix},
+    rings::RingInfo,
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
     socket::{
         self, AddressSource, Buffers, Family, Handle, InterfaceInfo, MAX_ADDRESSES, MAX_NAME,
@@ -189,6 +190,17 @@ fn every_long_value_is_within_the_bound() {
         rx_queued: u32::MAX,
         tx_queued: u32::MAX,
     };
+    let ring = RingInfo {
+        peer: u64::MAX,
+        slots: u32::MAX,
+        rx_queued: u32::MAX,
+        tx_queued: u32::MAX,
+        rx_messages: u64::MAX,
+        tx_messages: u64::MAX,
+        rx_doorbells: u64::MAX,
+        tx_doorbells: u64::MAX,
+        tx_full: u64::MAX,
+    };
     let addresses: Vec<IpAddr, MAX_ADDRESSES> = full(V6);
     for reply in [
         Reply::Accepted {
@@ -202,6 +214,11 @@ fn every_long_value_is_within_the_bound() {
             id,
             next: u32::MAX,
             socket: Some(info),
+        },
+        Reply::Ring {
+            id,
+            next: u32::MAX,
+            ring: Some(ring),
         },
     ] {
         assert!(size(&reply) <= Reply::MAX_SIZE, "{reply:?}");

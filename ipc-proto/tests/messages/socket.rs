@@ -2,9 +2,12 @@
 
 use crate::strategies::{address, list, text, wide, word};
 use core::net::IpAddr;
-use ipc_proto::socket::{
-    AddressSource, Buffers, Counters, Family, Handle, InterfaceInfo, NetError, Reply, Request,
-    SocketInfo, SocketOption, SocketState,
+use ipc_proto::{
+    rings::RingInfo,
+    socket::{
+        AddressSource, Buffers, Counters, Family, Handle, InterfaceInfo, NetError, Reply, Request,
+        SocketInfo, SocketOption, SocketState,
+    },
 };
 use proptest::{prelude::*, sample::select};
 
@@ -91,6 +94,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         word().prop_map(|id| Request::Interface { id }),
         (word(), word()).prop_map(|(id, position)| Request::Inspect { id, position }),
         word().prop_map(|id| Request::Counters { id }),
+        (word(), word()).prop_map(|(id, position)| Request::Ring { id, position }),
     ]
 }
 
@@ -130,6 +134,31 @@ pub(crate) fn counters() -> impl Strategy<Value = Counters> {
                 driver_violations,
             }
         })
+}
+
+pub(crate) fn ring_info() -> impl Strategy<Value = RingInfo> {
+    (prop::array::uniform6(wide()), prop::array::uniform3(word())).prop_map(|(wide, word)| {
+        let [
+            peer,
+            rx_messages,
+            tx_messages,
+            rx_doorbells,
+            tx_doorbells,
+            tx_full,
+        ] = wide;
+        let [slots, rx_queued, tx_queued] = word;
+        RingInfo {
+            peer,
+            slots,
+            rx_queued,
+            tx_queued,
+            rx_messages,
+            tx_messages,
+            rx_doorbells,
+            tx_doorbells,
+            tx_full,
+        }
+    })
 }
 
 pub(crate) fn socket_state() -> impl Strategy<Value = SocketState> {
@@ -245,5 +274,10 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         (word(), counters()).prop_map(|(id, counters)| Reply::Counters { id, counters }),
         (word(), select(NetError::ALL.to_vec()))
             .prop_map(|(id, error)| Reply::Failed { id, error }),
+        (word(), word(), prop::option::of(ring_info())).prop_map(|(id, next, ring)| Reply::Ring {
+            id,
+            next,
+            ring
+        }),
     ]
 }

@@ -83,6 +83,12 @@ impl Stack {
                 };
                 self.reply(Reply::Counters { id, counters });
             }
+            // The fake has one session and no driver.
+            Request::Ring { id, position } => {
+                let ring = (position == 0).then(|| self.ring_info());
+                let next = position.saturating_add(u32::from(ring.is_some()));
+                self.reply(Reply::Ring { id, next, ring });
+            }
             _ => {}
         }
         Ok(())

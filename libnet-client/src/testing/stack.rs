@@ -10,6 +10,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipc_proto::{
     channel::{Channel, SOCKET_CHANNEL, SendError, Side},
     fifo::{self, End, Status, StreamEnds},
+    rings::RingInfo,
     shm::Shm,
     socket::{Buffers, Handle, NetError, Reply, Request, RequestId},
 };
@@ -57,6 +58,11 @@ impl Stack {
 
     pub(super) fn flush(&mut self) -> bool {
         self.channel.flush()
+    }
+
+    /// Its session has badge 1.
+    pub(super) fn ring_info(&self) -> RingInfo {
+        self.channel.ring_info(1)
     }
 
     pub(super) fn prepare_sleep(&mut self) -> bool {

@@ -3,6 +3,7 @@
 use super::{
     Failure,
     options::Options,
+    process,
     table::{Align, Table},
 };
 use crate::{
@@ -71,7 +72,7 @@ pub(super) async fn netstat<P: Platform>(
 ) -> Result<(), Failure> {
     let options = Options::parse(
         arguments,
-        &["-s", "-a", "-n", "-an", "-t", "-u", "-l", "-tulpn"],
+        &["-q", "-s", "-a", "-n", "-an", "-t", "-u", "-l", "-tulpn"],
         &[],
     )?;
     if !options.operands.is_empty() {
@@ -85,6 +86,9 @@ pub(super) async fn netstat<P: Platform>(
             .map_err(|error| failure!("{}", strerror(error)))?;
         statistics(shell, &counters);
         return Ok(());
+    }
+    if options.has("-q") {
+        return rings(shell).await;
     }
     let sockets = shell
         .platform
@@ -102,6 +106,44 @@ pub(super) async fn netstat<P: Platform>(
     ]);
     for socket in &sockets {
         table.row(socket_row(socket));
+    }
+    table.print(shell);
+    Ok(())
+}
+
+/// The rings as the stack sees them: "in" is towards it.
+async fn rings<P: Platform>(shell: &Shell<P>) -> Result<(), Failure> {
+    let rings = shell
+        .platform
+        .rings()
+        .await
+        .map_err(|error| failure!("{}", strerror(error)))?;
+    // Without an answer, badges have to do for names.
+    let processes = process::processes(shell).unwrap_or_default();
+    let right = |heading| (heading, Align::Right);
+    let mut table = Table::new(&[
+        ("Ring", Align::Left),
+        right("Slots"),
+        right("In-Q"),
+        right("Out-Q"),
+        right("Messages in"),
+        right("Messages out"),
+        right("Rung by"),
+        right("Rung"),
+        right("Full"),
+    ]);
+    for ring in &rings {
+        table.row([
+            format!("{}", ring.peer_name(&processes)),
+            format!("{}", ring.slots),
+            format!("{}", ring.rx_queued),
+            format!("{}", ring.tx_queued),
+            format!("{}", ring.rx_messages),
+            format!("{}", ring.tx_messages),
+            format!("{}", ring.rx_doorbells),
+            format!("{}", ring.tx_doorbells),
+            format!("{}", ring.tx_full),
+        ]);
     }
     table.print(shell);
     Ok(())

@@ -51,7 +51,7 @@ fn unexpected() -> Failure {
 }
 
 /// All processes in the manifest's order.
-fn processes<P: Platform>(shell: &Shell<P>) -> Result<Vec<ProcessInfo>, Failure> {
+pub(super) fn processes<P: Platform>(shell: &Shell<P>) -> Result<Vec<ProcessInfo>, Failure> {
     let mut processes = Vec::new();
     let mut position = 0;
     while processes.len() < MAX_ROWS {

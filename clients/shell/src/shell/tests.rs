@@ -466,6 +466,24 @@ fn netstat_lists_sockets_and_counters() {
 }
 
 #[test]
+fn netstat_lists_rings_by_name() {
+    let (text, _) = exec("netstat -q");
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let numbers = ["64", "1", "2", "3", "4", "5", "6", "7"];
+    assert_eq!(lines[1], [&["driver"][..], &numbers].concat(), "{text}");
+    assert_eq!(lines[2], [&["netstack"][..], &numbers].concat(), "{text}");
+    assert_eq!(
+        lines[3],
+        [&["session", "77"][..], &numbers].concat(),
+        "{text}"
+    );
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
 fn ping_counts_and_sums_up() {
     let fake = world();
     *fake.0.pings.borrow_mut() = Box::new(|sequence| match sequence {
