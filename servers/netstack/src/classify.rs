@@ -2,7 +2,7 @@
 //!
 //! Everything here is read from a private copy, bounds checked; checksums are the engine's business.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Length of an Ethernet header.
 pub(crate) const ETHERNET: usize = 14;
@@ -51,6 +51,19 @@ impl Segment {
     }
 }
 
+/// A TCP segment of which an ICMP message tells that it did not arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Quoted {
+    /// From where it went.
+    pub(crate) from: SocketAddr,
+    /// To where.
+    pub(crate) to: SocketAddr,
+    /// Its sequence number.
+    pub(crate) seq: u32,
+    /// The host is there, but nobody is at the port.
+    pub(crate) is_refused: bool,
+}
+
 /// Names the parts of a fragmented datagram (RFC 791 section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct FragmentKey {
@@ -86,12 +99,28 @@ pub(crate) enum Payload<'a> {
         /// To whom it went.
         to: IpAddr,
     },
+    /// ICMP destination unreachable about a TCP segment of this host.
+    TcpUnreachable(Quoted),
     /// Router advertisement, from the ICMP header on.
     RouterAdvertisement(&'a [u8]),
-    /// Neighbour advertisement about this address.
-    NeighborAdvertisement(Ipv6Addr),
-    /// Neighbour solicitation.
-    NeighborSolicitation,
+    /// Neighbour advertisement (RFC 4861 section 4.4), from the ICMP header on.
+    NeighborAdvertisement {
+        /// The message.
+        message: &'a [u8],
+        /// The address that it is about.
+        target: Ipv6Addr,
+        /// The hardware address that it tells.
+        mac: Option<[u8; 6]>,
+    },
+    /// Neighbour solicitation (RFC 4861 section 4.3), from the ICMP header on.
+    NeighborSolicitation {
+        /// The message.
+        message: &'a [u8],
+        /// The address that is asked for.
+        target: Ipv6Addr,
+        /// The sender's hardware address, if it tells it.
+        mac: Option<[u8; 6]>,
+    },
     /// A fragment that is not the first.
     LaterFragment,
     /// Anything else.
@@ -113,16 +142,24 @@ pub(crate) struct Packet<'a> {
     pub(crate) payload: Payload<'a>,
 }
 
+/// An ARP packet for IPv4 over Ethernet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Arp {
+    /// Whether it asks; else it answers.
+    pub(crate) is_request: bool,
+    /// Protocol address of the sender; unspecified in a probe (RFC 5227 section 2.1.1).
+    pub(crate) sender: Ipv4Addr,
+    /// Hardware address of the sender.
+    pub(crate) mac: [u8; 6],
+    /// Protocol address that it is about.
+    pub(crate) target: Ipv4Addr,
+}
+
 /// A frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Frame<'a> {
-    /// ARP; who claims to have sent it.
-    Arp {
-        /// Protocol address of the sender.
-        sender: Ipv4Addr,
-        /// Hardware address of the sender.
-        mac: [u8; 6],
-    },
+    /// ARP (RFC 826).
+    Arp(Arp),
     /// IP.
     Ip(Packet<'a>),
     /// Of a kind that this host does not speak.
@@ -147,7 +184,8 @@ pub(crate) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*four))
 }
 
-fn ipv4(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
+/// An IPv4 address.
+pub(crate) fn ipv4(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     let four: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
     Some(Ipv4Addr::from(*four))
 }
@@ -184,17 +222,28 @@ fn inspect(bytes: &[u8]) -> Option<Frame<'_>> {
         return None;
     }
     match be16(bytes, 12)? {
-        0x0806 => {
-            let mac: &[u8; 6] = payload.get(8..)?.first_chunk()?;
-            Some(Frame::Arp {
-                sender: ipv4(payload, 14)?,
-                mac: *mac,
-            })
-        }
+        0x0806 => arp(payload).map(Frame::Arp),
         0x0800 => packet_v4(payload),
         0x86dd => packet_v6(payload),
         _ => Some(Frame::Foreign),
     }
+}
+
+fn arp(bytes: &[u8]) -> Option<Arp> {
+    let mac: &[u8; 6] = bytes.get(8..)?.first_chunk()?;
+    let operation = be16(bytes, 6)?;
+    let sender = ipv4(bytes, 14)?;
+    let is_ethernet = bytes.starts_with(&[0, 1, 8, 0, 6, 4]) && matches!(operation, 1 | 2);
+    let is_station = mac[0] & 1 == 0 && *mac != [0; 6];
+    if !is_ethernet || !is_station || !(is_host(sender.into()) || sender.is_unspecified()) {
+        return None;
+    }
+    Some(Arp {
+        is_request: operation == 1,
+        sender,
+        mac: *mac,
+        target: ipv4(bytes, 24)?,
+    })
 }
 
 fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
@@ -245,7 +294,10 @@ fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
         return None;
     }
     let (src, dst) = (ipv6(bytes, 8)?, ipv6(bytes, 24)?);
-    if src.is_multicast() || src.is_loopback() || dst.is_loopback() || dst.is_unspecified() {
+    // A mapped address never appears on a wire, where it would slip past what is said of IPv4 (RFC 4291 section 2.5.5.2).
+    let mapped = src.to_ipv4_mapped().or(dst.to_ipv4_mapped()).is_some();
+    let senders = !(src.is_multicast() || src.is_loopback() || mapped);
+    if !senders || dst.is_loopback() || dst.is_unspecified() {
         return None;
     }
     let total = usize::from(be16(bytes, 4)?).checked_add(40)?;
@@ -304,20 +356,48 @@ fn icmp_v4(body: &[u8]) -> Option<Payload<'_>> {
         (0, _) => Payload::EchoReply {
             ident: be16(body, 4)?,
         },
-        (3, 0 | 1 | 2 | 5..=12) => {
+        (3, code @ (0..=3 | 5..=12)) => {
             let quoted = body.get(8..)?;
             let header = usize::from(byte(quoted, 0)? & 0xf).checked_mul(4)?;
             let inner = quoted.get(header..)?;
-            if header < 20 || byte(quoted, 9)? != 1 || byte(inner, 0)? != 8 {
-                return Some(Payload::Other);
-            }
-            Payload::EchoUnreachable {
-                ident: be16(inner, 4)?,
-                to: ipv4(quoted, 16)?.into(),
+            match (byte(quoted, 9)?, byte(inner, 0)?) {
+                _ if header < 20 => Payload::Other,
+                (6, _) => Payload::TcpUnreachable(Quoted {
+                    from: (ipv4(quoted, 12)?, be16(inner, 0)?).into(),
+                    to: (ipv4(quoted, 16)?, be16(inner, 2)?).into(),
+                    seq: be32(inner, 4)?,
+                    is_refused: matches!(code, 2 | 3),
+                }),
+                (1, 8) if code != 3 => Payload::EchoUnreachable {
+                    ident: be16(inner, 4)?,
+                    to: ipv4(quoted, 16)?.into(),
+                },
+                _ => Payload::Other,
             }
         }
         _ => Payload::Other,
     })
+}
+
+/// The link-layer address option of a kind behind a neighbour message's target. `None` if the options make no sense: two
+/// that differ, say, of which the engine might believe the other.
+fn link_layer(body: &[u8], wanted: u8) -> Option<Option<[u8; 6]>> {
+    let mut options = body.get(24..)?;
+    let mut found = None;
+    // Bounded: an option has at least eight bytes, or ends the walk.
+    while let [kind, units, ..] = *options {
+        let len = usize::from(units).checked_mul(8).filter(|len| *len > 0)?;
+        let (option, rest) = options.split_at_checked(len)?;
+        if matches!(kind, 1 | 2) {
+            let mac: &[u8; 6] = option.get(2..)?.first_chunk()?;
+            if kind != wanted || len != 8 || found.is_some() || mac[0] & 1 != 0 {
+                return None;
+            }
+            found = Some(*mac);
+        }
+        options = rest;
+    }
+    Some(found)
 }
 
 fn icmp_v6(body: &[u8], hop_limit: u8) -> Option<Payload<'_>> {
@@ -330,17 +410,31 @@ fn icmp_v6(body: &[u8], hop_limit: u8) -> Option<Payload<'_>> {
         },
         1 => {
             let quoted = body.get(8..)?;
-            if byte(quoted, 6) != Some(58) || byte(quoted, 40) != Some(128) {
-                return Some(Payload::Other);
-            }
-            Payload::EchoUnreachable {
-                ident: be16(quoted, 44)?,
-                to: ipv6(quoted, 24)?.into(),
+            match (byte(quoted, 6)?, byte(quoted, 40)?) {
+                (6, _) => Payload::TcpUnreachable(Quoted {
+                    from: (ipv6(quoted, 8)?, be16(quoted, 40)?).into(),
+                    to: (ipv6(quoted, 24)?, be16(quoted, 42)?).into(),
+                    seq: be32(quoted, 44)?,
+                    is_refused: byte(body, 1)? == 4,
+                }),
+                (58, 128) => Payload::EchoUnreachable {
+                    ident: be16(quoted, 44)?,
+                    to: ipv6(quoted, 24)?.into(),
+                },
+                _ => Payload::Other,
             }
         }
         134 if local => Payload::RouterAdvertisement(body),
-        135 if local => Payload::NeighborSolicitation,
-        136 if local => Payload::NeighborAdvertisement(ipv6(body, 8)?),
+        135 if local => Payload::NeighborSolicitation {
+            message: body,
+            target: ipv6(body, 8)?,
+            mac: link_layer(body, 1)?,
+        },
+        136 if local => Payload::NeighborAdvertisement {
+            message: body,
+            target: ipv6(body, 8)?,
+            mac: link_layer(body, 2)?,
+        },
         // Solicitations of hosts to routers, and redirects: of no interest here.
         133 | 137 if local => Payload::Other,
         133..=137 => return None,

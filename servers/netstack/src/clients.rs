@@ -66,8 +66,9 @@ impl Stack {
         if self.sessions.len() >= self.config.max_sessions {
             return Err(Refusal::Exhausted);
         }
-        let session = Session::new(badge, policy.clone(), memory, bell, self.now)
+        let mut session = Session::new(badge, policy.clone(), memory, bell, self.now)
             .ok_or(Refusal::BadRequest)?;
+        session.root = self.open_account(badge).ok_or(Refusal::Exhausted)?;
         let sockets = session.max_sockets();
         Ok((self.sessions.insert(session), sockets))
     }

@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) owner: Option<Owner>,
     /// The listener whose backlog it waits in.
     pub(crate) backlog_of: Option<Id>,
+    /// The sequence number of its SYN, if it was opened from here.
+    pub(crate) isn: Option<u32>,
     ends: Option<StreamEnds>,
     told: Status,
     status: Status,
@@ -79,6 +81,7 @@ impl Connection {
             key,
             owner: None,
             backlog_of: None,
+            isn: None,
             ends: None,
             told: Status::default(),
             status: Status::default(),
@@ -153,6 +156,11 @@ impl Connection {
         }
     }
 
+    /// Whether it has ended, though perhaps not for its client.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.tcp.state() == TcpState::Closed
+    }
+
     /// Whether it has ended and holds nothing to read.
     pub(crate) fn is_dead(&self) -> bool {
         self.tcp.state() == TcpState::Closed && self.tcp.received() == 0
@@ -200,6 +208,16 @@ impl Connection {
         if abort {
             self.reset(now);
         }
+    }
+
+    /// Gives up to connect, if it still tries to, with a SYN of this sequence number. False if not.
+    pub(crate) fn fail_to_connect(&mut self, isn: u32, error: NetError, now: Instant) -> bool {
+        let fails = self.tcp.state() == TcpState::SynSent && self.isn == Some(isn);
+        if fails {
+            self.status.error.get_or_insert(error);
+            self.reset(now);
+        }
+        fails
     }
 
     /// Ends it with a reset.

@@ -1,6 +1,7 @@
 //! Flows: whatever has sockets of its own in the engine. Their turns, and what follows from them.
 
 use crate::{
+    accounts::Charge,
     connection::Connection,
     engine::{FrameSink, solicit},
     ping::Ping,
@@ -58,8 +59,7 @@ pub(crate) struct Entry {
     /// The flow.
     pub(crate) flow: Flow,
     queued: bool,
-    /// Who is charged for its memory, and how much.
-    charge: Option<(SessionId, u32)>,
+    charge: Option<Charge>,
 }
 
 /// Whose deadline.
@@ -76,24 +76,13 @@ pub(crate) enum TimerKey {
 }
 
 impl Stack {
-    /// Whether a session, and the stack, have room for so many more bytes of buffers.
-    pub(crate) fn has_memory(&self, session: SessionId, bytes: u32) -> bool {
-        let in_session = self.sessions.get(session).is_some_and(|session| {
-            session.memory_used.saturating_add(bytes) <= session.policy.max_buffer_bytes
-        });
-        in_session && self.memory_used.saturating_add(bytes as usize) <= self.config.max_memory
-    }
-
     /// Adds a flow that takes `bytes` of buffers on a session's account.
     pub(crate) fn add_flow(&mut self, flow: Flow, session: SessionId, bytes: u32) -> Id {
-        self.memory_used = self.memory_used.saturating_add(bytes as usize);
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.memory_used = session.memory_used.saturating_add(bytes);
-        }
+        let charge = self.charge(session, bytes);
         self.flows.insert(Entry {
             flow,
             queued: false,
-            charge: Some((session, bytes)),
+            charge,
         })
     }
 
@@ -119,6 +108,11 @@ impl Stack {
         let rate = session
             .as_mut()
             .map_or(Ok(()), |session| session.bucket.check(self.now));
+        let account = entry
+            .charge
+            .and_then(|charge| self.accounts.get_mut(&charge.root));
+        // Both have to allow it; the later of two times is found when the first has come.
+        let rate = rate.and(account.map_or(Ok(()), |account| account.bucket.check(self.now)));
         let policy = session.map(|session| &session.policy);
         let mut context = Context {
             engine: &mut self.engine,
@@ -162,6 +156,10 @@ impl Stack {
         session_id: Option<SessionId>,
         mut turn: Turn,
     ) {
+        let charge = self.flows.get(id).and_then(|entry| entry.charge);
+        if let Some(account) = charge.and_then(|charge| self.accounts.get_mut(&charge.root)) {
+            account.bucket.take(turn.frames);
+        }
         if let Some(session) = session_id.and_then(|id| self.sessions.get_mut(id)) {
             session.bucket.take(turn.frames);
             if let Some(owner) = owner {
@@ -274,11 +272,8 @@ impl Stack {
         self.timers.set(TimerKey::Flow(id), None);
         self.starved.retain(|starved| *starved != id);
         self.orphans.retain(|orphan| *orphan != id);
-        if let Some((session, bytes)) = entry.charge {
-            self.memory_used = self.memory_used.saturating_sub(bytes as usize);
-            if let Some(session) = self.sessions.get_mut(session) {
-                session.memory_used = session.memory_used.saturating_sub(bytes);
-            }
+        if let Some(charge) = entry.charge {
+            self.discharge(charge);
         }
         match entry.flow {
             Flow::Tcp(mut tcp) => {
@@ -362,7 +357,9 @@ impl Stack {
         for flow in asks {
             self.remove_flow(flow);
         }
-        self.sessions.remove(id);
+        if let Some(session) = self.sessions.remove(id) {
+            self.close_account(session.root);
+        }
     }
 
     /// Closes a listener: clients that wait are told, connections that wait are reset.

@@ -11,6 +11,7 @@ use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
     fifo::PeerError,
     frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    rings::RingInfo,
     shm::Shm,
 };
 
@@ -20,6 +21,16 @@ pub(crate) const MAX_FRAME: usize = BUFFER_SIZE - HEADROOM;
 const STUCK: Duration = Duration::from_secs(5);
 /// Buffers that answers to received frames may take when sockets may send no more.
 const RESERVE: usize = 16;
+
+/// A hardware address, as people write it.
+pub(crate) struct Mac(pub(crate) [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
 
 /// What a driver did wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -243,6 +254,12 @@ impl Frames {
         {
             driver.bell.ring();
         }
+    }
+
+    /// What was counted of the driver's channel, if there is a driver.
+    pub(crate) fn ring_info(&self) -> Option<RingInfo> {
+        let driver = self.driver.as_ref()?;
+        Some(driver.channel.ring_info(RingInfo::DRIVER))
     }
 
     /// Prepares to sleep. False if there is work.

@@ -1,9 +1,9 @@
 //! Where a received frame goes.
 
 use crate::{
-    classify::{self, Frame, Packet, Payload, Segment},
+    classify::{self, FragmentKey, Frame, Packet, Payload, Quoted, Segment},
     connection::FlowKey,
-    engine::FrameSink,
+    engine::{FrameSink, Nowhere},
     flow::{Entry, Flow},
     listener::{MAX_HALF_OPEN, covers},
     slab::Id,
@@ -16,6 +16,25 @@ use ipc_proto::socket::NetError;
 /// Fragmented datagrams whose flow is remembered.
 const MAX_FRAGMENTED: usize = 32;
 
+/// Who gets a datagram that came in parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Destiny {
+    /// A flow.
+    Flow(Id),
+    /// The control set, which answers echo requests.
+    Control,
+    /// Nobody. What waits for no parts does not answer them either: no reset, no unreachable.
+    Nobody,
+}
+
+/// The connection that a segment names.
+fn flow_key(packet: &Packet<'_>, segment: Segment) -> FlowKey {
+    FlowKey {
+        local: SocketAddr::new(packet.dst, segment.dst_port),
+        remote: SocketAddr::new(packet.src, segment.src_port),
+    }
+}
+
 impl Stack {
     /// Takes a frame. Whatever it says, the work is bounded.
     pub(crate) fn ingress(&mut self, frame: &[u8]) {
@@ -24,18 +43,7 @@ impl Stack {
             Frame::Malformed => self.malformed(),
             _ if frame.len() > longest => self.malformed(),
             Frame::Foreign => self.dropped(),
-            Frame::Arp { sender, mac } => {
-                if self.engine.has_address(sender.into()) && mac != self.engine.mac() {
-                    if !self.conflict {
-                        log::warn!("{mac:02x?} claims the address {sender} of this host");
-                    }
-                    self.conflict = true;
-                    self.dropped();
-                    return;
-                }
-                self.give_control(frame);
-                self.neighbor_heard(sender.into());
-            }
+            Frame::Arp(arp) => self.arp(&arp, frame),
             Frame::Ip(packet) => self.packet(&packet, frame),
         }
     }
@@ -49,29 +57,17 @@ impl Stack {
     }
 
     fn packet(&mut self, packet: &Packet<'_>, frame: &[u8]) {
-        let own_source = self.engine.has_address(packet.src);
-        if own_source || packet.src.is_ipv6() && !self.config.ipv6 {
+        // Nobody sends from this host's address, or from that of a group: an answer would go to all of them.
+        let is_sender = !self.engine.has_address(packet.src) && !self.engine.is_group(packet.src);
+        if !is_sender || packet.src.is_ipv6() && !self.config.ipv6 {
             self.dropped();
             return;
         }
+        if let Some(mac) = frame.get(6..).and_then(|bytes| bytes.first_chunk()) {
+            self.neighbors.seen(packet.src, mac, self.now);
+        }
         if let Some(key) = packet.fragment {
-            let known = self.fragments.iter().find(|(known, _)| *known == key);
-            let flow = match packet.payload {
-                Payload::LaterFragment => known.and_then(|(_, flow)| *flow),
-                _ => self.flow_of(packet),
-            };
-            if packet.payload != Payload::LaterFragment && known.is_none() {
-                if self.fragments.len() >= MAX_FRAGMENTED {
-                    self.fragments.pop_front();
-                }
-                self.fragments.push_back((key, flow));
-            }
-            // The engine puts the datagram together and gives it to the set that came with the last piece.
-            match flow {
-                Some(id) => self.give_flow(id, packet, frame),
-                None => self.give_control(frame),
-            }
-            return;
+            return self.fragment(key, packet, frame);
         }
         match packet.payload {
             Payload::Tcp(segment) => self.segment(packet, segment, frame),
@@ -92,21 +88,76 @@ impl Stack {
                 None => self.dropped(),
             },
             Payload::EchoUnreachable { ident, to } => self.unreachable(ident, to),
+            Payload::TcpUnreachable(quoted) => self.segment_lost(&quoted),
             Payload::RouterAdvertisement(message) => self.advertisement(packet, message),
-            Payload::NeighborAdvertisement(target) => {
-                self.give_control(frame);
-                self.neighbor_heard(target.into());
+            Payload::NeighborAdvertisement {
+                message,
+                target,
+                mac,
+            } => {
+                if self.is_intact(packet, message) {
+                    self.neighbor_advertisement(packet.src, target.into(), mac, frame);
+                }
             }
-            Payload::NeighborSolicitation => {
-                self.give_control(frame);
-                self.neighbor_heard(packet.src);
+            Payload::NeighborSolicitation {
+                message,
+                target,
+                mac,
+            } => {
+                if self.is_intact(packet, message) {
+                    self.neighbor_solicitation(packet.src, target, mac, frame);
+                }
             }
             Payload::LaterFragment | Payload::Other => self.in_vain(packet, frame),
         }
     }
 
+    /// Takes a part of a datagram. The engine puts the parts together and gives the whole to the set that came with the last one.
+    fn fragment(&mut self, key: FragmentKey, packet: &Packet<'_>, frame: &[u8]) {
+        let known = self.fragments.iter().find(|(known, _)| *known == key);
+        let known = known.map(|(_, destiny)| *destiny);
+        let is_first = packet.payload != Payload::LaterFragment;
+        let destiny = match known {
+            Some(destiny) if !is_first => destiny,
+            _ if is_first => self.destiny(packet),
+            // Its first part is still under way, or was forgotten: then nobody gets the whole, and nobody an answer.
+            _ => Destiny::Nobody,
+        };
+        if is_first && known.is_none() {
+            if self.fragments.len() >= MAX_FRAGMENTED {
+                self.fragments.pop_front();
+            }
+            self.fragments.push_back((key, destiny));
+        }
+        match destiny {
+            Destiny::Flow(id) => self.give_flow(id, packet, frame),
+            Destiny::Control => {
+                if self.echo.check(self.now).is_err() {
+                    return self.dropped();
+                }
+                self.echo.take(1);
+                self.give_control(frame);
+            }
+            Destiny::Nobody => {
+                let now = self.now;
+                self.with_context(|addressing, context| {
+                    let control = &mut addressing.control;
+                    context.engine.ingress(now, frame, control, &mut Nowhere);
+                });
+            }
+        }
+    }
+
+    /// Who gets a datagram of which this is the first part.
+    fn destiny(&self, packet: &Packet<'_>) -> Destiny {
+        match packet.payload {
+            Payload::EchoRequest if !self.engine.is_group(packet.dst) => Destiny::Control,
+            _ => self.flow_of(packet).map_or(Destiny::Nobody, Destiny::Flow),
+        }
+    }
+
     /// Gives a frame to the control set: it answers ARP, neighbour solicitations, echo requests, and DHCP reads there.
-    fn give_control(&mut self, frame: &[u8]) {
+    pub(crate) fn give_control(&mut self, frame: &[u8]) {
         self.with_context(|addressing, context| {
             context
                 .engine
@@ -125,8 +176,10 @@ impl Stack {
             }
         );
         if is_dhcp {
-            self.give_control(frame);
-            return;
+            if crate::engine::is_short_lease(frame) {
+                return self.dropped();
+            }
+            return self.give_control(frame);
         }
         self.dropped();
         if self.engine.is_group(packet.dst) || self.vain.check(self.now).is_err() {
@@ -154,6 +207,7 @@ impl Stack {
                 users.iter().copied().find(takes)
             }
             Payload::EchoReply { ident } => self.echoes.get(&ident).copied(),
+            Payload::Tcp(segment) => self.connections.get(&flow_key(packet, segment)).copied(),
             _ => None,
         }
     }
@@ -217,12 +271,50 @@ impl Stack {
         }
     }
 
-    fn advertisement(&mut self, packet: &Packet<'_>, message: &[u8]) {
+    /// Somebody says that a segment did not arrive. That ends an attempt to connect, if the quote is of its SYN, whose sequence
+    /// number nobody can guess; an established connection knows better (RFC 5927 section 5.2).
+    fn segment_lost(&mut self, quoted: &Quoted) {
+        let key = FlowKey {
+            local: quoted.from,
+            remote: quoted.to,
+        };
+        let error = if quoted.is_refused {
+            NetError::ConnectionRefused
+        } else {
+            NetError::Unreachable
+        };
+        let now = self.now;
+        if let Some(id) = self.connections.get(&key).copied()
+            && let Some(Entry {
+                flow: Flow::Tcp(tcp),
+                ..
+            }) = self.flows.get_mut(id)
+            && tcp.fail_to_connect(quoted.seq, error, now)
+        {
+            self.wake(id);
+        } else {
+            self.dropped();
+        }
+    }
+
+    /// Whether the checksum of an ICMPv6 message is right; else it is counted.
+    fn is_intact(&mut self, packet: &Packet<'_>, message: &[u8]) -> bool {
         let (IpAddr::V6(from), IpAddr::V6(to)) = (packet.src, packet.dst) else {
+            return false;
+        };
+        let intact = crate::engine::is_intact_icmpv6(from, to, message);
+        if !intact {
+            self.malformed();
+        }
+        intact
+    }
+
+    fn advertisement(&mut self, packet: &Packet<'_>, message: &[u8]) {
+        let IpAddr::V6(from) = packet.src else {
             return;
         };
-        if !crate::engine::is_intact_icmpv6(from, to, message) {
-            return self.malformed();
+        if !self.is_intact(packet, message) {
+            return;
         }
         let now = self.now;
         self.with_context(|addressing, context| {
@@ -240,12 +332,17 @@ impl Stack {
         {
             return self.dropped();
         }
-        let key = FlowKey {
-            local: SocketAddr::new(packet.dst, segment.dst_port),
-            remote: SocketAddr::new(packet.src, segment.src_port),
-        };
+        let key = flow_key(packet, segment);
         if let Some(id) = self.connections.get(&key).copied() {
-            return self.give_flow(id, packet, frame);
+            let has_ended = match self.flows.get(id).map(|entry| &entry.flow) {
+                Some(Flow::Tcp(tcp)) => tcp.has_ended(),
+                _ => true,
+            };
+            // A client may not have seen yet that its connection has ended; the peer need not wait for that to open another.
+            if !(has_ended && segment.is_opening()) {
+                return self.give_flow(id, packet, frame);
+            }
+            self.connections.remove(&key);
         }
         if let Some(entry) = self.half_open.get(&key) {
             let expected = segment.seq == entry.peer_isn.wrapping_add(1);

@@ -10,7 +10,9 @@
 
 extern crate alloc;
 
+mod accounts;
 mod addressing;
+mod claims;
 mod classify;
 mod clients;
 mod config;

@@ -1,5 +1,8 @@
-//! Who was asked for, and when. smoltcp asks for one neighbour a second over all destinations, so that a dead one
-//! could keep live ones waiting; here each neighbour is asked for by itself.
+//! Who was asked for, and when, and where they said they are.
+//!
+//! smoltcp asks for one neighbour a second over all destinations, so that a dead one could keep live ones waiting; here
+//! each neighbour is asked for by itself. And smoltcp believes every claim; here one that contradicts a live
+//! neighbour, or answers what nobody asked, is found out before it gets there. Touches nothing.
 
 use crate::time::Instant;
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -12,10 +15,28 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// An answer is good for so long: less than smoltcp's 60 seconds, so that the next request comes before it forgets.
 const FRESH: Duration = Duration::from_secs(45);
 
+/// A neighbour that was heard this long ago is alive: nobody else takes its address. It is smoltcp's 60 seconds.
+const LIVE: Duration = Duration::from_secs(60);
+/// An answer that comes later was not asked for.
+const ANSWER: Duration = Duration::from_secs(3);
+/// Live neighbours that came by themselves. More are answered, but smoltcp's table has room for those that were asked for too.
+const MAX_UNASKED: usize = 128;
+
 #[derive(Clone, Copy, Default)]
 struct Neighbor {
     asked: Option<Instant>,
     heard: Option<Instant>,
+    /// Where it is, and when a frame from there came last.
+    seen: Option<([u8; 6], Instant)>,
+    /// It came by itself.
+    unasked: bool,
+}
+
+impl Neighbor {
+    fn live(&self, now: Instant) -> Option<[u8; 6]> {
+        let (mac, at) = self.seen?;
+        (now.since(at) < LIVE).then_some(mac)
+    }
 }
 
 /// The neighbours.
@@ -29,25 +50,72 @@ pub(crate) struct Neighbors {
 const MAX_WAITING: usize = 1024;
 
 impl Neighbors {
-    /// Whether a request for this neighbour should be sent now. Notes that it was.
-    pub(crate) fn should_ask(&mut self, neighbor: IpAddr, now: Instant) -> bool {
+    fn entry(&mut self, neighbor: IpAddr) -> &mut Neighbor {
         if self.known.len() >= MAX_NEIGHBORS
             && !self.known.contains_key(&neighbor)
+            // Those that never answered go before those that are somewhere.
             && let Some(oldest) = self
                 .known
                 .iter()
-                .min_by_key(|(_, entry)| entry.asked.max(entry.heard))
+                .min_by_key(|(_, entry)| (entry.seen.map(|(_, at)| at), entry.asked))
                 .map(|(address, _)| *address)
         {
             self.known.remove(&oldest);
         }
-        let entry = self.known.entry(neighbor).or_default();
+        self.known.entry(neighbor).or_default()
+    }
+
+    /// Whether a request for this neighbour should be sent now. Notes that it was.
+    pub(crate) fn should_ask(&mut self, neighbor: IpAddr, now: Instant) -> bool {
+        let entry = self.entry(neighbor);
         let fresh = |at: Option<Instant>, age| at.is_some_and(|at| now.since(at) < age);
         if fresh(entry.heard, FRESH) || fresh(entry.asked, INTERVAL) {
             return false;
         }
         entry.asked = Some(now);
         true
+    }
+
+    /// A request for this neighbour was sent by somebody else.
+    pub(crate) fn note_asked(&mut self, neighbor: IpAddr, now: Instant) {
+        self.entry(neighbor).asked = Some(now);
+    }
+
+    /// A packet from this address came from this station.
+    pub(crate) fn seen(&mut self, neighbor: IpAddr, mac: &[u8; 6], now: Instant) {
+        if let Some(entry) = self.known.get_mut(&neighbor)
+            && let Some((known, at)) = &mut entry.seen
+            && known == mac
+        {
+            *at = now;
+        }
+    }
+
+    /// Whether to believe that a neighbour is at a station: what contradicts a live neighbour is not believed, nor an
+    /// answer (`is_answer`) that nobody asked for. What is believed is noted.
+    pub(crate) fn believes(
+        &mut self,
+        neighbor: IpAddr,
+        mac: [u8; 6],
+        is_answer: bool,
+        now: Instant,
+    ) -> bool {
+        let known = self.known.get(&neighbor).copied().unwrap_or_default();
+        let asked = known.asked.is_some_and(|at| now.since(at) < ANSWER);
+        let believed = match known.live(now) {
+            Some(live) => live == mac,
+            None if is_answer || asked => asked,
+            None => {
+                let unasked = |entry: &&Neighbor| entry.unasked && entry.live(now).is_some();
+                self.known.values().filter(unasked).count() < MAX_UNASKED
+            }
+        };
+        if believed {
+            let entry = self.entry(neighbor);
+            entry.unasked = !asked && (entry.unasked || known.live(now).is_none());
+            entry.seen = Some((mac, now));
+        }
+        believed
     }
 
     /// A flow waits for a neighbour.
@@ -59,7 +127,9 @@ impl Neighbors {
 
     /// A neighbour said where it is. Returns the flows to look at if it was asked for: of others nothing is kept.
     pub(crate) fn heard(&mut self, neighbor: IpAddr, now: Instant) -> Option<Vec<crate::slab::Id>> {
-        self.known.get_mut(&neighbor)?.heard = Some(now);
+        let entry = self.known.get_mut(&neighbor)?;
+        entry.heard = Some(now);
+        entry.asked?;
         Some(core::mem::take(&mut self.waiting))
     }
 

@@ -8,6 +8,9 @@ use ipc_proto::policy::Policy;
 /// Most badges known.
 pub(crate) const MAX_POLICIES: usize = 1024;
 
+/// Most badges derived, directly or not, from one of the manifest.
+pub(crate) const MAX_DERIVED: usize = 64;
+
 struct Entry {
     policy: Policy,
     parent: Option<u64>,
@@ -49,6 +52,19 @@ impl Policies {
         self.entries.get(&badge).map(|entry| &entry.policy)
     }
 
+    /// The badge of the manifest from which a badge was derived, or itself, and its policy.
+    pub(crate) fn root(&self, badge: u64) -> Option<(u64, &Policy)> {
+        let mut badge = badge;
+        loop {
+            let entry = self.entries.get(&badge)?;
+            match entry.parent {
+                // Smaller than what is derived from it: the walk ends.
+                Some(parent) => badge = parent,
+                None => return Some((badge, &entry.policy)),
+            }
+        }
+    }
+
     /// A new badge for a narrower policy.
     ///
     /// # Errors
@@ -58,7 +74,10 @@ impl Policies {
         if !policy.within(wider) {
             return Err(DeriveError::Denied);
         }
-        if self.entries.len() >= MAX_POLICIES {
+        let root = self.root(badge).map(|(root, _)| root);
+        let derived = self.entries.keys().filter(|badge| **badge >= FIRST_DERIVED);
+        let relatives = derived.filter(|badge| self.root(**badge).map(|(root, _)| root) == root);
+        if self.entries.len() >= MAX_POLICIES || relatives.count() >= MAX_DERIVED {
             return Err(DeriveError::Exhausted);
         }
         let derived = FIRST_DERIVED.saturating_add(self.next);

@@ -14,8 +14,9 @@ use crate::{
 };
 use alloc::boxed::Box;
 use core::{net::IpAddr, time::Duration};
-use ipc_proto::socket::{
-    Family, InterfaceInfo, NetError, Reply, RequestId, SocketInfo, SocketState,
+use ipc_proto::{
+    rings::RingInfo,
+    socket::{Family, InterfaceInfo, NetError, Reply, RequestId, SocketInfo, SocketState},
 };
 
 /// Most data of an echo request.
@@ -184,6 +185,26 @@ impl Stack {
             id,
             counters: self.counters(),
         }))
+    }
+
+    pub(crate) fn tell_ring(&mut self, session: SessionId, id: RequestId, position: u32) -> Answer {
+        self.may_inspect(session)?;
+        let (next, ring) = match self.ring_at(position) {
+            Some((next, ring)) => (next, Some(ring)),
+            None => (position, None),
+        };
+        Ok(Some(Reply::Ring { id, next, ring }))
+    }
+
+    /// The driver's rings are at position 0, those of the sessions behind it.
+    fn ring_at(&self, position: u32) -> Option<(u32, RingInfo)> {
+        if position == 0
+            && let Some(ring) = self.frames.ring_info()
+        {
+            return Some((1, ring));
+        }
+        let (id, session) = self.sessions.at_or_after(position.saturating_sub(1))?;
+        Some((id.index().saturating_add(2), session.ring_info()))
     }
 
     pub(crate) fn inspect(&mut self, session: SessionId, id: RequestId, position: u32) -> Answer {

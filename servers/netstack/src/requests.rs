@@ -97,6 +97,7 @@ impl Stack {
             Request::Interface { id } => (id, self.interface(session, id)),
             Request::Inspect { id, position } => (id, self.inspect(session, id, position)),
             Request::Counters { id } => (id, self.tell_counters(session, id)),
+            Request::Ring { id, position } => (id, self.tell_ring(session, id, position)),
         }
     }
 
@@ -117,11 +118,8 @@ impl Stack {
 
     /// Bytes of the buffers of a session's next connection, each way: the less is left of what it may have, the smaller.
     pub(crate) fn buffer_size(&self, session: SessionId) -> Result<usize, NetError> {
-        let session = self.sessions.get(session).ok_or(NetError::Denied)?;
-        let left = session
-            .policy
-            .max_buffer_bytes
-            .saturating_sub(session.memory_used);
+        self.policy(session)?;
+        let left = self.memory_left(session);
         let share = left as usize / BUFFER_SHARE;
         let power = share.checked_ilog2().map_or(0, |bits| 1usize << bits);
         Ok(power.min(self.config.tcp_buffer).max(MIN_BUFFER))
@@ -191,7 +189,8 @@ impl Stack {
         let isn = self.random.u32();
         let socket = TcpSocket::connect(&self.engine, self.now, key.local, remote, isn, buffer)
             .map_err(|_| NetError::BadArgument)?;
-        let connection = Connection::new(socket, key, self.now);
+        let mut connection = Connection::new(socket, key, self.now);
+        connection.isn = Some(isn);
         let flow = self.add_flow(Flow::Tcp(Box::new(connection)), session_id, memory);
         self.connections.insert(key, flow);
         self.counters.connections = self.counters.connections.saturating_add(1);

@@ -6,6 +6,7 @@ use ipc_proto::{
     channel::{Channel, SOCKET_CHANNEL, SendError, Side},
     fifo::{BadBuffers, End, PeerError, StreamEnds, ends},
     policy::Policy,
+    rings::RingInfo,
     shm::Shm,
     socket::{Buffers, Handle, MAX_SOCKETS, NetError, Reply, Request},
 };
@@ -41,6 +42,8 @@ pub(crate) const MAX_ASKS: usize = 32;
 pub(crate) struct Session {
     /// The badge of the capability that opened it.
     pub(crate) badge: u64,
+    /// Its account: the badge of the manifest that `badge` was derived from.
+    pub(crate) root: u64,
     /// What it may do.
     pub(crate) policy: Policy,
     /// Its rate of packets.
@@ -74,6 +77,7 @@ impl Session {
         let sockets = usize::from(policy.max_sockets.min(MAX_SOCKETS));
         Some(Session {
             badge,
+            root: badge,
             bucket: Bucket::new(policy.packets_per_second, now),
             policy,
             accepts: 0,
@@ -214,9 +218,20 @@ impl Session {
         Ok(())
     }
 
+    /// What was counted of its channel.
+    pub(crate) fn ring_info(&self) -> RingInfo {
+        self.channel.ring_info(self.badge)
+    }
+
     /// Prepares to sleep. False if there is work.
     pub(crate) fn prepare_sleep(&mut self) -> bool {
-        self.channel.prepare_sleep()
+        // A client that takes no answers is asked for no more requests: they must not keep the stack awake.
+        let is_full = !self.pending.is_empty() || self.channel.room() == Ok(0);
+        if is_full {
+            self.channel.prepare_sleep_for_room()
+        } else {
+            self.channel.prepare_sleep()
+        }
     }
 
     /// Withdraws [`prepare_sleep`](Self::prepare_sleep).

@@ -2,12 +2,14 @@
 
 use crate::{
     Config, Doorbell, Instant,
+    accounts::Account,
     addressing::Addressing,
     classify::FragmentKey,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, TimerKey},
-    frames::{Event, Frames, MAX_FRAME, Violation},
+    frames::{Event, Frames, MAX_FRAME, Mac, Violation},
+    ingress::Destiny,
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
     policy::{Bucket, Policies},
@@ -79,12 +81,13 @@ pub struct Stack {
     pub(crate) listeners: Slab<Listener>,
     pub(crate) sessions: Slab<Session>,
     pub(crate) policies: Policies,
+    pub(crate) accounts: BTreeMap<u64, Account>,
     pub(crate) connections: BTreeMap<FlowKey, Id>,
     pub(crate) tcp_ports: BTreeMap<u16, Vec<Id>>,
     pub(crate) udp_ports: BTreeMap<u16, Vec<Id>>,
     pub(crate) echoes: BTreeMap<u16, Id>,
     pub(crate) unanswered: Vec<FlowKey>,
-    pub(crate) fragments: VecDeque<(FragmentKey, Option<Id>)>,
+    pub(crate) fragments: VecDeque<(FragmentKey, Destiny)>,
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) ready: VecDeque<Id>,
     pub(crate) starved: Vec<Id>,
@@ -94,7 +97,7 @@ pub struct Stack {
     pub(crate) memory_used: usize,
     pub(crate) vain: Bucket,
     pub(crate) echo: Bucket,
-    pub(crate) conflict: bool,
+    pub(crate) conflict: Option<Instant>,
     generation: u32,
     link_was_up: bool,
     address_work: bool,
@@ -122,6 +125,7 @@ impl Stack {
             listeners: Slab::new(),
             sessions: Slab::new(),
             policies: Policies::default(),
+            accounts: BTreeMap::new(),
             connections: BTreeMap::new(),
             tcp_ports: BTreeMap::new(),
             udp_ports: BTreeMap::new(),
@@ -137,7 +141,7 @@ impl Stack {
             memory_used: 0,
             vain: Bucket::new(VAIN_ANSWERS, now),
             echo: Bucket::new(ECHO_REPLIES, now),
-            conflict: false,
+            conflict: None,
             generation: 0,
             link_was_up: false,
             address_work: true,
@@ -167,7 +171,7 @@ impl Stack {
             return DevReply::Refused(Refusal::Mismatch(Hello::FRAME));
         }
         if *mtu < MIN_MTU || mac[0] & 1 != 0 {
-            log::error!("driver refused: MTU {mtu}, hardware address {mac:02x?}");
+            log::error!("driver refused: MTU {mtu}, hardware address {}", Mac(*mac));
             return DevReply::Refused(Refusal::BadRequest);
         }
         self.now = now;
@@ -186,8 +190,9 @@ impl Stack {
         // A new engine forgets neighbours and fragments. Connections are not part of it.
         self.engine = Engine::new(*mac, mtu, self.random.u64(), now);
         log::info!(
-            "driver {} attached: {mac:02x?}, MTU {mtu}, link {}",
+            "driver {} attached: {}, MTU {mtu}, link {}",
             self.generation,
+            Mac(*mac),
             if *link_up { "up" } else { "down" }
         );
         self.link_changed(*link_up);

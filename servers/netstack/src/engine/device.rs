@@ -15,7 +15,7 @@ pub(crate) trait FrameSink {
 }
 
 /// A sink for an engine that has nowhere to send to.
-pub(super) struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl FrameSink for Nowhere {
     fn has_room(&self) -> bool {

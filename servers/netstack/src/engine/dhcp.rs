@@ -47,6 +47,39 @@ impl Sockets for Dhcp {
     }
 }
 
+/// Leases shorter than this are not taken: renewing them would be all that the host does.
+const SHORTEST: u32 = 10;
+
+/// Whether a frame with a DHCP message names a lease too short to be taken. Options are read as RFC 2132 section 2 says;
+/// what can't be read is the engine's business.
+pub(crate) fn is_short_lease(frame: &[u8]) -> bool {
+    let length = || {
+        let header = usize::from(frame.get(crate::classify::ETHERNET)? & 0xf).checked_mul(4)?;
+        let fields = crate::classify::ETHERNET
+            .checked_add(header)?
+            .checked_add(8)?;
+        // Behind the fixed fields (RFC 2131 section 2) and the cookie.
+        let mut options = frame.get(fields.checked_add(240)?..)?;
+        let mut shortest: Option<u32> = None;
+        loop {
+            match *options {
+                [0, ref rest @ ..] => options = rest,
+                [255, ..] | [] => return shortest,
+                [kind, len, ref rest @ ..] => {
+                    let (data, behind) = rest.split_at_checked(len.into())?;
+                    if let (51, Some(four)) = (kind, data.first_chunk()) {
+                        let seconds = u32::from_be_bytes(*four);
+                        shortest = Some(shortest.map_or(seconds, |other| other.min(seconds)));
+                    }
+                    options = behind;
+                }
+                [_] => return shortest,
+            }
+        }
+    };
+    length().is_some_and(|seconds| seconds < SHORTEST)
+}
+
 impl Dhcp {
     /// A control set, with a DHCP client or without.
     pub(crate) fn new(client: bool) -> Dhcp {

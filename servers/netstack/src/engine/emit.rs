@@ -19,7 +19,7 @@ const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// without a source address of that family.
 pub(crate) fn solicit(engine: &Engine, target: IpAddr) -> Option<Vec<u8>> {
     match (target, engine.source_for(target)?) {
-        (IpAddr::V4(target), IpAddr::V4(own)) => Some(arp(engine, own, target)),
+        (IpAddr::V4(target), IpAddr::V4(own)) => Some(arp(engine, own, target, None)),
         (IpAddr::V6(target), IpAddr::V6(own)) => {
             let [.., a, b, c] = target.octets();
             let group = Ipv6Addr::new(
@@ -36,7 +36,7 @@ pub(crate) fn solicit(engine: &Engine, target: IpAddr) -> Option<Vec<u8>> {
                 target_addr: target,
                 lladdr: Some(link_layer(engine)),
             };
-            Some(ndisc(engine, own, group, message))
+            Some(ndisc(engine, own, (group, None), message))
         }
         _ => None,
     }
@@ -46,13 +46,38 @@ pub(crate) fn solicit(engine: &Engine, target: IpAddr) -> Option<Vec<u8>> {
 /// neighbour advertisement (RFC 4861 section 7.2.6).
 pub(crate) fn announce(engine: &Engine, own: IpAddr) -> Vec<u8> {
     match own {
-        IpAddr::V4(own) => arp(engine, own, own),
-        IpAddr::V6(own) => advertise(engine, own, ALL_NODES, NdiscNeighborFlags::OVERRIDE),
+        IpAddr::V4(own) => arp(engine, own, own, None),
+        IpAddr::V6(own) => {
+            let to = (ALL_NODES, None);
+            advertise(engine, own, to, NdiscNeighborFlags::OVERRIDE)
+        }
+    }
+}
+
+/// A frame that answers a question for an own address, to the hardware address that asked. `None` for addresses of different
+/// families.
+pub(crate) fn answer(
+    engine: &Engine,
+    own: IpAddr,
+    (asker, mac): (IpAddr, [u8; 6]),
+) -> Option<Vec<u8>> {
+    match (own, asker) {
+        (IpAddr::V4(own), IpAddr::V4(asker)) => Some(arp(engine, own, asker, Some(mac))),
+        (IpAddr::V6(own), IpAddr::V6(asker)) => {
+            let to = (asker, Some(mac));
+            Some(advertise(engine, own, to, NdiscNeighborFlags::SOLICITED))
+        }
+        _ => None,
     }
 }
 
 /// A frame that says where an own IPv6 address is.
-fn advertise(engine: &Engine, own: Ipv6Addr, to: Ipv6Addr, flags: NdiscNeighborFlags) -> Vec<u8> {
+fn advertise(
+    engine: &Engine,
+    own: Ipv6Addr,
+    to: (Ipv6Addr, Option<[u8; 6]>),
+    flags: NdiscNeighborFlags,
+) -> Vec<u8> {
     let message = NdiscRepr::NeighborAdvert {
         flags,
         target_addr: own,
@@ -69,7 +94,7 @@ pub(crate) fn solicit_router(engine: &Engine) -> Vec<u8> {
     ndisc(
         engine,
         Engine::link_local(engine.mac()),
-        ALL_ROUTERS,
+        (ALL_ROUTERS, None),
         message,
     )
 }
@@ -83,24 +108,34 @@ fn link_layer(engine: &Engine) -> RawHardwareAddress {
     RawHardwareAddress::from(EthernetAddress(engine.mac()))
 }
 
-fn arp(engine: &Engine, own: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+/// A question for `target`, or with `asker` the answer to it.
+fn arp(engine: &Engine, own: Ipv4Addr, target: Ipv4Addr, asker: Option<[u8; 6]>) -> Vec<u8> {
     let message = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
+        operation: match asker {
+            None => ArpOperation::Request,
+            Some(_) => ArpOperation::Reply,
+        },
         source_hardware_addr: EthernetAddress(engine.mac()),
         source_protocol_addr: own,
-        target_hardware_addr: EthernetAddress([0; 6]),
+        target_hardware_addr: EthernetAddress(asker.unwrap_or([0; 6])),
         target_protocol_addr: target,
     };
     let mut bytes = vec![0; EthernetFrame::<&[u8]>::buffer_len(message.buffer_len())];
     let mut frame = EthernetFrame::new_unchecked(&mut bytes);
     frame.set_src_addr(EthernetAddress(engine.mac()));
-    frame.set_dst_addr(EthernetAddress::BROADCAST);
+    frame.set_dst_addr(asker.map_or(EthernetAddress::BROADCAST, EthernetAddress));
     frame.set_ethertype(EthernetProtocol::Arp);
     message.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
     bytes
 }
 
-fn ndisc(engine: &Engine, from: Ipv6Addr, to: Ipv6Addr, message: NdiscRepr<'_>) -> Vec<u8> {
+/// A message to an address, which without a hardware address must be that of a group.
+fn ndisc(
+    engine: &Engine,
+    from: Ipv6Addr,
+    (to, mac): (Ipv6Addr, Option<[u8; 6]>),
+    message: NdiscRepr<'_>,
+) -> Vec<u8> {
     let message = Icmpv6Repr::Ndisc(message);
     let header = Ipv6Repr {
         src_addr: from,
@@ -115,7 +150,7 @@ fn ndisc(engine: &Engine, from: Ipv6Addr, to: Ipv6Addr, message: NdiscRepr<'_>) 
     let [.., a, b, c, d] = to.octets();
     frame.set_src_addr(EthernetAddress(engine.mac()));
     // A multicast destination's hardware address is known without asking (RFC 2464 section 7).
-    frame.set_dst_addr(EthernetAddress([0x33, 0x33, a, b, c, d]));
+    frame.set_dst_addr(EthernetAddress(mac.unwrap_or([0x33, 0x33, a, b, c, d])));
     frame.set_ethertype(EthernetProtocol::Ipv6);
     let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
     header.emit(&mut packet);

@@ -13,15 +13,15 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use device::FrameSink;
-pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
-pub(crate) use emit::{announce, is_intact_icmpv6, solicit, solicit_router};
+pub(crate) use device::{FrameSink, Nowhere};
+pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease, is_short_lease};
+pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};
 pub(crate) use handshake::Handshake;
 pub(crate) use icmp::Ping;
 pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};
 
 use crate::time::Instant;
-use alloc::boxed::Box;
+use alloc::{boxed::Box, collections::VecDeque};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use device::{OneFrame, SCRATCH};
 use smoltcp::{
@@ -51,9 +51,14 @@ pub(crate) struct Engine {
     iface: Interface,
     scratch: Box<[u8; SCRATCH]>,
     last: usize,
+    /// Neighbours that it has asked for by itself, since somebody looked.
+    asked: VecDeque<IpAddr>,
     mac: [u8; 6],
     mtu: u16,
 }
+
+/// Questions for neighbours that are remembered.
+const MAX_ASKED: usize = 64;
 
 pub(crate) fn smol(now: Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_micros((now.nanos() / 1000) as i64)
@@ -78,6 +83,7 @@ impl Engine {
             iface,
             scratch,
             last: 0,
+            asked: VecDeque::new(),
             mac,
             mtu,
         }
@@ -137,6 +143,12 @@ impl Engine {
     fn finish(&mut self, (frames, last): (u32, usize)) -> Sent {
         if frames > 0 {
             self.last = last;
+            if let Some(neighbor) = self.neighbor_asked_for() {
+                if self.asked.len() >= MAX_ASKED {
+                    self.asked.pop_front();
+                }
+                self.asked.push_back(neighbor);
+            }
         }
         Sent { frames }
     }
@@ -148,13 +160,25 @@ impl Engine {
 
     /// Whether the frame that was sent last asks for a neighbour: then nothing else of its set is sent before the answer.
     pub(crate) fn asked_for_neighbor(&self) -> bool {
+        self.neighbor_asked_for().is_some()
+    }
+
+    /// The neighbour that the frame that was sent last asks for.
+    fn neighbor_asked_for(&self) -> Option<IpAddr> {
+        use crate::classify::{be16, ipv4, ipv6};
         let frame = self.last_frame();
-        let solicitation = || frame.get(20) == Some(&58) && frame.get(54) == Some(&135);
-        match crate::classify::be16(frame, 12) {
-            Some(0x0806) => true,
-            Some(0x86dd) => solicitation(),
-            _ => false,
+        match be16(frame, 12)? {
+            0x0806 if be16(frame, 20) == Some(1) => ipv4(frame, 38).map(IpAddr::V4),
+            0x86dd if frame.get(20) == Some(&58) && frame.get(54) == Some(&135) => {
+                ipv6(frame, 62).map(IpAddr::V6)
+            }
+            _ => None,
         }
+    }
+
+    /// A neighbour that the engine has asked for by itself, each once.
+    pub(crate) fn take_asked(&mut self) -> Option<IpAddr> {
+        self.asked.pop_front()
     }
 
     /// When a set wants to be looked at again.

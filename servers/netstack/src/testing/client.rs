@@ -179,6 +179,7 @@ fn id_of(reply: &Reply) -> RequestId {
         | Reply::Interface { id, .. }
         | Reply::Socket { id, .. }
         | Reply::Counters { id, .. }
+        | Reply::Ring { id, .. }
         | Reply::Failed { id, .. } => *id,
     }
 }

@@ -358,7 +358,17 @@ fn a_client_that_reads_no_answers_takes_no_memory_and_no_time_of_others() {
     let reply = ask(&mut net, &mut other, |id| Request::Counters { id });
     assert!(matches!(reply, Reply::Counters { .. }));
     net.run(SECOND);
-    idle.receive();
+    // What it asks and can't be answered does not keep the stack awake, and room does wake it.
+    assert!(net.hosts[0].stack.prepare_sleep());
+    while idle
+        .channel
+        .receive()
+        .unwrap()
+        .map(|reply| idle.replies.push(reply))
+        .is_some()
+    {}
+    assert!(idle.channel.flush());
+    net.hosts[0].stack.awake();
     net.run(SECOND);
     idle.receive();
     assert_eq!(idle.replies.len(), sent);
@@ -471,4 +481,72 @@ fn a_session_of_every_request_in_every_order_never_breaks_the_stack() {
         assert!(stack.tcp_ports.is_empty() && stack.udp_ports.is_empty());
         assert!(stack.echoes.is_empty() && stack.listeners.len() == 0);
     }
+}
+
+#[test]
+fn nobody_gets_more_by_opening_often_or_by_dividing() {
+    let mut net = pair(1);
+    let mut policy = Policy::everything();
+    policy.max_buffer_bytes = 64 * 1024;
+    policy.packets_per_second = 50;
+    let stack = &mut net.hosts[0].stack;
+    stack.set_policy(9, policy.clone());
+    stack.set_policy(10, Policy::everything());
+    let derived = stack.derive(9, &policy).unwrap();
+    let grandchild = stack.derive(derived, &policy).unwrap();
+    let mut clients = Vec::new();
+    let refusal = loop {
+        let badge = [9, derived, grandchild][clients.len() % 3];
+        match Client::open_badge(&mut net.hosts[0].stack, badge) {
+            Ok(client) => clients.push(client),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!((refusal, clients.len()), (Refusal::Exhausted, 16));
+    let mut other = Client::open_badge(&mut net.hosts[0].stack, 10).unwrap();
+    let mut count = 0;
+    for client in &mut clients {
+        while start(&mut net, client, address(77, 90)).is_ok() {
+            count += 1;
+        }
+    }
+    assert_eq!(count, 8);
+    assert!(start(&mut net, &mut other, address(77, 90)).is_ok());
+    // Nor by leaving what he had opened behind.
+    let session = clients.remove(0).session;
+    net.hosts[0].stack.close_session(session);
+    clients.push(Client::open_badge(&mut net.hosts[0].stack, 9).unwrap());
+    // Echo requests of all together keep to the rate, after a second's worth at once.
+    net.run(SECOND * 10);
+    net.log = Some(Vec::new());
+    for client in &mut clients {
+        for _ in 0..30 {
+            let id = client.id();
+            client.send(&Request::Ping {
+                id,
+                remote: [10, 0, 0, 2].into(),
+                sequence: 1,
+                len: 8,
+                timeout_ms: 1000,
+            });
+        }
+    }
+    net.run(SECOND);
+    let log = net.log.take().unwrap();
+    let sent = log
+        .iter()
+        .filter(|(host, bytes)| *host == 0 && bytes[23] == 1)
+        .count();
+    assert!((50..=130).contains(&sent), "{sent}");
+    for client in clients {
+        net.hosts[0].stack.close_session(client.session);
+    }
+    net.hosts[0].stack.close_session(other.session);
+    net.run(SECOND * 80);
+    assert!(net.hosts[0].stack.accounts.is_empty());
+    assert_eq!(net.hosts[0].stack.memory_used, 0);
+    // Badges are not without end either, and not at the cost of others.
+    let stack = &mut net.hosts[0].stack;
+    assert!((0..100).any(|_| stack.derive(9, &policy) == Err(Refusal::Exhausted)));
+    assert!(stack.derive(10, &policy).is_ok());
 }

@@ -2,6 +2,8 @@
 
 mod drivers;
 mod hostile;
+mod neighbors;
+mod rings;
 mod services;
 mod tcp;
 mod udp;

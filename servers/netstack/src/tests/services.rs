@@ -125,6 +125,18 @@ fn an_address_is_leased_renewed_kept_over_a_new_driver_and_lost_at_its_end() {
 }
 
 #[test]
+fn a_lease_of_no_time_is_not_taken_and_not_asked_for_without_end() {
+    let mut net = dhcp_client();
+    let mut server = Server::new(&mut net, 2, 67);
+    net.log = Some(Vec::new());
+    run_dhcp(&mut net, &mut server, 0, [10, 0, 0, 5], SECOND * 60);
+    assert_eq!(v4_of(&net), None);
+    let asked = net.log.take().unwrap();
+    let asked = asked.iter().filter(|(host, _)| *host == 0).count();
+    assert!((3..100).contains(&asked), "{asked}");
+}
+
+#[test]
 fn a_lease_of_no_hosts_address_is_not_taken() {
     for bad in [
         [224, 0, 0, 1],
@@ -335,13 +347,19 @@ fn counters_sockets_and_addresses_are_told_to_those_who_may_know() {
     let mut policy = Policy::everything();
     policy.allow.inspect = false;
     let mut b = Client::open(&mut net.hosts[0].stack, 5, policy).unwrap();
-    let id = b.id();
-    b.send(&Request::Interface { id });
-    assert!(matches!(
-        wait(&mut net, &mut b, id),
-        Reply::Failed {
-            error: NetError::Denied,
-            ..
-        }
-    ));
+    let questions: [fn(u32) -> Request; 4] = [
+        |id| Request::Interface { id },
+        |id| Request::Inspect { id, position: 0 },
+        |id| Request::Counters { id },
+        |id| Request::Ring { id, position: 0 },
+    ];
+    for question in questions {
+        assert!(matches!(
+            super::ask(&mut net, &mut b, question),
+            Reply::Failed {
+                error: NetError::Denied,
+                ..
+            }
+        ));
+    }
 }

@@ -474,3 +474,83 @@ fn a_lost_answer_to_a_syn_is_sent_again() {
         assert!(got == bytes, "seed {seed}");
     }
 }
+
+#[test]
+fn unreachable_ends_an_attempt_to_connect_and_nothing_else() {
+    for (code, error, guess) in [
+        (1, Some(NetError::Unreachable), 0),
+        (3, Some(NetError::ConnectionRefused), 0),
+        (3, None, 1),
+        (4, None, 0),
+    ] {
+        let mut net = pair(1);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (_near, far) = connected(&mut net, &mut a, &mut b);
+        net.log = Some(Vec::new());
+        // 10.0.0.2 knows where 10.0.0.1 is, and is told nothing by it.
+        net.faults.loss = 1000;
+        let trying = start(&mut net, &mut b, address(1, 9)).unwrap();
+        net.settle();
+        let log = net.log.take().unwrap();
+        let is_syn = |bytes: &&(usize, Vec<u8>)| bytes.1.get(47) == Some(&2);
+        let (_, syn) = log.iter().find(is_syn).unwrap();
+        let tell = |net: &mut Network, quoted: &[u8]| {
+            let mut frame = std::vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+            frame.extend([
+                0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+            ]);
+            frame.extend([3, code, 0, 0, 0, 0, 0, 0]);
+            frame.extend(&quoted[14..42]);
+            super::wire::repair(&mut frame);
+            net.hosts[1].nic.as_mut().unwrap().put(&frame);
+            net.settle();
+        };
+        let mut quoted = syn.clone();
+        quoted[41] ^= guess;
+        tell(&mut net, &quoted);
+        assert_eq!(trying.status.load().error, error);
+        for (_, bytes) in log
+            .iter()
+            .filter(|(host, bytes)| *host == 1 && bytes[13] == 0)
+        {
+            tell(&mut net, bytes);
+        }
+        assert_eq!(far.status.load().error, None);
+    }
+}
+
+#[test]
+fn a_peer_may_open_again_what_the_client_has_not_seen_end() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (listener, remote) = listen(&mut net, &mut b, address(2, 80), 8).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let id = a.id();
+        let (buffers, ends) = a.buffers(12);
+        a.send(&Request::TcpConnect {
+            id,
+            remote,
+            local_port: 5555,
+            buffers,
+        });
+        let (handle, _) = opened(wait(&mut net, &mut a, id)).unwrap();
+        let near = Socket::new(handle, ends);
+        net.run(SECOND);
+        assert_eq!(near.status.load().error, None);
+        assert!(near.status.load().established);
+        let (far, _) = accept(&mut net, &mut b, listener).unwrap();
+        // The peer ends it with a reset; the client keeps its socket.
+        close(&mut net, &mut a, near.handle, true);
+        net.run(SECOND * 5);
+        assert_eq!(far.status.load().error, Some(NetError::ConnectionReset));
+        held.push(far);
+    }
+    for far in held {
+        close(&mut net, &mut b, far.handle, false);
+    }
+    net.run(SECOND * 70);
+    let stack = &net.hosts[1].stack;
+    assert!(stack.connections.is_empty());
+    assert_eq!((stack.flows.len(), stack.memory_used), (0, 0));
+}

@@ -79,7 +79,7 @@ fn no_frame_panics_whatever_was_changed_in_it() {
 }
 
 /// Puts checksums right, so that changed frames get further. Half of the changes are in headers that have none.
-fn repair(frame: &mut [u8]) {
+pub(crate) fn repair(frame: &mut [u8]) {
     let sum = |bytes: &[u8], start: u32| {
         let mut sum = start;
         for pair in bytes.chunks(2) {
@@ -132,7 +132,7 @@ fn repair(frame: &mut [u8]) {
 }
 
 /// A SYN to 10.0.0.2:80 from anywhere.
-fn syn(from: [u8; 4], port: u16, seq: u32) -> Vec<u8> {
+pub(crate) fn syn(from: [u8; 4], port: u16, seq: u32) -> Vec<u8> {
     let mut frame = std::vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
     frame.extend([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
     frame.extend(from);
@@ -195,6 +195,7 @@ fn senders_that_cannot_be_get_nothing() {
         [224, 0, 0, 1],
         [255, 255, 255, 255],
         [10, 0, 0, 2],
+        [10, 0, 0, 255],
     ] {
         let before = net.hosts[1].stack.counters();
         net.hosts[1].nic.as_mut().unwrap().put(&syn(from, 5, 1));
@@ -243,11 +244,100 @@ fn nobody_takes_the_hosts_own_address() {
         SECOND,
     );
     assert!(got == pattern(5000));
-    assert!(matches!(frame(&lie), Frame::Arp { .. }));
+    assert!(matches!(frame(&lie), Frame::Arp(_)));
     let unreachable: &[u8] = &[0; 20];
     assert!(matches!(frame(unreachable), Frame::Foreign));
     assert!(!matches!(
         frame(&syn([10, 0, 0, 1], 1, 1)),
         Frame::Ip(packet) if packet.payload == Payload::Other
     ));
+}
+
+/// A part of a datagram from 10.0.0.1 to 10.0.0.2.
+fn part(protocol: u8, offset: usize, more: bool, to: [u8; 4], bytes: &[u8]) -> Vec<u8> {
+    let mut frame = std::vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    frame.extend((20 + bytes.len() as u16).to_be_bytes());
+    frame.extend([0, 7]);
+    frame.extend(((offset / 8) as u16 | if more { 0x2000 } else { 0 }).to_be_bytes());
+    frame.extend([64, protocol, 0, 0, 10, 0, 0, 1]);
+    frame.extend(to);
+    let header = frame.len();
+    // Only the header's checksum: the other is over the whole.
+    frame.extend([0; 24]);
+    frame[23] = 0xfd;
+    repair(&mut frame);
+    frame.truncate(header);
+    frame[23] = protocol;
+    let sum = u16::from_be_bytes([frame[24], frame[25]]);
+    let (low, over) = sum.overflowing_add(u16::from(0xfd - protocol));
+    frame[24..26].copy_from_slice(&(low + u16::from(over)).to_be_bytes());
+    frame.extend(bytes);
+    frame
+}
+
+fn answers(net: &mut Network, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    for frame in frames {
+        net.hosts[1].nic.as_mut().unwrap().put(frame);
+    }
+    net.hosts[1].stack.poll(net.now);
+    net.hosts[1].nic.as_mut().unwrap().take()
+}
+
+#[test]
+fn datagrams_in_parts_get_answers_only_where_whole_ones_would() {
+    let mut net = pair(1);
+    let mut a = net.hosts[0].client(1);
+    // So that they know each other.
+    assert!(connect(&mut net, &mut a, address(2, 81)).is_err());
+    let mut whole = syn([10, 0, 0, 1], 5, 5);
+    whole.extend([1; 60]);
+    whole[17] += 60;
+    repair(&mut whole);
+    let tcp = &whole[34..];
+    let us = [10, 0, 0, 2];
+    // A segment to nobody: whole it would be reset.
+    let parts = [
+        part(6, 0, true, us, &tcp[..40]),
+        part(6, 40, false, us, &tcp[40..]),
+    ];
+    assert_eq!(answers(&mut net, &[whole.clone()]).len(), 1);
+    assert!(answers(&mut net, &parts).is_empty());
+    let mut echo = std::vec![8, 0, 0, 0, 0, 1, 0, 1];
+    echo.extend([7; 56]);
+    // One's complement of the sum of all words.
+    let mut sum: u32 = echo
+        .chunks(2)
+        .map(|two| u32::from(two[0]) << 8 | u32::from(two[1]))
+        .sum();
+    sum = (sum & 0xffff) + (sum >> 16);
+    echo[2..4].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    for (to, count) in [(us, 1), ([10, 0, 0, 255], 0), ([255; 4], 0)] {
+        let parts = [
+            part(1, 0, true, to, &echo[..32]),
+            part(1, 32, false, to, &echo[32..]),
+        ];
+        assert_eq!(answers(&mut net, &parts).len(), count, "{to:?}");
+    }
+}
+
+#[test]
+fn mapped_addresses_do_not_come_from_a_wire() {
+    let mut frame_v6 = std::vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+    frame_v6.extend([0x60, 0, 0, 0, 0, 8, 17, 64]);
+    frame_v6.extend(
+        "::ffff:10.0.0.1"
+            .parse::<core::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    frame_v6.extend(
+        "fe80::ff:fe00:2"
+            .parse::<core::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    frame_v6.extend([0, 9, 0, 9, 0, 8, 0, 0]);
+    assert_eq!(frame(&frame_v6), Frame::Malformed);
+    frame_v6[22 + 10] = 1;
+    assert!(matches!(frame(&frame_v6), Frame::Ip(_)));
 }
