@@ -269,6 +269,9 @@ impl Engine {
                     Link::Up(_) => 0,
                 };
                 let failures = if is_final(error) { u32::MAX } else { failures };
+                if is_final(error) {
+                    self.tell_lost(error.into());
+                }
                 self.link = Link::Down {
                     retry_at: now.saturating_add(pause(failures)),
                     failures,
@@ -322,6 +325,17 @@ impl Engine {
                 self.comeback_at = self.comeback_at.min(retry_at);
             } else if let Err(error) = self.request_open(key) {
                 self.put_off(key, now, error);
+            }
+        }
+    }
+
+    /// Listeners and UDP sockets that lost their session will get no other, as far as can be seen: whoever waits on them learns why.
+    fn tell_lost(&mut self, error: Error) {
+        let lost: Vec<Key> = self.sockets.lost().map(|(key, _)| key).collect();
+        for key in lost {
+            if let Some(socket) = self.sockets.get_mut(key) {
+                socket.error = Some(error);
+                socket.wake(&mut self.woken);
             }
         }
     }

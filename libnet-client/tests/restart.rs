@@ -82,6 +82,27 @@ fn refusals_that_cannot_change_are_told_at_once() {
 }
 
 #[test]
+fn who_waits_on_a_revoked_session_learns_it() {
+    let (stack, net) = start();
+    let listener = TcpListener::bind(&net, "0.0.0.0:80").unwrap();
+    let udp = UdpSocket::bind(&net, "0.0.0.0:0").unwrap();
+    stack.after(SECOND, |stack| {
+        stack.refuse(&[OpenError::Refused(Refusal::Denied)]);
+        stack.kill();
+        stack.restart();
+    });
+    let denied = ErrorKind::PermissionDenied;
+    assert_eq!(listener.accept().unwrap_err().kind(), denied);
+    assert_eq!(udp.recv_from(&mut [0]).unwrap_err().kind(), denied);
+    assert!(net.now() < 3_000_000_000);
+    // Permitted again after all: they are back.
+    let client = TcpStream::connect(&net, "10.0.0.1:80").unwrap();
+    let (server, _) = listener.accept().unwrap();
+    server.write_all(b"x").unwrap();
+    assert_eq!(client.read(&mut [0]), Ok(1));
+}
+
+#[test]
 fn death_resets_streams_and_brings_listeners_and_datagrams_back() {
     let (stack, net) = start();
     let listener = TcpListener::bind(&net, "0.0.0.0:0").unwrap();
