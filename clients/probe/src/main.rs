@@ -15,13 +15,15 @@ mod churn;
 #[cfg(target_os = "none")]
 mod faults;
 #[cfg(target_os = "none")]
+mod hostile;
+#[cfg(target_os = "none")]
 mod network;
 #[cfg(target_os = "none")]
 mod wild;
 
 #[cfg(target_os = "none")]
 mod image {
-    use crate::{churn, faults, network, wild};
+    use crate::{churn, faults, hostile, network, wild};
     use alloc::string::String;
 
     rt::entry!(main);
@@ -36,6 +38,8 @@ mod image {
             None => match mode {
                 "no-network" => network::without_capability(&env),
                 "forbidden" => network::against_policy(&env),
+                "derive" => network::narrower_sessions(&env),
+                "revoke" => hostile::attack_own_session(&env),
                 "churn" => churn::start_and_kill(&env),
                 "syscalls" => wild::call_at_random(&env),
                 _ => Err(String::from("no such mode")),

@@ -5,11 +5,12 @@
 
 use crate::{
     Budget, Cap, Endpoint, Env, Error, Mapping, Memory, MissingCap, Notification, PAGE_SIZE, Prot,
-    Rights, cap, message, time,
+    Rights, Slot, cap, message, time,
 };
 use core::fmt;
 use ipc_proto::{
     hello::Hello,
+    policy::Policy,
     setup::{NetReply, NetRequest, Refusal},
 };
 use libnet_client::system::{OpenError, Opened, System, Wake};
@@ -49,6 +50,14 @@ impl core::error::Error for NetError {}
 /// [`NetError`].
 pub fn open(env: &Env, name: &str) -> Result<KernelSystem, NetError> {
     let endpoint = env.endpoint(name).map_err(NetError::Missing)?;
+    open_on(env, endpoint)
+}
+
+/// [`open`] through a capability that has no name: one made by [`derive`], or received.
+///
+/// # Errors
+/// [`NetError::Kernel`].
+pub fn open_on(env: &Env, endpoint: Endpoint) -> Result<KernelSystem, NetError> {
     let budget = env.budget();
     let events = Notification::create(&budget).map_err(NetError::Kernel)?;
     Ok(KernelSystem {
@@ -56,6 +65,52 @@ pub fn open(env: &Env, name: &str) -> Result<KernelSystem, NetError> {
         budget,
         events,
         session: None,
+    })
+}
+
+/// Makes a capability for sessions that may do less than those of `endpoint`: to use, or to hand to another process.
+///
+/// # Errors
+/// [`OpenError::Refused`] with [`Refusal::Denied`] if `policy` is not within that of `endpoint`.
+pub fn derive(endpoint: &Endpoint, policy: &Policy) -> Result<Endpoint, OpenError> {
+    let request = NetRequest::Derive {
+        policy: policy.clone(),
+    };
+    match ask(endpoint, &request, &[])? {
+        (NetReply::Derived, [Some(narrower), ..]) => Ok(Endpoint::from_raw(narrower.into_raw())),
+        (reply, _) => Err(refusal(reply)),
+    }
+}
+
+/// Ends every session opened through capabilities that [`derive`] made from `endpoint`, at once and for good.
+///
+/// # Errors
+/// [`OpenError`] if the stack does not do it.
+pub fn revoke_derived(endpoint: &Endpoint) -> Result<(), OpenError> {
+    match ask(endpoint, &NetRequest::RevokeDerived, &[])? {
+        (NetReply::Done, _) => Ok(()),
+        (reply, _) => Err(refusal(reply)),
+    }
+}
+
+/// Calls the stack.
+fn ask(
+    endpoint: &Endpoint,
+    request: &NetRequest,
+    slots: &[Slot],
+) -> Result<(NetReply, [Option<Cap>; 4]), OpenError> {
+    let deadline = time::now().saturating_add(PATIENCE);
+    message::call(endpoint, request, slots, deadline).map_err(|error| match error {
+        message::CallError::Kernel(_) => OpenError::Unavailable,
+        message::CallError::Decode(_) => OpenError::Refused(Refusal::BadRequest),
+    })
+}
+
+/// Why the stack did not do as asked: what it says, or that it answers something else.
+fn refusal(reply: NetReply) -> OpenError {
+    OpenError::Refused(match reply {
+        NetReply::Refused(refusal) => refusal,
+        _ => Refusal::BadRequest,
     })
 }
 
@@ -106,13 +161,8 @@ impl KernelSystem {
             hello: Hello::SOCKET,
             len: bytes,
         };
-        let deadline = time::now().saturating_add(PATIENCE);
         let slots = [shared.slot(), given.slot()];
-        let (reply, [bell, ..]) = message::call(&self.endpoint, &request, &slots, deadline)
-            .map_err(|error| match error {
-                message::CallError::Kernel(_) => OpenError::Unavailable,
-                message::CallError::Decode(_) => OpenError::Refused(Refusal::BadRequest),
-            })?;
+        let (reply, [bell, ..]) = ask(&self.endpoint, &request, &slots)?;
         match (reply, bell) {
             (NetReply::Opened { max_sockets }, Some(bell)) => {
                 let opened = Opened {
@@ -129,8 +179,7 @@ impl KernelSystem {
                 };
                 Ok((session, opened))
             }
-            (NetReply::Refused(refusal), _) => Err(OpenError::Refused(refusal)),
-            _ => Err(OpenError::Refused(Refusal::BadRequest)),
+            (reply, _) => Err(refusal(reply)),
         }
     }
 }

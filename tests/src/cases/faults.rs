@@ -16,6 +16,14 @@ pub(crate) const CASES: &[Case] = &[
     ("faults::no_capability_no_network", no_capability_no_network),
     ("faults::policy_is_enforced", policy_is_enforced),
     (
+        "faults::sessions_are_narrowed_and_revoked",
+        sessions_are_narrowed_and_revoked,
+    ),
+    (
+        "faults::hostile_session_harms_nobody",
+        hostile_session_harms_nobody,
+    ),
+    (
         "faults::ten_thousand_processes_leave_nothing",
         ten_thousand_processes_leave_nothing,
     ),
@@ -89,6 +97,33 @@ fn no_capability_no_network() -> Outcome {
 fn policy_is_enforced() -> Outcome {
     let (_lab, mut machine) = probes()?;
     wait_for_verdict(&mut machine, "forbidden", "PASS forbidden")
+}
+
+fn sessions_are_narrowed_and_revoked() -> Outcome {
+    let (_lab, mut machine) = probes()?;
+    wait_for_verdict(&mut machine, "derive", "PASS derive")
+}
+
+/// A client that scribbles over its session memory and takes it back ends its own sessions, and nothing else.
+fn hostile_session_harms_nobody() -> Outcome {
+    let (lab, mut machine) = probes()?;
+    wait_for_verdict(&mut machine, "revoke", "PASS revoke")?;
+    let ps = machine.shell("ps")?;
+    let stack = ps
+        .lines()
+        .find(|line| line.contains(" netstack "))
+        .ok_or_else(|| Failure(format!("no netstack in {ps}")))?;
+    let columns: Vec<&str> = stack.split_whitespace().collect();
+    ensure!(
+        columns.get(8..) == Some(&["0", "running"]),
+        "the stack was restarted: {stack}"
+    );
+    let counters = machine.shell("netstat -s")?;
+    ensure!(
+        !counters.contains(" 0 sessions ended for breaking the protocol"),
+        "nothing was noticed: {counters}"
+    );
+    lab.inside(|| echo_once(b"unharmed"))
 }
 
 fn ten_thousand_processes_leave_nothing() -> Outcome {
