@@ -35,6 +35,28 @@ struct State {
     out_of_memory: bool,
 }
 
+impl State {
+    /// Derives what allows nothing, refuses the rest; garbage and silence as for sessions.
+    fn without_session(&mut self, request: &NetRequest, m: &mut Message) -> Outcome {
+        let nothing = NetRequest::Derive {
+            policy: Policy::nothing(),
+        };
+        let refused = NetReply::Refused(Refusal::Denied);
+        *m = match (self.stack, request) {
+            (Stack::Missing, _) => return Err(Error::Gone),
+            (Stack::Garbage, _) => message::pack(&NetReply::Opened { max_sockets: 1 }, &[]),
+            (_, NetRequest::RevokeDerived) => message::pack(&NetReply::Done, &[]),
+            (_, request) if *request == nothing => {
+                self.next += 1;
+                self.alive.push(self.next as u32);
+                message::pack(&NetReply::Derived, &[Slot(self.next as u32)])
+            }
+            _ => message::pack(&refused, &[]),
+        };
+        Ok([0; 3])
+    }
+}
+
 #[derive(Clone)]
 struct Fake(Rc<RefCell<State>>);
 
@@ -78,13 +100,13 @@ impl Kernel for Fake {
         assert_eq!(call, Syscall::EndpointCall);
         let mut state = self.0.borrow_mut();
         let request: NetRequest = message::unpack(m).unwrap();
-        assert_eq!(
-            request,
-            NetRequest::Open {
-                hello: Hello::SOCKET,
-                len: 8000
-            }
-        );
+        let open = NetRequest::Open {
+            hello: Hello::SOCKET,
+            len: 8000,
+        };
+        if request != open {
+            return state.without_session(&request, m);
+        }
         let caps: Vec<u32> = m.slots().iter().map(|slot| slot.0).collect();
         assert_eq!(caps.len(), 2);
         assert!(caps.iter().all(|slot| state.alive.contains(slot)));
@@ -200,4 +222,30 @@ fn events_are_told_apart_and_a_stale_death_is_not_believed() {
     fake.0.borrow_mut().stack_holds_bell = false;
     fake.0.borrow_mut().pending = GONE;
     assert!(system.wait(0).stack_gone, "once for each session");
+}
+
+#[test]
+fn derived_capabilities_are_owned_and_refusals_typed() {
+    let (fake, system) = start(Stack::Opens);
+    let net = Endpoint::borrowed(Slot(NET));
+    let before = fake.0.borrow().alive.len();
+    let narrower = derive(&net, &Policy::nothing()).unwrap();
+    assert_eq!(fake.0.borrow().alive.len(), before + 1);
+    let mut other = open_on(&Env::new(StartInfo::default()), narrower).unwrap();
+    assert!(other.open(8000).is_ok());
+    drop(other);
+    assert_eq!(fake.0.borrow().alive.len(), before);
+    let denied = OpenError::Refused(Refusal::Denied);
+    assert_eq!(derive(&net, &Policy::everything()).err(), Some(denied));
+    assert_eq!(revoke_derived(&net), Ok(()));
+    for (stack, error) in [
+        (Stack::Garbage, OpenError::Refused(Refusal::BadRequest)),
+        (Stack::Missing, OpenError::Unavailable),
+    ] {
+        fake.0.borrow_mut().stack = stack;
+        assert_eq!(derive(&net, &Policy::nothing()).err(), Some(error));
+        assert_eq!(revoke_derived(&net), Err(error));
+    }
+    drop(system);
+    assert_eq!(fake.0.borrow().alive, []);
 }
