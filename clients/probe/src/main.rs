@@ -38,7 +38,6 @@ mod image {
             None => match mode {
                 "no-network" => network::without_capability(&env),
                 "forbidden" => network::against_policy(&env),
-                "derive" => network::narrower_sessions(&env),
                 "revoke" => hostile::attack_own_session(&env),
                 "churn" => churn::start_and_kill(&env),
                 "syscalls" => wild::call_at_random(&env),

@@ -2,15 +2,8 @@
 
 use crate::image::Finding;
 use alloc::{format, string::String};
-use core::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
-use ipc_proto::{
-    policy::{Policy, PortRange, Prefix},
-    setup::Refusal,
-};
-use libnet_client::{ErrorKind, Family, Net, OpenError, TcpListener, TcpStream, UdpSocket};
+use core::time::Duration;
+use libnet_client::{ErrorKind, Family, Net, TcpListener, TcpStream, UdpSocket};
 use rt::{Env, Error, Message, Slot};
 
 /// Slots to guess: more than any process of the image holds.
@@ -94,66 +87,5 @@ pub(crate) fn against_policy(env: &Env) -> Finding {
     Ok(format!(
         "{} attempts denied, the permitted one went through",
         denied.len()
-    ))
-}
-
-/// A session of its own makes narrower ones: what a narrower session may not do is denied to it, a wider one is refused, and
-/// revoking ends it while its maker goes on.
-pub(crate) fn narrower_sessions(env: &Env) -> Finding {
-    let endpoint = env.endpoint("net").map_err(|error| format!("{error}"))?;
-    let mut policy = Policy::nothing();
-    policy.allow.tcp_listen = true;
-    // `remote` bounds who may be accepted.
-    let near = Prefix {
-        address: IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1)),
-        bits: 32,
-    };
-    let port = PortRange {
-        first: 8082,
-        last: 8082,
-    };
-    policy.remote.push(near).map_err(|_| "prefix")?;
-    policy.local_ports.push(port).map_err(|_| "port")?;
-    policy.max_sockets = 2;
-    policy.max_buffer_bytes = 256 << 10;
-
-    let mut wider = policy.clone();
-    wider.allow.udp = true;
-    match rt::net::derive(&endpoint, &wider) {
-        Err(OpenError::Refused(Refusal::Denied)) => {}
-        other => return Err(format!("a wider session: {other:?}")),
-    }
-    let narrower =
-        rt::net::derive(&endpoint, &policy).map_err(|error| format!("derive: {error}"))?;
-    let own = rt::net::open(env, "net").map_err(|error| format!("own: {error}"))?;
-    let own = Net::new(own, config());
-    let system = rt::net::open_on(env, narrower).map_err(|error| format!("narrower: {error}"))?;
-    let net = Net::new(system, config());
-
-    let listener =
-        TcpListener::bind(&net, "0.0.0.0:8082").map_err(|error| format!("port 8082: {error}"))?;
-    for (what, error) in [
-        (
-            "its maker's port",
-            TcpListener::bind(&net, "0.0.0.0:8081").err(),
-        ),
-        (
-            "connecting",
-            TcpStream::connect(&net, "10.77.0.1:8000").err(),
-        ),
-    ] {
-        match error.as_ref().map(|error| error.kind()) {
-            Some(ErrorKind::PermissionDenied) => {}
-            other => return Err(format!("{what} in the narrower session: {other:?}")),
-        }
-    }
-    rt::net::revoke_derived(&endpoint).map_err(|error| format!("revoke: {error}"))?;
-    if TcpListener::bind(&net, "0.0.0.0:0").is_ok() {
-        return Err(String::from("the revoked session can still listen"));
-    }
-    drop(listener);
-    TcpListener::bind(&own, "0.0.0.0:8081").map_err(|error| format!("its maker: {error}"))?;
-    Ok(String::from(
-        "wider refused, narrower kept in, revoked one ended, its maker goes on",
     ))
 }
