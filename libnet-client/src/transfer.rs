@@ -88,10 +88,14 @@ impl Engine {
         match socket.phase {
             Phase::Open(_) => Poll::Ready(Ok(())),
             Phase::Dead => Poll::Ready(Err(socket.error.take().unwrap_or_else(gone))),
-            Phase::Opening(_) | Phase::Lost { .. } => {
-                socket.writers.add(waker);
-                Poll::Pending
-            }
+            Phase::Opening(_) | Phase::Lost { .. } => match socket.error.take() {
+                // Its session went for good while the request was on its way.
+                Some(error) => Poll::Ready(Err(error)),
+                None => {
+                    socket.writers.add(waker);
+                    Poll::Pending
+                }
+            },
         }
     }
 

@@ -292,3 +292,19 @@ async fn work_once(net: &Net, round: u16) {
         );
     }
 }
+
+/// The request to open was on its way when the session went.
+#[test]
+fn who_opens_on_a_session_that_is_revoked_learns_it() {
+    let (stack, net) = start();
+    let _up = TcpListener::bind(&net, "0.0.0.0:80").unwrap();
+    stack.set_frozen(true);
+    stack.after(SECOND, |stack| {
+        stack.refuse(&[OpenError::Refused(Refusal::Denied)]);
+        stack.kill();
+        stack.restart();
+    });
+    let error = TcpListener::bind(&net, "0.0.0.0:81").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(net.now() < 3_000_000_000);
+}
