@@ -1,0 +1,20 @@
+//! The harnesses of the fuzz targets: one module each, with a `run` that takes any bytes and panics if something
+//! is broken. May use every crate of ours that runs on a host.
+//!
+//! Harnesses are deterministic: no clock, no global state, no randomness but the input. `docs/fuzzing.md` tells how to run them.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is a finding"
+)]
+
+pub mod decode;
+
+/// A harness.
+pub type Harness = fn(&[u8]);
+
+/// Every target by name. `fuzz_targets/NAME.rs` is its binary, `corpus/NAME` and `regressions/NAME` its inputs.
+pub const TARGETS: &[(&str, Harness)] = &[("decode", decode::run)];
