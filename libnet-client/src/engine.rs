@@ -174,12 +174,21 @@ impl Engine {
     }
 
     fn sleep(&mut self, deadline: u64) {
+        if let Some(deadline) = self.prepare_sleep(deadline) {
+            self.wait(deadline);
+            self.awake();
+        }
+    }
+
+    /// Announces to the stack that this side is about to sleep, till `deadline` or earlier: the result. `None`: there is something
+    /// to do first.
+    pub(crate) fn prepare_sleep(&mut self, deadline: u64) -> Option<u64> {
         let mut deadline = deadline.min(self.timers.next().unwrap_or(u64::MAX));
         match &mut self.link {
             Link::Up(session) => {
                 deadline = deadline.min(self.comeback_at);
                 if session.broken.is_some() || !session.channel.prepare_sleep() {
-                    return;
+                    return None;
                 }
             }
             Link::Down { retry_at, .. } => {
@@ -189,10 +198,20 @@ impl Engine {
                 }
             }
         }
-        self.wait(deadline);
+        Some(deadline)
+    }
+
+    /// Withdraws [`Engine::prepare_sleep`].
+    fn awake(&mut self) {
         if let Some(session) = self.session() {
             session.channel.awake();
         }
+    }
+
+    /// Ends a sleep that the program slept itself: withdraws the announcement, and collects why it ended.
+    pub(crate) fn wake_up(&mut self) {
+        self.awake();
+        self.wait(0);
     }
 
     fn wait(&mut self, deadline: u64) {

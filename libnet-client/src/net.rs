@@ -189,6 +189,29 @@ impl Net {
         }
     }
 
+    /// One pass for a program that has an event loop of its own, in place of [`Net::block_on`]: collects why the program woke up
+    /// ([`System::wait`] with a deadline that has passed), takes in what the stack has said, runs each task that is ready once, and shows the
+    /// stack what they did. Never waits.
+    ///
+    /// `None`: something is left to do, call it again soon. `Some(deadline)`: the stack now believes that the program sleeps. Call it again when
+    /// `deadline` ([`Net::now`]; `u64::MAX` is never) has passed, when the session's doorbell has rung, when the stack has died, or behind
+    /// calls of sockets made outside of tasks; calling it earlier is harmless.
+    #[must_use = "it says when to call again"]
+    pub fn step(&self) -> Option<u64> {
+        let batching = self.with(|engine| core::mem::replace(&mut engine.batching, true));
+        self.with(Engine::wake_up);
+        self.with(|engine| engine.turn(None));
+        self.shared.tasks.run();
+        self.with(|engine| {
+            engine.batching = batching;
+            engine.flush();
+        });
+        if self.shared.tasks.is_ready() {
+            return None;
+        }
+        self.with(|engine| engine.prepare_sleep(u64::MAX))
+    }
+
     /// Does what is due without waiting: for calls that do not block.
     pub(crate) fn pump(&self) {
         self.with(|engine| engine.turn(None));
