@@ -1,5 +1,6 @@
 //! A program with an event loop of its own: it sleeps where it likes, and [`Net::step`] does the network's part.
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
@@ -37,7 +38,7 @@ fn a_loop_of_ones_own_serves_connections() {
     let (stack, net) = start();
     stack.set_chunk(1000);
     let (server, client) = (net.clone(), net.clone());
-    let _ = net.spawn(async move {
+    let _echo = net.spawn(async move {
         let listener = TcpListener::bind_async(&server, "0.0.0.0:7").await.unwrap();
         let (stream, _) = listener.accept_async().await.unwrap();
         let mut buffer = [0; 500];
