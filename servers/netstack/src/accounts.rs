@@ -13,9 +13,10 @@ const MAX_SESSIONS: u32 = 16;
 
 /// An account.
 pub(crate) struct Account {
-    sessions: u32,
+    /// Sessions open.
+    pub(crate) sessions: u32,
     /// Bytes of the stack's memory that flows take, those without a client too.
-    memory: u32,
+    pub(crate) memory: u32,
     max_memory: u32,
     /// Its rate of packets.
     pub(crate) bucket: Bucket,

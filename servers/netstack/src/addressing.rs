@@ -68,6 +68,14 @@ impl Addressing {
         &self.current
     }
 
+    /// Panics if more is to be announced than there are addresses.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) {
+        let most = crate::engine::MAX_ADDRESSES;
+        assert!(self.current.len() <= most, "addresses");
+        assert!(self.announcements.len() <= most, "announcements");
+    }
+
     /// Default routers.
     pub(crate) fn routers(&self) -> &[IpAddr] {
         &self.routers

@@ -21,7 +21,7 @@ use ipc_proto::{
 };
 
 /// Flows without a client that are kept. Beyond that the oldest goes.
-const MAX_ORPHANS: usize = 256;
+pub(crate) const MAX_ORPHANS: usize = 256;
 
 /// A flow.
 pub(crate) enum Flow {
@@ -58,8 +58,10 @@ impl Flow {
 pub(crate) struct Entry {
     /// The flow.
     pub(crate) flow: Flow,
-    queued: bool,
-    charge: Option<Charge>,
+    /// It waits for its turn.
+    pub(crate) queued: bool,
+    /// Who pays for it.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// Whose deadline.

@@ -277,6 +277,40 @@ impl Frames {
         }
     }
 
+    /// Panics unless each buffer of the pool has exactly one owner, and the counts are those of the owners.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) {
+        let Some(driver) = &self.driver else {
+            return;
+        };
+        let count = |whose| {
+            driver
+                .owners
+                .iter()
+                .filter(|owner| **owner == whose)
+                .count()
+        };
+        assert_eq!(count(Owner::Receiving), driver.receiving, "to receive into");
+        assert!(
+            driver.receiving <= driver.max_receiving,
+            "too many to receive into"
+        );
+        assert_eq!(
+            count(Owner::Transmitting),
+            driver.transmitting,
+            "to transmit"
+        );
+        assert_eq!(count(Owner::Stack), driver.free.len(), "free buffers");
+        let mut free = vec![false; driver.owners.len()];
+        for id in &driver.free {
+            let place = free.get_mut(usize::from(*id));
+            let seen = place.map(|seen| core::mem::replace(seen, true));
+            assert_eq!(seen, Some(false), "buffer {id} is free twice, or is none");
+            let owner = driver.owners.get(usize::from(*id));
+            assert_eq!(owner, Some(&Owner::Stack), "buffer {id} is free and given");
+        }
+    }
+
     fn submit(&mut self, frame: &[u8]) -> Option<()> {
         let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
         let len = u16::try_from(frame.len())

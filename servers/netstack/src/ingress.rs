@@ -14,7 +14,7 @@ use core::net::{IpAddr, SocketAddr};
 use ipc_proto::socket::NetError;
 
 /// Fragmented datagrams whose flow is remembered.
-const MAX_FRAGMENTED: usize = 32;
+pub(crate) const MAX_FRAGMENTED: usize = 32;
 
 /// Who gets a datagram that came in parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -23,6 +23,8 @@ mod engine;
 mod flow;
 mod frames;
 mod ingress;
+#[cfg(any(test, feature = "testing"))]
+mod invariants;
 mod listener;
 mod neighbors;
 mod passive;

@@ -5,6 +5,8 @@
 //! the peer tries again.
 
 use crate::{Instant, connection::FlowKey, session::Owner, slab::Id};
+#[cfg(any(test, feature = "testing"))]
+use alloc::collections::BTreeSet;
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, VecDeque},
@@ -175,6 +177,22 @@ impl HalfOpens {
         self.entries.retain(|_, entry| entry.listener != listener);
     }
 
+    /// Keys and listeners. Panics if one could be forgotten and never age, or a table is larger than it may be.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) -> impl Iterator<Item = (FlowKey, Id)> + '_ {
+        assert!(self.entries.len() <= MAX_HALF_OPEN, "handshakes");
+        assert!(self.order.len() <= 4 * MAX_HALF_OPEN, "order of handshakes");
+        assert!(
+            self.entries.is_empty() || self.next_age.is_some(),
+            "no ageing"
+        );
+        let order: BTreeSet<_> = self.order.iter().copied().collect();
+        self.entries.iter().map(move |(key, entry)| {
+            assert!(order.contains(&(entry.born, *key)), "{key:?} never ages");
+            (*key, entry.listener)
+        })
+    }
+
     /// Forgets the old ones. Returns those whose SYN-ACK should be sent again (after 1, 3, 7 and 15 seconds), at most `most`.
     pub(crate) fn age(&mut self, now: Instant, most: usize) -> alloc::vec::Vec<FlowKey> {
         while let Some((born, key)) = self.order.front().copied() {
@@ -246,6 +264,21 @@ impl TimeWaits {
     /// Forgets a connection: its addresses are used anew.
     pub(crate) fn remove(&mut self, key: &FlowKey) {
         self.entries.remove(key);
+    }
+
+    /// Keys. Panics if one could be kept for ever, or a table is larger than it may be.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) -> impl Iterator<Item = FlowKey> + '_ {
+        assert!(
+            self.entries.len() <= MAX_TIME_WAITS,
+            "connections that have ended"
+        );
+        assert!(self.order.len() <= 4 * MAX_TIME_WAITS, "their order");
+        let order: BTreeSet<_> = self.order.iter().copied().collect();
+        self.entries.iter().map(move |(key, (until, _))| {
+            assert!(order.contains(&(*until, *key)), "{key:?} never ends");
+            *key
+        })
     }
 
     /// Forgets what is over.

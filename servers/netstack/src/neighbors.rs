@@ -133,6 +133,13 @@ impl Neighbors {
         Some(core::mem::take(&mut self.waiting))
     }
 
+    /// Panics if a table is larger than it may be.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) {
+        assert!(self.known.len() <= MAX_NEIGHBORS, "neighbours");
+        assert!(self.waiting.len() <= MAX_WAITING, "flows that wait");
+    }
+
     /// Forgets everything, as after a change of network.
     pub(crate) fn clear(&mut self) {
         self.known.clear();

@@ -14,7 +14,7 @@ use core::net::SocketAddr;
 use ipc_proto::socket::Reply;
 
 /// SYNs whose answer waits for a neighbour. The others are answered when they come again.
-const MAX_UNANSWERED: usize = 64;
+pub(crate) const MAX_UNANSWERED: usize = 64;
 
 impl Stack {
     pub(crate) fn listener_at(&self, local: SocketAddr) -> Option<Id> {

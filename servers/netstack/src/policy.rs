@@ -92,6 +92,19 @@ impl Policies {
         Ok(derived)
     }
 
+    /// Panics unless what every badge was derived from is known, and not narrower.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) {
+        assert!(self.entries.len() <= MAX_POLICIES, "badges");
+        for (badge, entry) in &self.entries {
+            if let Some(parent) = entry.parent {
+                let wider = self.get(parent);
+                let within = wider.is_some_and(|wider| entry.policy.within(wider));
+                assert!(parent < *badge && within, "badge {badge}");
+            }
+        }
+    }
+
     /// Forgets everything derived from a badge, and tells which badges those were.
     pub(crate) fn revoke(&mut self, badge: u64) -> alloc::vec::Vec<u64> {
         let mut gone = alloc::vec![badge];

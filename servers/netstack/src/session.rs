@@ -163,6 +163,28 @@ impl Session {
         self.slots.iter().filter_map(|slot| slot.target).collect()
     }
 
+    /// Its sockets by position. Panics unless they are counted right and within the quota, and the answers that wait are no
+    /// more than can be under way.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) -> impl Iterator<Item = (u16, Target)> + '_ {
+        let held = self.slots.iter().zip(0..);
+        let held = held.filter_map(|(slot, index)| Some((index, slot.target?)));
+        assert_eq!(held.clone().count(), self.used, "sockets of a session");
+        assert!(
+            self.used + self.accepts <= self.slots.len(),
+            "quota of sockets"
+        );
+        assert!(self.asks <= MAX_ASKS, "quota of questions");
+        // Closes and accepts take a socket each; a request that was taken last may have answered itself and another.
+        let most = self.slots.len() + MAX_ASKS + 2;
+        assert!(
+            self.pending.len() <= most,
+            "{} answers wait",
+            self.pending.len()
+        );
+        held
+    }
+
     /// Queues an answer.
     pub(crate) fn reply(&mut self, reply: Reply) {
         self.pending.push_back(reply);

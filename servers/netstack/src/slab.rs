@@ -111,6 +111,18 @@ impl<T> Slab<T> {
         self.iter().map(|(id, _)| id).collect()
     }
 
+    /// Panics unless free places are those without an object, each once.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) {
+        let empty = self.entries.iter().filter(|entry| entry.value.is_none());
+        assert_eq!(empty.count(), self.free.len(), "free places of a slab");
+        for (at, index) in self.free.iter().enumerate() {
+            let entry = self.entries.get(*index as usize);
+            assert!(entry.is_some_and(|entry| entry.value.is_none()), "{index}");
+            assert!(!self.free.iter().skip(at + 1).any(|other| other == index));
+        }
+    }
+
     /// All objects.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         self.entries.iter().zip(0..).filter_map(|(entry, index)| {

@@ -37,6 +37,16 @@ impl<K: Copy + Ord> Timers<K> {
         self.order.first().map(|(deadline, _)| *deadline)
     }
 
+    /// All keys that have a deadline. Panics if the two tables disagree.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) -> impl Iterator<Item = K> + '_ {
+        assert_eq!(self.order.len(), self.current.len(), "tables of deadlines");
+        for (key, deadline) in &self.current {
+            assert!(self.order.contains(&(*deadline, *key)), "lost deadline");
+        }
+        self.current.keys().copied()
+    }
+
     /// Takes a key whose deadline has passed.
     pub(crate) fn due(&mut self, now: Instant) -> Option<K> {
         let (deadline, key) = *self.order.first()?;

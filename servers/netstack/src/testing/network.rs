@@ -180,21 +180,28 @@ impl Network {
     }
 
     /// Runs until something is so, at most for some time. False if it did not come about.
+    ///
+    /// # Panics
+    /// If what a stack keeps does not fit together in the end ([`Stack::check_invariants`]).
     pub fn run_until(
         &mut self,
         time: Duration,
         mut done: impl FnMut(&mut Network) -> bool,
     ) -> bool {
         let limit = self.now.after(time);
-        loop {
+        let came_about = loop {
             self.settle();
             if done(self) {
-                return true;
+                break true;
             }
             if self.now >= limit {
-                return false;
+                break false;
             }
             self.step(limit);
+        };
+        for host in &self.hosts {
+            host.stack.check_invariants();
         }
+        came_about
     }
 }
