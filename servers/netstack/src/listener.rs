@@ -248,6 +248,12 @@ impl TimeWaits {
         let until = now.after(TIME_WAIT);
         self.entries.insert(key, (until, ack));
         self.order.push_back((until, key));
+        // Those that began anew leave their place in the order behind.
+        if self.order.len() > MAX_TIME_WAITS.saturating_mul(4) {
+            let entries = &self.entries;
+            self.order
+                .retain(|(until, key)| entries.get(key).is_some_and(|(at, _)| at == until));
+        }
     }
 
     fn remove_if(&mut self, until: Instant, key: &FlowKey) {
@@ -295,5 +301,25 @@ impl TimeWaits {
     /// When the next one is over.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.order.front().map(|(until, _)| *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_end_and_begin_anew_leave_nothing_behind() {
+        let mut ended = TimeWaits::default();
+        let any = SocketAddr::from(([10, 0, 0, 1], 80));
+        let key = FlowKey {
+            local: any,
+            remote: any,
+        };
+        for at in 0..10 * MAX_TIME_WAITS as u64 {
+            ended.insert(key, [].into(), Instant::from_nanos(at));
+            ended.remove(&key);
+        }
+        assert_eq!(ended.check().count(), 0);
     }
 }
