@@ -245,6 +245,12 @@ impl Addressing {
             routers.extend(self.slaac.routers());
         }
         addresses.truncate(crate::engine::MAX_ADDRESSES);
+        // At most one for each address: a link that goes up and down, or a router that changes its mind, makes no more.
+        let stays = |address: &IpAddr| {
+            let own = |list: &[(IpAddr, u8)]| list.iter().any(|(known, _)| known == address);
+            own(&self.current) && own(&addresses)
+        };
+        self.announcements.retain(|(address, ..)| stays(address));
         for (address, bits) in &addresses {
             if !self.current.contains(&(*address, *bits)) {
                 self.announcements.push_back((*address, ANNOUNCEMENTS, now));

@@ -103,3 +103,15 @@ fn a_driver_that_completes_nothing_is_detached() {
     net.run(SECOND * 12);
     assert!(!net.hosts[0].stack.has_driver());
 }
+
+#[test]
+fn a_link_that_goes_up_and_down_without_end_takes_no_memory() {
+    let mut net = pair(1);
+    let nic = net.hosts[0].nic.as_mut().unwrap();
+    // Down in the end: what is to be announced waits for the link.
+    for up in [false, true].repeat(50).into_iter().chain([false]) {
+        nic.tell(&ToStack::Link { up });
+    }
+    net.settle();
+    net.hosts[0].stack.check_invariants();
+}
