@@ -35,6 +35,11 @@ impl Segment {
         self.flags & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
     }
 
+    /// SYN, with or without anything else.
+    pub(crate) fn is_syn(&self) -> bool {
+        self.flags & Self::SYN != 0
+    }
+
     /// RST.
     pub(crate) fn is_reset(&self) -> bool {
         self.flags & Self::RST != 0
@@ -48,6 +53,12 @@ impl Segment {
     /// FIN.
     pub(crate) fn is_fin(&self) -> bool {
         self.flags & Self::FIN != 0
+    }
+
+    /// The sequence number behind it: its data, SYN and FIN counted.
+    pub(crate) fn end(&self) -> u32 {
+        let flags = u32::from(self.is_syn()).wrapping_add(self.is_fin().into());
+        self.seq.wrapping_add(self.len as u32).wrapping_add(flags)
     }
 }
 
@@ -213,6 +224,17 @@ pub(crate) fn is_host(address: IpAddr) -> bool {
 /// Looks at a frame.
 pub(crate) fn frame(bytes: &[u8]) -> Frame<'_> {
     inspect(bytes).unwrap_or(Frame::Malformed)
+}
+
+/// The TCP segment in a frame.
+pub(crate) fn tcp(bytes: &[u8]) -> Option<Segment> {
+    match frame(bytes) {
+        Frame::Ip(Packet {
+            payload: Payload::Tcp(segment),
+            ..
+        }) => Some(segment),
+        _ => None,
+    }
 }
 
 fn inspect(bytes: &[u8]) -> Option<Frame<'_>> {

@@ -4,7 +4,9 @@
 
 use crate::{
     Instant,
-    engine::{Engine, TcpSocket, TcpState},
+    blind::{Position, Verdict, is_after},
+    classify::{self, Segment},
+    engine::{Engine, TcpSocket, TcpState, challenging},
     session::Owner,
     slab::Id,
     turn::{Context, Turn},
@@ -54,8 +56,12 @@ pub(crate) struct Connection {
     pub(crate) owner: Option<Owner>,
     /// The listener whose backlog it waits in.
     pub(crate) backlog_of: Option<Id>,
-    /// The sequence number of its SYN, if it was opened from here.
-    pub(crate) isn: Option<u32>,
+    /// The sequence number of its SYN.
+    isn: u32,
+    /// That of the peer's, once it is known.
+    peer_isn: Option<u32>,
+    /// The sequence number behind everything that was sent.
+    sent: u32,
     ends: Option<StreamEnds>,
     told: Status,
     status: Status,
@@ -72,8 +78,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection around a socket.
-    pub(crate) fn new(mut tcp: TcpSocket, key: FlowKey, now: Instant) -> Connection {
+    /// A connection around a socket, with the sequence numbers of its SYN and of the peer's, if that has come.
+    pub(crate) fn new(
+        mut tcp: TcpSocket,
+        key: FlowKey,
+        (isn, peer_isn): (u32, Option<u32>),
+        now: Instant,
+    ) -> Connection {
         tcp.set_no_delay(false);
         let before = tcp.state();
         Connection {
@@ -81,7 +92,9 @@ impl Connection {
             key,
             owner: None,
             backlog_of: None,
-            isn: None,
+            isn,
+            peer_isn,
+            sent: isn.wrapping_add(1),
             ends: None,
             told: Status::default(),
             status: Status::default(),
@@ -116,13 +129,51 @@ impl Connection {
             .flatten()
     }
 
-    /// A segment came.
-    pub(crate) fn ingress(&mut self, context: &mut Context<'_>, frame: &[u8]) {
+    /// A segment came. False if it was not believed.
+    pub(crate) fn ingress(
+        &mut self,
+        context: &mut Context<'_>,
+        segment: &Segment,
+        frame: &[u8],
+    ) -> bool {
+        match self.judge(segment) {
+            Verdict::Hear => self.hear(context, segment, frame),
+            Verdict::Challenge => {
+                // Half of the circle ahead would be behind.
+                let never_sent = self.sent.wrapping_add(1 << 30);
+                if let Some(frame) = challenging(frame, never_sent) {
+                    let engine = &mut *context.engine;
+                    engine.ingress(context.now, &frame, &mut self.tcp, context.frames);
+                }
+                return false;
+            }
+            Verdict::Drop => return false,
+        }
+        true
+    }
+
+    fn judge(&self, segment: &Segment) -> Verdict {
+        let Some(peer_isn) = self.peer_isn else {
+            return Verdict::Hear;
+        };
+        let position = Position {
+            state: self.tcp.state(),
+            receive_next: self.tcp.receive_next(peer_isn),
+            window: self.tcp.receive_capacity() as u32,
+            sent: self.sent,
+        };
+        position.judge(segment)
+    }
+
+    fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: &[u8]) {
         self.heard = context.now;
         self.before = self.tcp.state();
         let sent = context
             .engine
             .ingress(context.now, frame, &mut self.tcp, context.frames);
+        if self.before == TcpState::SynSent && self.tcp.state() != self.before {
+            self.peer_isn = Some(segment.seq);
+        }
         self.note_state(true);
         if sent.frames > 0 {
             self.note_ack(context.engine);
@@ -150,8 +201,18 @@ impl Connection {
         self.before = state;
     }
 
+    /// Learns from a frame that was sent how far the peer may acknowledge.
+    fn note_sent(&mut self, engine: &Engine) {
+        if let Some(segment) = classify::tcp(engine.last_frame())
+            && is_after(segment.end(), self.sent)
+        {
+            self.sent = segment.end();
+        }
+    }
+
     fn note_ack(&mut self, engine: &Engine) {
-        if self.tcp.state() == TcpState::TimeWait {
+        // In the state before, FIN has been acknowledged too.
+        if matches!(self.tcp.state(), TcpState::Closing | TcpState::TimeWait) {
             self.last_ack = Some(engine.last_frame().into());
         }
     }
@@ -212,7 +273,7 @@ impl Connection {
 
     /// Gives up to connect, if it still tries to, with a SYN of this sequence number. False if not.
     pub(crate) fn fail_to_connect(&mut self, isn: u32, error: NetError, now: Instant) -> bool {
-        let fails = self.tcp.state() == TcpState::SynSent && self.isn == Some(isn);
+        let fails = self.tcp.state() == TcpState::SynSent && self.isn == isn;
         if fails {
             self.status.error.get_or_insert(error);
             self.reset(now);
@@ -368,6 +429,7 @@ impl Connection {
                 turn.stalled.push(self.key.remote.ip());
                 break;
             }
+            self.note_sent(context.engine);
             self.note_ack(context.engine);
         }
         turn.more |= turn.frames >= TURN_FRAMES;

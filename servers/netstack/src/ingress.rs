@@ -1,6 +1,7 @@
 //! Where a received frame goes.
 
 use crate::{
+    blind::is_after,
     classify::{self, FragmentKey, Frame, Packet, Payload, Quoted, Segment},
     connection::FlowKey,
     engine::{FrameSink, Nowhere},
@@ -227,7 +228,13 @@ impl Stack {
             may_send: true,
         };
         match &mut entry.flow {
-            Flow::Tcp(tcp) => tcp.ingress(&mut context, frame),
+            Flow::Tcp(tcp) => {
+                if let Payload::Tcp(segment) = packet.payload
+                    && !tcp.ingress(&mut context, &segment, frame)
+                {
+                    return self.dropped();
+                }
+            }
             Flow::Udp(udp) => match udp.ingress(&mut context, frame, policy) {
                 Ok(true) => {
                     let owner = udp.owner;
@@ -364,11 +371,14 @@ impl Stack {
             }
         }
         if let Some(ack) = self.time_waits.get(&key) {
-            if segment.is_opening() {
+            // A SYN beyond what was acknowledged is of a new time (RFC 9293 section 3.6.1, MAY-2).
+            let last = classify::tcp(ack);
+            if segment.is_opening() && last.is_some_and(|last| is_after(segment.seq, last.ack)) {
                 self.time_waits.remove(&key);
             } else {
                 // Not for resets (RFC 1337), nor for what needs no answer.
-                if !segment.is_reset() && (segment.len > 0 || segment.is_fin()) {
+                if !segment.is_reset() && (segment.len > 0 || segment.is_fin() || segment.is_syn())
+                {
                     self.frames.send(ack);
                 }
                 return;

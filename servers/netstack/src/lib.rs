@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod accounts;
 mod addressing;
+mod blind;
 mod claims;
 mod classify;
 mod clients;

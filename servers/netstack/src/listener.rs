@@ -237,6 +237,12 @@ const MAX_TIME_WAITS: usize = 4096;
 const TIME_WAIT: Duration = Duration::from_secs(10);
 
 impl TimeWaits {
+    /// Connections remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Remembers a connection by its last acknowledgment.
     pub(crate) fn insert(&mut self, key: FlowKey, ack: Box<[u8]>, now: Instant) {
         while self.entries.len() >= MAX_TIME_WAITS {

@@ -117,8 +117,9 @@ impl Stack {
         let Some(socket) = socket else {
             return self.dropped();
         };
+        let numbers = (entry.isn, Some(entry.peer_isn));
         self.half_open.remove(&key);
-        let mut connection = Connection::new(socket, key, self.now);
+        let mut connection = Connection::new(socket, key, numbers, self.now);
         connection.backlog_of = Some(listener_id);
         let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
         self.connections.insert(key, id);

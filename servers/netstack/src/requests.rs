@@ -189,8 +189,7 @@ impl Stack {
         let isn = self.random.u32();
         let socket = TcpSocket::connect(&self.engine, self.now, key.local, remote, isn, buffer)
             .map_err(|_| NetError::BadArgument)?;
-        let mut connection = Connection::new(socket, key, self.now);
-        connection.isn = Some(isn);
+        let connection = Connection::new(socket, key, (isn, None), self.now);
         let flow = self.add_flow(Flow::Tcp(Box::new(connection)), session_id, memory);
         self.connections.insert(key, flow);
         self.counters.connections = self.counters.connections.saturating_add(1);

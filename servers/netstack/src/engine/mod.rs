@@ -4,6 +4,7 @@
 //! smoltcp walks every socket of a set for each packet, so each flow has a set of its own, and whoever calls
 //! [`Engine::ingress`] picks the set that the packet belongs to.
 
+mod challenge;
 mod device;
 mod dhcp;
 mod emit;
@@ -13,6 +14,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use challenge::challenging;
 pub(crate) use device::{FrameSink, Nowhere};
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease, is_short_lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};

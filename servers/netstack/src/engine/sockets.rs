@@ -21,6 +21,8 @@ pub(crate) type TcpState = tcp::State;
 pub(crate) struct TcpSocket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// Bytes of the peer that were taken, in the circle of sequence numbers.
+    taken: u32,
 }
 
 impl Sockets for TcpSocket {
@@ -43,7 +45,11 @@ impl TcpSocket {
         socket.set_congestion_control(tcp::CongestionControl::Reno);
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket);
-        TcpSocket { set, handle }
+        TcpSocket {
+            set,
+            handle,
+            taken: 0,
+        }
     }
 
     /// Forgets a neighbour that the set waits for: the next packet may go to another.
@@ -114,6 +120,24 @@ impl TcpSocket {
         self.view().recv_queue()
     }
 
+    /// Bytes of the receive buffer.
+    pub(crate) fn receive_capacity(&self) -> usize {
+        self.view().recv_capacity()
+    }
+
+    /// The sequence number of the next byte of a peer whose first one was `peer_isn`, in a synchronized state.
+    pub(crate) fn receive_next(&self, peer_isn: u32) -> u32 {
+        let fin = matches!(
+            self.state(),
+            TcpState::CloseWait | TcpState::Closing | TcpState::LastAck | TcpState::TimeWait
+        );
+        peer_isn
+            .wrapping_add(1)
+            .wrapping_add(self.taken)
+            .wrapping_add(self.received() as u32)
+            .wrapping_add(fin.into())
+    }
+
     /// Bytes given and not yet acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
         self.view().send_queue()
@@ -141,10 +165,15 @@ impl TcpSocket {
         &mut self,
         f: impl FnOnce(&[u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
+        let mut taken = 0;
         let result = self.socket().recv(|bytes| match f(bytes) {
-            Ok(used) => (used.min(bytes.len()), Ok(used)),
+            Ok(used) => {
+                taken = used.min(bytes.len());
+                (taken, Ok(used))
+            }
             Err(error) => (0, Err(error)),
         });
+        self.taken = self.taken.wrapping_add(taken as u32);
         result.unwrap_or(Ok(0))
     }
 

@@ -1,8 +1,10 @@
 //! Tests of the stack as a whole: through the protocols that clients and drivers speak, under virtual time.
 
 mod drivers;
+mod forge;
 mod hostile;
 mod neighbors;
+mod rfc5961;
 mod rings;
 mod services;
 mod tcp;
