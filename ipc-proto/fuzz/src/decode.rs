@@ -1,6 +1,8 @@
 //! Any bytes as a message of any protocol. What decodes encodes again to the same bytes, and nothing is longer than
 //! it may be.
 
+use crate::generate;
+use arbitrary::Unstructured;
 use ipc_proto::{
     codec::{self, DecodeError, Message},
     frame, setup, socket, system,
@@ -44,4 +46,37 @@ fn check<M: Message + PartialEq + core::fmt::Debug>(bytes: &[u8]) {
         );
         assert!(codec::encode(&message, &mut buffer[..short]).is_err());
     }
+}
+
+/// Some messages of every type.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for round in 0..24 {
+        seeds.extend([
+            seed::<socket::Request>(0, round),
+            seed::<socket::Reply>(1, round),
+            seed::<frame::ToDriver>(2, round),
+            seed::<frame::ToStack>(3, round),
+            seed::<system::Request>(4, round),
+            seed::<system::Reply>(5, round),
+            seed::<setup::NetRequest>(6, round),
+            seed::<setup::NetReply>(7, round),
+            seed::<setup::DevRequest>(8, round),
+            seed::<setup::DevReply>(9, round),
+        ]);
+    }
+    seeds.into_iter().flatten().collect()
+}
+
+fn seed<M: Message>(kind: u8, round: u8) -> Option<Vec<u8>> {
+    let mut noise: Vec<u8> = (0..=255_u8)
+        .map(|at| at.wrapping_mul(round | 1).rotate_left(round.into()) % 0xe8)
+        .collect();
+    // The variant.
+    noise[0] = round;
+    let message = generate::value::<M>(&mut Unstructured::new(&noise))?;
+    let mut bytes = vec![kind; 1 + M::MAX_SIZE];
+    let len = codec::encode(&message, &mut bytes[1..]).ok()?;
+    bytes.truncate(1 + len);
+    Some(bytes)
 }

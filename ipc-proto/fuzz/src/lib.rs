@@ -12,9 +12,18 @@
 )]
 
 pub mod decode;
+pub mod generate;
+pub mod ring;
+pub mod roundtrip;
 
 /// A harness.
 pub type Harness = fn(&[u8]);
 
 /// Every target by name. `fuzz_targets/NAME.rs` is its binary, `corpus/NAME` and `regressions/NAME` its inputs.
-pub const TARGETS: &[(&str, Harness)] = &[("decode", decode::run)];
+pub const TARGETS: &[(&str, Harness)] = &[("decode", decode::run), ("roundtrip", roundtrip::run)];
+
+/// Inputs to begin with: valid ones that chance would be long in finding.
+pub type Seeds = fn() -> Vec<Vec<u8>>;
+
+/// Seeds by target. `tests/corpus.rs` replays them too.
+pub const SEEDS: &[(&str, Seeds)] = &[("decode", decode::seeds)];

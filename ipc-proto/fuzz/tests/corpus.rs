@@ -1,7 +1,7 @@
-//! Replays every file of `corpus/NAME` and `regressions/NAME` through the harness of that name.
+//! Replays every file of `corpus/NAME` and `regressions/NAME`, and the seeds, through the harness of that name.
 #![forbid(unsafe_code)]
 
-use fuzz::{Harness, TARGETS};
+use fuzz::{Harness, SEEDS, TARGETS};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
     fs, io,
@@ -21,6 +21,16 @@ fn main() -> io::Result<()> {
                 trials.push(Trial::test(title, move || replay(*harness, &files)));
             }
         }
+    }
+    for (name, seeds) in SEEDS {
+        let (_, harness) = TARGETS
+            .iter()
+            .find(|(target, _)| target == name)
+            .ok_or_else(|| io::Error::other(format!("seeds for no target: {name}")))?;
+        trials.push(Trial::test(format!("seeds::{name}"), move || {
+            seeds().iter().for_each(|seed| harness(seed));
+            Ok(())
+        }));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
