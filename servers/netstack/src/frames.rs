@@ -277,6 +277,12 @@ impl Frames {
         }
     }
 
+    /// Buffers that the driver has yet to send.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn transmitting(&self) -> usize {
+        self.driver.as_ref().map_or(0, |driver| driver.transmitting)
+    }
+
     /// Panics unless each buffer of the pool has exactly one owner, and the counts are those of the owners.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self) {

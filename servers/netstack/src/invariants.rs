@@ -12,7 +12,48 @@ use crate::{
     stack::{SessionId, Stack},
 };
 
+/// What a stack holds for clients. The same before and after a client, if it left nothing behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holdings {
+    /// Sessions.
+    pub sessions: usize,
+    /// Connections, UDP sockets and questions.
+    pub flows: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Handshakes under way.
+    pub half_open: usize,
+    /// Connections that wait for old segments to die out.
+    pub time_waits: usize,
+    /// Ports in use, and identifiers of echoes.
+    pub ports: usize,
+    /// Accounts.
+    pub accounts: usize,
+    /// Badges.
+    pub badges: usize,
+    /// Bytes of socket buffers.
+    pub memory: usize,
+    /// Frame buffers that the driver has yet to send.
+    pub transmitting: usize,
+}
+
 impl Stack {
+    /// What it holds for clients.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            sessions: self.sessions.len(),
+            flows: self.flows.len(),
+            listeners: self.listeners.len(),
+            half_open: self.half_open.len(),
+            time_waits: self.time_waits.check().count(),
+            ports: self.tcp_ports.len() + self.udp_ports.len() + self.echoes.len(),
+            accounts: self.accounts.len(),
+            badges: self.policies.len(),
+            memory: self.memory_used,
+            transmitting: self.frames.transmitting(),
+        }
+    }
+
     /// Panics unless everything that the stack keeps fits together.
     ///
     /// - Every number in a table is that of a live object that says the same (sockets and owners, ports and their users, backlogs

@@ -55,6 +55,8 @@ mod turn;
 mod udp;
 
 pub use config::{Addressing, BadArgument, Config};
+#[cfg(any(test, feature = "testing"))]
+pub use invariants::Holdings;
 pub use slab::Id;
 pub use stack::{Next, RECEIVE_BUFFERS, SessionId, Stack};
 pub use time::Instant;

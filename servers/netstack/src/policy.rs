@@ -92,6 +92,12 @@ impl Policies {
         Ok(derived)
     }
 
+    /// Badges known.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Panics unless what every badge was derived from is known, and not narrower.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self) {

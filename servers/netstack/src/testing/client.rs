@@ -53,7 +53,7 @@ impl Socket {
     }
 }
 
-/// Bytes of the arena.
+/// Bytes of the arena, unless said otherwise.
 pub const ARENA: usize = 4 << 20;
 
 impl Client {
@@ -74,8 +74,19 @@ impl Client {
     /// # Panics
     /// If the memory does not fit the channel.
     pub fn open_badge(stack: &mut Stack, badge: u64) -> Result<Client, Refusal> {
+        Client::open_sized(stack, badge, ARENA)
+    }
+
+    /// Opens a session of a badge whose policy the stack knows, with an arena of so many bytes.
+    ///
+    /// # Errors
+    /// What the stack says.
+    ///
+    /// # Panics
+    /// If the memory does not fit the channel.
+    pub fn open_sized(stack: &mut Stack, badge: u64, bytes: usize) -> Result<Client, Refusal> {
         let arena = Channel::<Request, Reply>::bytes(SOCKET_CHANNEL);
-        let memory = Shm::heap(arena + ARENA);
+        let memory = Shm::heap(arena + bytes);
         let bell = Bell::default();
         let (session, _) = stack.open(
             badge,

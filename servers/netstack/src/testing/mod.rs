@@ -7,7 +7,7 @@ mod nic;
 
 pub use client::{ARENA, Client, Socket};
 pub use network::{Faults, Host, Network};
-pub use nic::Nic;
+pub use nic::{BUFFERS, Nic};
 
 use crate::Doorbell;
 use std::{cell::Cell, rc::Rc};

@@ -1,6 +1,6 @@
 //! Hosts on a wire under virtual time. Everything follows from the seed.
 
-use super::{Client, Nic};
+use super::{BUFFERS, Client, Nic};
 use crate::{Config, Instant, Stack};
 use ipc_proto::policy::Policy;
 use std::{collections::BTreeMap, time::Duration, vec::Vec};
@@ -47,6 +47,10 @@ pub struct Network {
     pub faults: Faults,
     /// Time that a frame takes.
     pub latency: Duration,
+    /// Buffers in a driver's pool.
+    pub buffers: usize,
+    /// Passes in which everything that happens at one time must come to an end.
+    pub patience: u32,
     /// Every frame that was sent, with its sender, if they are kept.
     pub log: Option<Vec<(usize, Vec<u8>)>>,
     in_flight: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
@@ -62,6 +66,8 @@ impl Network {
             now: Instant::from_millis(1),
             faults: Faults::default(),
             latency: Duration::from_micros(100),
+            buffers: BUFFERS,
+            patience: 100_000,
             log: None,
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -75,7 +81,7 @@ impl Network {
         let number = self.hosts.len() as u8 + 1;
         let mac = [2, 0, 0, 0, 0, number];
         let mut stack = Stack::new(config, [number; 32], self.now);
-        let nic = Nic::attach(&mut stack, mac, self.now);
+        let nic = Nic::attach_sized(&mut stack, mac, self.buffers, self.now);
         self.hosts.push(Host {
             stack,
             nic: Some(nic),
@@ -89,7 +95,8 @@ impl Network {
     pub fn set_driver(&mut self, host: usize, alive: bool) {
         let host = &mut self.hosts[host];
         host.stack.detach();
-        host.nic = alive.then(|| Nic::attach(&mut host.stack, host.mac, self.now));
+        host.nic =
+            alive.then(|| Nic::attach_sized(&mut host.stack, host.mac, self.buffers, self.now));
         host.deadline = Some(self.now);
     }
 
@@ -133,7 +140,7 @@ impl Network {
         let mut rounds = 0;
         loop {
             rounds += 1;
-            assert!(rounds < 100_000, "busy for ever at {:?}", self.now);
+            assert!(rounds < self.patience, "busy for ever at {:?}", self.now);
             let mut quiet = true;
             while let Some(entry) = self.in_flight.first_entry() {
                 if entry.key().0 > self.now {

@@ -25,8 +25,8 @@ pub struct Nic {
     pub withholds: bool,
 }
 
-/// Buffers in a pool.
-pub(super) const BUFFERS: usize = 512;
+/// Buffers in a pool, unless said otherwise.
+pub const BUFFERS: usize = 512;
 
 impl Nic {
     /// Attaches a driver to a stack.
@@ -34,8 +34,16 @@ impl Nic {
     /// # Panics
     /// If the stack refuses it.
     pub fn attach(stack: &mut Stack, mac: [u8; 6], now: Instant) -> Nic {
+        Nic::attach_sized(stack, mac, BUFFERS, now)
+    }
+
+    /// Attaches a driver to a stack, with so many buffers in the pool.
+    ///
+    /// # Panics
+    /// If the stack refuses it.
+    pub fn attach_sized(stack: &mut Stack, mac: [u8; 6], buffers: usize, now: Instant) -> Nic {
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(BUFFERS * BUFFER_SIZE);
+        let pool = Shm::heap(buffers * BUFFER_SIZE);
         let bell = Bell::default();
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
