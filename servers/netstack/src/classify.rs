@@ -84,6 +84,26 @@ pub(crate) struct FragmentKey {
     id: u16,
 }
 
+/// A part of a fragmented datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Part<'a> {
+    /// Of which datagram.
+    pub(crate) key: FragmentKey,
+    /// Where in it.
+    pub(crate) offset: usize,
+    /// Whether another one lies behind it.
+    pub(crate) more: bool,
+    /// What it carries: not nothing, and not beyond the end of the largest datagram.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Part<'_> {
+    /// Where it ends.
+    pub(crate) fn end(&self) -> usize {
+        self.offset.saturating_add(self.bytes.len())
+    }
+}
+
 /// What an IP packet carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Payload<'a> {
@@ -148,7 +168,7 @@ pub(crate) struct Packet<'a> {
     /// Time to live or hop limit.
     pub(crate) hop_limit: u8,
     /// Set if it is a part of a datagram.
-    pub(crate) fragment: Option<FragmentKey>,
+    pub(crate) part: Option<Part<'a>>,
     /// What it carries (of a first fragment as of a whole).
     pub(crate) payload: Payload<'a>,
 }
@@ -226,6 +246,12 @@ pub(crate) fn frame(bytes: &[u8]) -> Frame<'_> {
     inspect(bytes).unwrap_or(Frame::Malformed)
 }
 
+/// The Ethernet and IPv4 headers of a frame.
+pub(crate) fn header(bytes: &[u8]) -> Option<&[u8]> {
+    let words = usize::from(byte(bytes, ETHERNET)? & 0xf);
+    bytes.get(..words.checked_mul(4)?.checked_add(ETHERNET)?)
+}
+
 /// The TCP segment in a frame.
 pub(crate) fn tcp(bytes: &[u8]) -> Option<Segment> {
     match frame(bytes) {
@@ -282,13 +308,26 @@ fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
         return None;
     }
     let (protocol, flags) = (byte(bytes, 9)?, be16(bytes, 6)?);
-    let offset = flags & 0x1fff;
-    let fragment = (offset != 0 || flags & 0x2000 != 0).then_some(FragmentKey {
-        src,
-        dst,
-        protocol,
-        id: be16(bytes, 4)?,
+    let (offset, more) = (usize::from(flags & 0x1fff) * 8, flags & 0x2000 != 0);
+    let part = (offset != 0 || more).then_some(Part {
+        key: FragmentKey {
+            src,
+            dst,
+            protocol,
+            id: be16(bytes, 4)?,
+        },
+        offset,
+        more,
+        bytes: body,
     });
+    let makes_sense = |part: Part<'_>| {
+        // Only the last part may end anywhere, and none beyond what a total length can say (ping of death).
+        let units = body.len().is_multiple_of(8) || !more;
+        !body.is_empty() && units && part.end().saturating_add(header) <= usize::from(u16::MAX)
+    };
+    if !part.is_none_or(makes_sense) {
+        return None;
+    }
     let payload = if offset != 0 {
         Payload::LaterFragment
     } else {
@@ -306,7 +345,7 @@ fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
         src: src.into(),
         dst: dst.into(),
         hop_limit: byte(bytes, 8)?,
-        fragment,
+        part,
         payload,
     }))
 }
@@ -342,7 +381,7 @@ fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
         src: src.into(),
         dst: dst.into(),
         hop_limit,
-        fragment: None,
+        part: None,
         payload,
     }))
 }

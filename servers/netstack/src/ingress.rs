@@ -2,9 +2,9 @@
 
 use crate::{
     blind::is_after,
-    classify::{self, FragmentKey, Frame, Packet, Payload, Quoted, Segment},
+    classify::{self, Frame, Packet, Part, Payload, Quoted, Segment},
     connection::FlowKey,
-    engine::{FrameSink, Nowhere},
+    engine::{FrameSink, is_intact_ipv4, whole as whole_frame},
     flow::{Entry, Flow},
     listener::{MAX_HALF_OPEN, covers},
     slab::Id,
@@ -13,20 +13,6 @@ use crate::{
 };
 use core::net::{IpAddr, SocketAddr};
 use ipc_proto::socket::NetError;
-
-/// Fragmented datagrams whose flow is remembered.
-pub(crate) const MAX_FRAGMENTED: usize = 32;
-
-/// Who gets a datagram that came in parts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Destiny {
-    /// A flow.
-    Flow(Id),
-    /// The control set, which answers echo requests.
-    Control,
-    /// Nobody. What waits for no parts does not answer them either: no reset, no unreachable.
-    Nobody,
-}
 
 /// The connection that a segment names.
 fn flow_key(packet: &Packet<'_>, segment: Segment) -> FlowKey {
@@ -67,8 +53,8 @@ impl Stack {
         if let Some(mac) = frame.get(6..).and_then(|bytes| bytes.first_chunk()) {
             self.neighbors.seen(packet.src, mac, self.now);
         }
-        if let Some(key) = packet.fragment {
-            return self.fragment(key, packet, frame);
+        if let Some(part) = &packet.part {
+            return self.part(part, packet.dst, frame);
         }
         match packet.payload {
             Payload::Tcp(segment) => self.segment(packet, segment, frame),
@@ -113,47 +99,22 @@ impl Stack {
         }
     }
 
-    /// Takes a part of a datagram. The engine puts the parts together and gives the whole to the set that came with the last one.
-    fn fragment(&mut self, key: FragmentKey, packet: &Packet<'_>, frame: &[u8]) {
-        let known = self.fragments.iter().find(|(known, _)| *known == key);
-        let known = known.map(|(_, destiny)| *destiny);
-        let is_first = packet.payload != Payload::LaterFragment;
-        let destiny = match known {
-            Some(destiny) if !is_first => destiny,
-            _ if is_first => self.destiny(packet),
-            // Its first part is still under way, or was forgotten: then nobody gets the whole, and nobody an answer.
-            _ => Destiny::Nobody,
+    /// Takes a part of a datagram. The whole goes where it would have gone in one piece.
+    fn part(&mut self, part: &Part<'_>, to: IpAddr, frame: &[u8]) {
+        if !self.engine.has_address(to) && !self.engine.is_group(to) {
+            return self.dropped();
+        }
+        let header = classify::header(frame).unwrap_or_default();
+        if !is_intact_ipv4(frame) {
+            return self.malformed();
+        }
+        let whole = self.reassembly.add(part, header, self.now);
+        let Some(frame) = whole.and_then(|(header, body)| whole_frame(header, &body)) else {
+            return;
         };
-        if is_first && known.is_none() {
-            if self.fragments.len() >= MAX_FRAGMENTED {
-                self.fragments.pop_front();
-            }
-            self.fragments.push_back((key, destiny));
-        }
-        match destiny {
-            Destiny::Flow(id) => self.give_flow(id, packet, frame),
-            Destiny::Control => {
-                if self.echo.check(self.now).is_err() {
-                    return self.dropped();
-                }
-                self.echo.take(1);
-                self.give_control(frame);
-            }
-            Destiny::Nobody => {
-                let now = self.now;
-                self.with_context(|addressing, context| {
-                    let control = &mut addressing.control;
-                    context.engine.ingress(now, frame, control, &mut Nowhere);
-                });
-            }
-        }
-    }
-
-    /// Who gets a datagram of which this is the first part.
-    fn destiny(&self, packet: &Packet<'_>) -> Destiny {
-        match packet.payload {
-            Payload::EchoRequest if !self.engine.is_group(packet.dst) => Destiny::Control,
-            _ => self.flow_of(packet).map_or(Destiny::Nobody, Destiny::Flow),
+        match classify::frame(&frame) {
+            Frame::Ip(packet) if packet.part.is_none() => self.packet(&packet, &frame),
+            _ => self.malformed(),
         }
     }
 

@@ -4,7 +4,6 @@
 use crate::{
     connection::Connection,
     flow::{Flow, MAX_ORPHANS, TimerKey},
-    ingress::MAX_FRAGMENTED,
     listener::{Listener, MAX_ACCEPTS, MAX_BACKLOG},
     passive::MAX_UNANSWERED,
     session::{Owner, Target},
@@ -258,10 +257,7 @@ impl Stack {
         }
         assert!(self.orphans.len() <= MAX_ORPHANS, "orphans");
         assert!(self.unanswered.len() <= MAX_UNANSWERED, "unanswered SYNs");
-        assert!(
-            self.fragments.len() <= MAX_FRAGMENTED,
-            "fragmented datagrams"
-        );
+        assert!(self.reassembly.is_bounded(), "fragmented datagrams");
     }
 
     fn check_accounts(&self) {

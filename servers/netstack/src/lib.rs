@@ -34,6 +34,7 @@ mod policy;
 mod ports;
 mod queries;
 mod random;
+mod reassembly;
 mod requests;
 mod resolver;
 mod session;

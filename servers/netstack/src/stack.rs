@@ -4,16 +4,15 @@ use crate::{
     Config, Doorbell, Instant,
     accounts::Account,
     addressing::Addressing,
-    classify::FragmentKey,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, TimerKey},
     frames::{Event, Frames, MAX_FRAME, Mac, Violation},
-    ingress::Destiny,
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
     policy::{Bucket, Policies},
     random::Random,
+    reassembly::Reassembly,
     session::Session,
     slab::{Id, Slab},
     timers::Timers,
@@ -87,7 +86,7 @@ pub struct Stack {
     pub(crate) udp_ports: BTreeMap<u16, Vec<Id>>,
     pub(crate) echoes: BTreeMap<u16, Id>,
     pub(crate) unanswered: Vec<FlowKey>,
-    pub(crate) fragments: VecDeque<(FragmentKey, Destiny)>,
+    pub(crate) reassembly: Reassembly,
     pub(crate) timers: Timers<TimerKey>,
     pub(crate) ready: VecDeque<Id>,
     pub(crate) starved: Vec<Id>,
@@ -131,7 +130,7 @@ impl Stack {
             udp_ports: BTreeMap::new(),
             echoes: BTreeMap::new(),
             unanswered: Vec::new(),
-            fragments: VecDeque::new(),
+            reassembly: Reassembly::default(),
             timers: Timers::new(),
             ready: VecDeque::new(),
             starved: Vec::new(),
@@ -187,7 +186,7 @@ impl Stack {
         };
         self.generation = self.generation.saturating_add(1);
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
-        // A new engine forgets neighbours and fragments. Connections are not part of it.
+        // A new engine forgets neighbours. Connections are not part of it.
         self.engine = Engine::new(*mac, mtu, self.random.u64(), now);
         log::info!(
             "driver {} attached: {}, MTU {mtu}, link {}",

@@ -2,6 +2,7 @@
 
 mod drivers;
 mod forge;
+mod fragments;
 mod hostile;
 mod neighbors;
 mod rfc5961;
