@@ -39,10 +39,15 @@ check_name() { names | grep -qx -- "$1" || die "no target '$1'; there are: $(nam
 # Longest input, in bytes.
 max_len() {
     case $1 in
-        decode | roundtrip) echo 1024 ;;
+        decode | roundtrip) echo 512 ;;
+        handshake) echo 1024 ;;
         *) echo 4096 ;;
     esac
 }
+
+# No report of leaks: a stack's buffer for DHCP is made once in the life of a process and never freed. Freed memory is kept apart
+# for less long than by default, which makes inputs with large memory three times as fast.
+export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=4:allocator_release_to_os_interval_ms=-1
 
 # libFuzzer's instrumentation and the address sanitizer are for nightly toolchains only.
 need_nightly() {
@@ -94,7 +99,7 @@ fuzz() {
     for crash in "$FUZZ/corpus/$name" "$FUZZ/regressions/$name"; do [ -d "$crash" ] && folders+=("$crash"); done
     # `timeout` is for a fuzzer that hangs outside of an input.
     timeout -k 5 $((seconds + 120)) "$BIN/$name" "${folders[@]}" -max_total_time="$seconds" -max_len="$(max_len "$name")" \
-        -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 -artifact_prefix="$CRASHES/$name-" >"$log" 2>&1 &
+        -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$CRASHES/$name-" >"$log" 2>&1 &
     pid=$!
     trap 'kill '"$pid"' 2>/dev/null; exit 130' INT TERM
     while kill -0 "$pid" 2>/dev/null; do
@@ -121,14 +126,14 @@ replay() {
     build_fuzzers "$name"
     local files=("$path")
     [ -d "$path" ] && mapfile -t files < <(find "$path" -type f | sort)
-    RUST_BACKTRACE=1 timeout 600 "$BIN/$name" -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 "${files[@]}"
+    RUST_BACKTRACE=1 timeout 600 "$BIN/$name" -timeout=10 -rss_limit_mb=2048 "${files[@]}"
 }
 
 shrink() {
     local name=$1 file=$2 small=$CRASHES/$1-small
     [ -f "$file" ] || die "there is no file $file"
     build_fuzzers "$name"
-    timeout 120 "$BIN/$name" -minimize_crash=1 -max_total_time=60 -timeout=10 -detect_leaks=0 \
+    timeout 120 "$BIN/$name" -minimize_crash=1 -max_total_time=60 -timeout=10 \
         -exact_artifact_path="$small" "$file" >"$BUILD/fuzz-$name.log" 2>&1
     [ -f "$small" ] || small=$file
     echo "${small#"$ROOT/"}: $(wc -c <"$small") bytes, of $(wc -c <"$file")"
@@ -142,7 +147,7 @@ minimise() {
     cargo run -q --locked -p fuzz --example seeds -- "$BUILD/fuzz/seeds" || die "no seeds"
     for before in "$FUZZ/corpus/$name" "$BUILD/fuzz/seeds/$name" "$FOUND/$name"; do [ -d "$before" ] && folders+=("$before"); done
     say "==> merging $(find "${folders[@]}" -type f | wc -l) inputs"
-    timeout 1800 "$BIN/$name" -merge=1 -max_len="$(max_len "$name")" -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 \
+    timeout 1800 "$BIN/$name" -merge=1 -max_len="$(max_len "$name")" -timeout=10 -rss_limit_mb=2048 \
         "$new" "${folders[@]}" >"$BUILD/fuzz-$name.log" 2>&1 || die "the merge failed; see build/fuzz-$name.log"
     rm -rf "$FUZZ/corpus/$name"
     mv "$new" "$FUZZ/corpus/$name"

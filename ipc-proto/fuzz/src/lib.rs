@@ -13,6 +13,7 @@
 
 pub mod decode;
 pub mod generate;
+pub mod handshake;
 pub mod ring;
 pub mod roundtrip;
 
