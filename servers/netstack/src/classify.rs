@@ -301,6 +301,9 @@ fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
         return None;
     }
     let body = bytes.get(header..total)?;
+    if is_source_routed(bytes.get(20..header)?) {
+        return None;
+    }
     let (src, dst) = (ipv4(bytes, 12)?, ipv4(bytes, 16)?);
     // DHCP servers may be at 0.0.0.0, nobody else; loopback never comes from a wire (RFC 1122 section 3.2.1.3).
     let sender = is_host(IpAddr::V4(src)) || src.is_unspecified();
@@ -350,6 +353,23 @@ fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
     }))
 }
 
+/// Whether the options of an IPv4 header tell a route to take (RFC 7126 section 4.3: dropped), or make no sense.
+fn is_source_routed(mut options: &[u8]) -> bool {
+    // Bounded: an option has at least one byte.
+    loop {
+        match *options {
+            [] | [0, ..] => return false,
+            [1, ref rest @ ..] => options = rest,
+            [131 | 137, ..] => return true,
+            [_, len, ..] if len >= 2 => match options.get(len.into()..) {
+                Some(rest) => options = rest,
+                None => return true,
+            },
+            _ => return true,
+        }
+    }
+}
+
 fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
     if byte(bytes, 0)? >> 4 != 6 {
         return None;
@@ -373,6 +393,8 @@ fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
     let hop_limit = byte(bytes, 7)?;
     let payload = match next {
         6 => Payload::Tcp(segment(body)?),
+        // Without a checksum only in IPv4 (RFC 8200 section 8.1).
+        17 if be16(body, 6)? == 0 => return None,
         17 => udp(body)?,
         58 => icmp_v6(body, hop_limit)?,
         _ => Payload::Other,

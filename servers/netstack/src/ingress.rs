@@ -14,6 +14,11 @@ use crate::{
 use core::net::{IpAddr, SocketAddr};
 use ipc_proto::socket::NetError;
 
+/// Whether a frame went to several stations.
+fn is_to_group(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & 1 != 0)
+}
+
 /// The connection that a segment names.
 fn flow_key(packet: &Packet<'_>, segment: Segment) -> FlowKey {
     FlowKey {
@@ -29,10 +34,16 @@ impl Stack {
         match classify::frame(frame) {
             Frame::Malformed => self.malformed(),
             _ if frame.len() > longest => self.malformed(),
+            _ if !self.is_for_us(frame) => self.dropped(),
             Frame::Foreign => self.dropped(),
             Frame::Arp(arp) => self.arp(&arp, frame),
             Frame::Ip(packet) => self.packet(&packet, frame),
         }
+    }
+
+    /// Whether a frame went to this station or to a group. A device that hears all others too is no reason to answer for them.
+    fn is_for_us(&self, frame: &[u8]) -> bool {
+        is_to_group(frame) || frame.starts_with(&self.engine.mac())
     }
 
     pub(crate) fn malformed(&mut self) {
@@ -63,7 +74,7 @@ impl Stack {
                 None => self.in_vain(packet, frame),
             },
             Payload::EchoRequest => {
-                if self.engine.is_group(packet.dst) || self.echo.check(self.now).is_err() {
+                if self.went_to_all(packet, frame) || self.echo.check(self.now).is_err() {
                     self.dropped();
                     return;
                 }
@@ -144,11 +155,17 @@ impl Stack {
             return self.give_control(frame);
         }
         self.dropped();
-        if self.engine.is_group(packet.dst) || self.vain.check(self.now).is_err() {
+        if self.went_to_all(packet, frame) || self.vain.check(self.now).is_err() {
             return;
         }
         self.vain.take(1);
         self.give_control(frame);
+    }
+
+    /// Whether a packet went to a group, or to many stations by its frame: it is not answered, for all would
+    /// (RFC 1122 sections 3.2.2 and 3.2.2.6).
+    fn went_to_all(&self, packet: &Packet<'_>, frame: &[u8]) -> bool {
+        self.engine.is_group(packet.dst) || is_to_group(frame)
     }
 
     /// The flow that a datagram or echo reply belongs to.

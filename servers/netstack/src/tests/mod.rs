@@ -2,6 +2,7 @@
 
 mod drivers;
 mod forge;
+mod forged;
 mod fragments;
 mod hostile;
 mod neighbors;

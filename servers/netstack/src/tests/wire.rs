@@ -336,7 +336,7 @@ fn mapped_addresses_do_not_come_from_a_wire() {
             .unwrap()
             .octets(),
     );
-    frame_v6.extend([0, 9, 0, 9, 0, 8, 0, 0]);
+    frame_v6.extend([0, 9, 0, 9, 0, 8, 1, 1]);
     assert_eq!(frame(&frame_v6), Frame::Malformed);
     frame_v6[22 + 10] = 1;
     assert!(matches!(frame(&frame_v6), Frame::Ip(_)));
