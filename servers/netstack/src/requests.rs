@@ -277,10 +277,10 @@ impl Stack {
         })
     }
 
-    /// A UDP port that nobody uses.
+    /// A UDP port that nobody uses, and nobody can guess.
     pub(crate) fn unused_udp_port(&mut self) -> Option<u16> {
-        let start = self.random.u16();
-        ports::ephemeral(start, |port| self.udp_ports.contains_key(&port))
+        let used = &self.udp_ports;
+        ports::unpredictable(|| self.random.u16(), |port| used.contains_key(&port))
     }
 
     fn listen(

@@ -36,6 +36,8 @@ struct Question {
     port: u16,
     socket: UdpSocket,
     server: usize,
+    /// Servers that were asked: others do not answer.
+    asked: Vec<IpAddr>,
     tries: u32,
     ask_at: Instant,
     outcome: Option<Outcome>,
@@ -85,6 +87,7 @@ impl Lookup {
             port,
             socket: UdpSocket::new(None, port, (4, 4 * dns::MAX_MESSAGE), (2, 1024)),
             server: 0,
+            asked: Vec::new(),
             tries: 0,
             ask_at: now,
             outcome: None,
@@ -107,7 +110,7 @@ impl Lookup {
             .engine
             .ingress(context.now, frame, &mut question.socket, context.frames);
         while let Some((from, _, bytes)) = question.socket.receive() {
-            let is_server = from.port() == PORT && self.servers.contains(&from.ip());
+            let is_server = from.port() == PORT && question.asked.contains(&from.ip());
             if !is_server || question.outcome.is_some() {
                 continue;
             }
@@ -150,6 +153,9 @@ impl Lookup {
                 let Some(server) = self.servers.get(question.server) else {
                     continue;
                 };
+                if !question.asked.contains(server) {
+                    question.asked.push(*server);
+                }
                 let message = dns::question(question.id, &self.name, question.kind);
                 // A question that still waits for the neighbour of its server is not queued twice.
                 let _ = question
