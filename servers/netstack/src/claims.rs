@@ -80,8 +80,7 @@ impl Stack {
         if from.is_unspecified() {
             // Somebody wants this address for himself (RFC 4862 section 5.4.3).
             self.dropped();
-            if self.vain.check(self.now).is_ok() {
-                self.vain.take(1);
+            if self.may_answer_in_vain() {
                 let frame = announce(&self.engine, target.into());
                 self.frames.send(&frame);
             }
@@ -113,10 +112,9 @@ impl Stack {
 
     /// Says where an own address is, without learning from the question. Such answers are limited as all that are in vain.
     fn answer_question(&mut self, own: IpAddr, asker: IpAddr, mac: [u8; 6]) {
-        if self.vain.check(self.now).is_ok()
-            && let Some(frame) = answer(&self.engine, own, (asker, mac))
+        if let Some(frame) = answer(&self.engine, own, (asker, mac))
+            && self.may_answer_in_vain()
         {
-            self.vain.take(1);
             self.frames.send(&frame);
         }
     }

@@ -155,11 +155,19 @@ impl Stack {
             return self.give_control(frame);
         }
         self.dropped();
-        if self.went_to_all(packet, frame) || self.vain.check(self.now).is_err() {
-            return;
+        if !self.went_to_all(packet, frame) && self.may_answer_in_vain() {
+            self.give_control(frame);
         }
-        self.vain.take(1);
-        self.give_control(frame);
+    }
+
+    /// Whether one more of those who ask in vain is answered. How many were is not to be counted from outside: who shares
+    /// the limit could find out by it which ports are open for somebody else (CVE-2020-25705).
+    pub(crate) fn may_answer_in_vain(&mut self) -> bool {
+        if self.vain.check(self.now).is_err() {
+            return false;
+        }
+        self.vain.take(self.random.u32() % 4);
+        true
     }
 
     /// Whether a packet went to a group, or to many stations by its frame: it is not answered, for all would

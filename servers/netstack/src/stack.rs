@@ -43,8 +43,8 @@ const PASS_TIMERS: usize = 512;
 const PASS_REQUESTS: usize = 32;
 /// Buffers that a driver gets to receive into.
 pub const RECEIVE_BUFFERS: u16 = 256;
-/// Answers a second to those who ask in vain (resets, unreachables), and echo replies.
-const VAIN_ANSWERS: u32 = 200;
+/// Answers a second to those who ask in vain (resets, unreachables), one and a half for each on average, and echo replies.
+const VAIN_ANSWERS: u32 = 300;
 const ECHO_REPLIES: u32 = 5000;
 /// Smallest IP packet that a network has to carry (RFC 791 section 3.2 asks that 576 be taken).
 const MIN_MTU: u16 = 576;

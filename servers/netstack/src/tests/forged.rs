@@ -274,3 +274,22 @@ fn short_answers_hold_nothing_of_what_was_there_before() {
     assert_eq!(reset.len(), 1);
     assert!(segment(&reset[0]).unwrap().is_reset() && !reset[0].contains(&0x53));
 }
+
+#[test]
+fn how_many_are_answered_tells_nothing_of_what_else_was_asked() {
+    let mut net = acquainted();
+    // As many unreachables as there are, behind a hundred that somebody else was the cause of.
+    let mut count = || {
+        net.run(SECOND * 2);
+        for _ in 0..100 {
+            put(&mut net, &udp(9, b"guess"));
+        }
+        let answers = (0..1000).map(|_| put(&mut net, &udp(9, b"x")).len());
+        answers.sum::<usize>()
+    };
+    let counts: [usize; 20] = core::array::from_fn(|_| count());
+    let distinct: std::collections::BTreeSet<_> = counts.iter().collect();
+    assert!(distinct.len() > 5, "{counts:?}");
+    let mean = counts.iter().sum::<usize>() / counts.len();
+    assert!((50..150).contains(&mean), "{mean}");
+}
