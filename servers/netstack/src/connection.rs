@@ -281,6 +281,12 @@ impl Connection {
         fails
     }
 
+    /// The machine stood still for so long, up to now: the peer could not be heard, and gets its time again.
+    pub(crate) fn stood_still(&mut self, time: Duration, now: Instant) {
+        self.heard = now;
+        self.linger = self.linger.map(|at| at.after(time));
+    }
+
     /// Ends it with a reset.
     pub(crate) fn reset(&mut self, now: Instant) {
         if self.tcp.state() != TcpState::Closed {

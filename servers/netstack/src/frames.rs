@@ -227,6 +227,13 @@ impl Frames {
         }
     }
 
+    /// The machine stood still for so long, and the driver with it.
+    pub(crate) fn stood_still(&mut self, time: Duration) {
+        if let Some(driver) = &mut self.driver {
+            driver.progress = driver.progress.after(time);
+        }
+    }
+
     /// Tells the time, and looks whether the driver still does its work.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::{
     addressing::Addressing,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
-    flow::{Entry, TimerKey},
+    flow::{Entry, Flow, TimerKey},
     frames::{Event, Frames, MAX_FRAME, Mac, Violation},
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
@@ -51,6 +51,9 @@ const MIN_MTU: u16 = 576;
 
 /// Shortest time from one pass without work left to the next.
 const MIN_SLEEP: Duration = Duration::from_micros(100);
+
+/// A pass that comes so much later than it was due does because the machine stood still.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// A session's number.
 pub type SessionId = Id;
@@ -101,6 +104,8 @@ pub struct Stack {
     link_was_up: bool,
     address_work: bool,
     first: u32,
+    /// When the next pass was due.
+    due: Option<Instant>,
     buffer: Box<[u8; MAX_FRAME]>,
 }
 
@@ -145,6 +150,7 @@ impl Stack {
             link_was_up: false,
             address_work: true,
             first: 0,
+            due: None,
             buffer: Box::new([0; MAX_FRAME]),
         }
     }
@@ -249,6 +255,7 @@ impl Stack {
     /// One pass: frames, deadlines, requests, flows. Bounded work.
     pub fn poll(&mut self, now: Instant) -> Next {
         self.now = self.now.max(now);
+        self.notice_standstill();
         let mut work_left = self.receive();
         work_left |= self.run_timers();
         work_left |= self.serve_sessions();
@@ -273,11 +280,32 @@ impl Stack {
         self.timers
             .set(TimerKey::TimeWait, self.time_waits.deadline());
         self.publish();
+        // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
+        let deadline = earlier(self.timers.first(), self.frames.deadline())
+            .map(|deadline| deadline.max(self.now.after(MIN_SLEEP)));
+        self.due = if work_left { Some(self.now) } else { deadline };
         Next {
             work_left,
-            // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
-            deadline: earlier(self.timers.first(), self.frames.deadline())
-                .map(|deadline| deadline.max(self.now.after(MIN_SLEEP))),
+            deadline,
+        }
+    }
+
+    /// Time in which the machine stood still (a paused guest, say) is not time in which peers or the driver were silent.
+    fn notice_standstill(&mut self) {
+        let late = self.due.map_or(Duration::ZERO, |due| self.now.since(due));
+        if late < STANDSTILL {
+            return;
+        }
+        log::warn!("the machine stood still for {} s", late.as_secs());
+        self.frames.stood_still(late);
+        for id in self.flows.ids() {
+            if let Some(Entry {
+                flow: Flow::Tcp(tcp),
+                ..
+            }) = self.flows.get_mut(id)
+            {
+                tcp.stood_still(late, self.now);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the stack as a whole: through the protocols that clients and drivers speak, under virtual time.
 
+mod clock;
 mod dns_hostile;
 mod drivers;
 mod forge;
