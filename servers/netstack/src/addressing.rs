@@ -10,7 +10,7 @@ use crate::{
 };
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 use ipc_proto::socket::AddressSource;
@@ -34,6 +34,15 @@ pub(crate) struct Addressing {
     announcements: VecDeque<(IpAddr, u8, Instant)>,
     current: Vec<(IpAddr, u8)>,
     routers: Vec<IpAddr>,
+}
+
+/// Whether an address can be that of one host in its network: neither the network itself nor all of its hosts.
+fn is_host_of(address: Ipv4Addr, bits: u8) -> bool {
+    let part = u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+    let host = address.to_bits() & part;
+    // Networks of two have no such addresses (RFC 3021).
+    let is_special = bits < 31 && (host == 0 || host == part);
+    crate::classify::is_host(address.into()) && bits <= 32 && !is_special
 }
 
 impl Addressing {
@@ -130,13 +139,18 @@ impl Addressing {
         let now = context.now;
         let mut deadline = None;
         if context.frames.link_up() {
+            let pause = self.control.pause(now);
             for _ in 0..MAX_CONTROL_FRAMES {
+                if pause.is_some() {
+                    break;
+                }
                 let sent = context
                     .engine
                     .egress(now, &mut self.control, context.frames);
                 if sent.frames == 0 {
                     break;
                 }
+                self.control.note_sent(context.engine.last_frame());
             }
             if self.config.ipv6 && self.slaac.should_solicit(now) {
                 let frame = solicit_router(context.engine);
@@ -144,6 +158,9 @@ impl Addressing {
             }
             self.send_announcements(context);
             deadline = context.engine.poll_at(now, &mut self.control);
+            if let Some(until) = pause {
+                deadline = deadline.map(|at| at.max(until));
+            }
             if !context.frames.has_room() {
                 // A due packet waits for a buffer, whose return wakes the stack.
                 deadline = deadline.map(|at| at.max(now.after(Duration::from_millis(10))));
@@ -184,11 +201,12 @@ impl Addressing {
                 lease.router = lease
                     .router
                     .filter(|router| crate::classify::is_host((*router).into()));
-                if !crate::classify::is_host(lease.address.into()) || lease.bits > 32 {
+                if !is_host_of(lease.address, lease.bits) {
                     log::warn!(
                         "DHCP offered {}, which is no address of a host",
                         lease.address
                     );
+                    self.control.refuse(now);
                     return false;
                 }
                 self.confirming = false;

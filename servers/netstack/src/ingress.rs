@@ -149,10 +149,10 @@ impl Stack {
             }
         );
         if is_dhcp {
-            if crate::engine::is_short_lease(frame) {
-                return self.dropped();
+            if self.addressing.control.expects(frame, self.now) {
+                return self.give_control(frame);
             }
-            return self.give_control(frame);
+            return self.dropped();
         }
         self.dropped();
         if !self.went_to_all(packet, frame) && self.may_answer_in_vain() {

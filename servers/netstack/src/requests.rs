@@ -23,6 +23,9 @@ use ipc_proto::{
 /// Smallest buffer of a connection.
 const MIN_BUFFER: usize = 4096;
 
+/// Where DHCP servers answer (RFC 2131 section 4.1).
+const DHCP_CLIENT: u16 = 68;
+
 /// A connection takes at most two of so many parts of what is left of a session's memory.
 const BUFFER_SHARE: usize = 64;
 
@@ -266,15 +269,18 @@ impl Stack {
     }
 
     fn is_bound(&self, port: u16, address: IpAddr) -> bool {
-        self.udp_ports.get(&port).is_some_and(|users| {
-            users
-                .iter()
-                .any(|id| match self.flows.get(*id).map(|entry| &entry.flow) {
-                    Some(Flow::Udp(udp)) => overlap(udp.local.ip(), address),
-                    Some(_) => true,
-                    None => false,
-                })
-        })
+        // What DHCP servers answer is for the stack alone.
+        let is_own = port == DHCP_CLIENT && self.addressing.control.is_client();
+        is_own
+            || self.udp_ports.get(&port).is_some_and(|users| {
+                users
+                    .iter()
+                    .any(|id| match self.flows.get(*id).map(|entry| &entry.flow) {
+                        Some(Flow::Udp(udp)) => overlap(udp.local.ip(), address),
+                        Some(_) => true,
+                        None => false,
+                    })
+            })
     }
 
     /// A UDP port that nobody uses, and nobody can guess.

@@ -1,6 +1,10 @@
 //! The control set: what belongs to no flow (ARP, neighbour discovery, ICMP, resets), and the DHCPv4 client.
 
-use super::Sockets;
+use super::{
+    Sockets,
+    dhcp_message::{ACK, DISCOVER, Message, NAK, OFFER, REQUEST},
+};
+use crate::Instant;
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::{net::Ipv4Addr, time::Duration};
 use smoltcp::{
@@ -36,8 +40,17 @@ pub(crate) enum DhcpEvent {
 pub(crate) struct Dhcp {
     set: SocketSet<'static>,
     client: Option<SocketHandle>,
+    awaited: Awaited,
+    /// Who leased the address.
+    server: Option<Ipv4Addr>,
+    /// When the next message may be sent: a server that refuses at once must not be asked at once.
+    pause: Option<Instant>,
 }
 
+/// Time from a refusal to the next question.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Time from a lease that can't be used to the next question.
+const REFUSED: Duration = Duration::from_secs(10);
 /// Bytes of a DHCP message that are kept to be read (RFC 2131 section 2: 576 at least).
 const MESSAGE: usize = 1500;
 
@@ -47,37 +60,15 @@ impl Sockets for Dhcp {
     }
 }
 
-/// Leases shorter than this are not taken: renewing them would be all that the host does.
-const SHORTEST: u32 = 10;
-
-/// Whether a frame with a DHCP message names a lease too short to be taken. Options are read as RFC 2132 section 2 says;
-/// what can't be read is the engine's business.
-pub(crate) fn is_short_lease(frame: &[u8]) -> bool {
-    let length = || {
-        let header = usize::from(frame.get(crate::classify::ETHERNET)? & 0xf).checked_mul(4)?;
-        let fields = crate::classify::ETHERNET
-            .checked_add(header)?
-            .checked_add(8)?;
-        // Behind the fixed fields (RFC 2131 section 2) and the cookie.
-        let mut options = frame.get(fields.checked_add(240)?..)?;
-        let mut shortest: Option<u32> = None;
-        loop {
-            match *options {
-                [0, ref rest @ ..] => options = rest,
-                [255, ..] | [] => return shortest,
-                [kind, len, ref rest @ ..] => {
-                    let (data, behind) = rest.split_at_checked(len.into())?;
-                    if let (51, Some(four)) = (kind, data.first_chunk()) {
-                        let seconds = u32::from_be_bytes(*four);
-                        shortest = Some(shortest.map_or(seconds, |other| other.min(seconds)));
-                    }
-                    options = behind;
-                }
-                [_] => return shortest,
-            }
-        }
-    };
-    length().is_some_and(|seconds| seconds < SHORTEST)
+/// What a server may say now (RFC 2131 section 4.4: whatever else comes is discarded).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Awaited {
+    /// Nothing was asked.
+    Nothing,
+    /// An offer.
+    Offer,
+    /// The answer to a request: of this server, or of any.
+    Answer(Option<Ipv4Addr>),
 }
 
 impl Dhcp {
@@ -95,11 +86,69 @@ impl Dhcp {
             socket.set_receive_packet_buffer(Box::leak(Box::new([0; MESSAGE])));
             set.add(socket)
         });
-        Dhcp { set, client }
+        Dhcp {
+            set,
+            client,
+            awaited: Awaited::Nothing,
+            server: None,
+            pause: None,
+        }
+    }
+
+    /// Whether there is a client, to which the port belongs.
+    pub(crate) fn is_client(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Learns from a frame that the set has sent what a server may answer.
+    pub(crate) fn note_sent(&mut self, frame: &[u8]) {
+        let Some(message) = Message::sent(frame) else {
+            return;
+        };
+        self.awaited = match message.kind {
+            DISCOVER => Awaited::Offer,
+            // While it renews, it names no server, and asks its own until it asks all.
+            REQUEST if message.server.is_none() && !message.is_broadcast => {
+                Awaited::Answer(self.server)
+            }
+            REQUEST => Awaited::Answer(message.server),
+            _ => return,
+        };
+    }
+
+    /// Whether a frame with a DHCP message is one that was asked for, and can be lived with.
+    pub(crate) fn expects(&mut self, frame: &[u8], now: Instant) -> bool {
+        let Some(message) = Message::received(frame) else {
+            return false;
+        };
+        let awaited = match self.awaited {
+            Awaited::Nothing => false,
+            Awaited::Offer => message.kind == OFFER,
+            Awaited::Answer(server) => {
+                matches!(message.kind, ACK | NAK) && (server.is_none() || message.server == server)
+            }
+        };
+        if awaited && message.kind == NAK {
+            self.awaited = Awaited::Nothing;
+            self.pause = Some(now.after(PAUSE));
+        }
+        awaited && !message.is_short()
+    }
+
+    /// What was leased can't be used: asks again, a little later (RFC 2131 section 3.1 number 5).
+    pub(crate) fn refuse(&mut self, now: Instant) {
+        self.restart();
+        self.pause = Some(now.after(REFUSED));
+    }
+
+    /// When the set may send again, if it may not now.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
+        self.pause.filter(|until| *until > now)
     }
 
     /// Starts over, as after a change of network.
     pub(crate) fn restart(&mut self) {
+        self.awaited = Awaited::Nothing;
         if let Some(handle) = self.client {
             self.set.get_mut::<dhcpv4::Socket<'_>>(handle).reset();
         }
@@ -112,6 +161,8 @@ impl Dhcp {
             dhcpv4::Event::Deconfigured => return Some(DhcpEvent::Lost),
             dhcpv4::Event::Configured(config) => config,
         };
+        self.awaited = Awaited::Nothing;
+        self.server = Some(config.server.identifier);
         let lifetime = config
             .packet
             .as_ref()

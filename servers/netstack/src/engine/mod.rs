@@ -7,6 +7,7 @@
 mod challenge;
 mod device;
 mod dhcp;
+mod dhcp_message;
 mod emit;
 mod fragments;
 mod handshake;
@@ -17,7 +18,7 @@ mod tests;
 
 pub(crate) use challenge::challenging;
 pub(crate) use device::FrameSink;
-pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease, is_short_lease};
+pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};
 pub(crate) use fragments::{is_intact_ipv4, whole};
 pub(crate) use handshake::Handshake;

@@ -1,6 +1,7 @@
 //! Tests of the stack as a whole: through the protocols that clients and drivers speak, under virtual time.
 
 mod clock;
+mod dhcp_hostile;
 mod dns_hostile;
 mod drivers;
 mod forge;
