@@ -7,8 +7,9 @@
 use crate::boot::{BootError, BootInfo};
 use crate::console::Console;
 use crate::deadline::Deadlines;
+use crate::device::pci::MAX_DEVICES;
 use crate::log::Log;
-use crate::object::{Budget, Process, Tcb, Thread};
+use crate::object::{Budget, Device, Process, Tcb, Thread};
 use crate::platform::{Context, Platform, Trap};
 use crate::sched::Scheduler;
 use crate::store::{Ref, Store};
@@ -36,6 +37,8 @@ pub struct Kernel<P: Platform> {
     pub(crate) console: Console,
     pub(crate) log: Log,
     pub(crate) vectors: Vectors,
+    /// All devices, also those that nobody has a capability to any more.
+    pub(crate) devices: heapless::Vec<Ref<Device>, MAX_DEVICES>,
     pub(crate) root_budget: Ref<Budget>,
     /// The first process: the machine ends with it.
     pub(crate) first: Option<Ref<Process>>,
@@ -92,6 +95,7 @@ impl<P: Platform> Kernel<P> {
             console: Console::default(),
             log,
             vectors,
+            devices: heapless::Vec::new(),
             root_budget,
             first: None,
             command_line,
@@ -178,6 +182,7 @@ impl<P: Platform> Kernel<P> {
             Trap::Timer => self.timer_expired(),
             Trap::Interrupt(vector) => self.deliver_interrupt(vector),
             Trap::Console => self.console_input(),
+            Trap::DmaFault => self.dma_faulted(),
             // Only user code makes these, and `step` handles them where it ran some.
             Trap::Syscall | Trap::Fault { .. } => {}
         }

@@ -19,6 +19,8 @@ pub enum Trap {
     Interrupt(u8),
     /// The console has input.
     Console,
+    /// A device was kept from accessing memory: see [`Platform::dma_fault`].
+    DmaFault,
     /// The processor refused an instruction of the user (fields as in [`kernel_abi::ProcessState::Faulted`]).
     Fault {
         /// Exception vector.
@@ -50,6 +52,17 @@ pub enum MapError {
     NoFrame,
     /// Something is mapped there.
     Busy,
+}
+
+/// An access to memory by a device that was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DmaFault {
+    /// Bus, device, function as in configuration addresses.
+    pub device: u16,
+    /// Page that it wanted.
+    pub address: u64,
+    /// It wanted to write there.
+    pub write: bool,
 }
 
 /// A machine, as far as the kernel needs one. `arch/x86_64` has the real one, the tests a simulated one.
@@ -118,6 +131,50 @@ pub trait Platform {
     fn msi_message(&self, vector: u8) -> (u64, u32);
     /// Vectors that devices may use.
     fn device_vectors(&self) -> core::ops::Range<u8>;
+
+    /// Most frames that a call of [`Platform::dma_map`] or [`Platform::dma_add`] asks `allocate` for.
+    const MAX_DMA_TABLES: usize;
+
+    /// Whether something stands between devices and memory that lets through what was mapped, and nothing else. If not,
+    /// none of the methods below is called.
+    fn isolates_dma(&self) -> bool;
+    /// Prepares isolation for a device. `allocate` returns zeroed frames for tables, which are never freed.
+    fn dma_add(
+        &mut self,
+        memory: &mut PhysMemory,
+        device: u16,
+        allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError>;
+    /// Switches isolation on, once all devices were added: from here on none reaches anything. `false` if that failed.
+    fn dma_begin(&mut self) -> bool;
+    /// Adds one frame to what the tables below `root` (a frame that was zeroed) let through, at its physical address.
+    fn dma_map(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        frame: Frame,
+        allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError>;
+    /// Takes one frame away again. It is out of reach after the next [`Platform::dma_attach`].
+    fn dma_unmap(&mut self, memory: &mut PhysMemory, root: Frame, frame: Frame);
+    /// Lets a device reach what the tables below `root` let through (`None`: nothing), as they are now, under a number that
+    /// no other device has. `false` if it may still reach what it did before.
+    fn dma_attach(
+        &mut self,
+        memory: &mut PhysMemory,
+        device: u16,
+        number: u16,
+        root: Option<Frame>,
+    ) -> bool;
+    /// Hands each table below `root`, which no device is attached to, to `free`. `root` itself is not freed.
+    fn free_dma_tables(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        free: &mut dyn FnMut(&mut PhysMemory, Frame),
+    );
+    /// The next access that was refused.
+    fn dma_fault(&mut self) -> Option<DmaFault>;
 
     /// Ends the machine with this status.
     fn power_off(&mut self, status: u8) -> !;

@@ -265,21 +265,7 @@ impl<P: Platform> Kernel<P> {
             let frame = core::mem::replace(&mut next, table.next);
             self.store.free(Frame(frame));
         }
-        // The platform walks the tables while the store takes them back, which it may do only afterwards: a freed
-        // frame is not written before it is handed out again, so a chain through the first word of each holds them.
-        let mut chain = 0u64;
-        let memory = &mut self.store.memory;
-        self.platform
-            .free_tables(memory, root, &mut |memory, frame| {
-                let linked = memory.write_u64(frame.address(), chain);
-                debug_assert!(linked.is_ok());
-                chain = frame.0 as u64;
-            });
-        while chain != 0 {
-            let frame = Frame(chain as u32);
-            chain = self.store.memory.read_u64(frame.address()).unwrap_or(0);
-            self.store.free(frame);
-        }
+        self.free_tables(|platform, memory, free| platform.free_tables(memory, root, free));
         self.store.free(scratch);
         self.store.free(root);
     }

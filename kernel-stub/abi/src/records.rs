@@ -243,6 +243,8 @@ pub struct DeviceInfo {
     pub msix_entries: u16,
     /// Base address registers.
     pub bars: [BarInfo; 6],
+    /// How often it was stopped because it tried to reach memory that it was not given.
+    pub strays: u64,
 }
 
 impl Words<12> for DeviceInfo {
@@ -260,12 +262,12 @@ impl Words<12> for DeviceInfo {
             bar[3],
             bar[4],
             bar[5],
-            0,
+            self.strays,
         ]
     }
 
     fn from_words(words: &[u64; 12]) -> Option<Self> {
-        let [vendor, device, address, class, msix, bars @ .., _] = *words;
+        let [vendor, device, address, class, msix, bars @ .., strays] = *words;
         Some(DeviceInfo {
             vendor: u16::try_from(vendor).ok()?,
             device: u16::try_from(device).ok()?,
@@ -273,6 +275,7 @@ impl Words<12> for DeviceInfo {
             class: u32::try_from(class).ok()?,
             msix_entries: u16::try_from(msix).ok()?,
             bars: bars.map(|len| BarInfo { len }),
+            strays,
         })
     }
 }

@@ -146,7 +146,8 @@ syscalls! {
     /// Result `v0` slot (READ, WRITE), a child of `a0`: it goes when the capability to the device is revoked.
     DeviceBar = 66,
     /// Lets device `a0` (DMA) reach contiguous memory object `a1` (DMA), which stays allocated
-    /// until the device is quiesced. Results: `v0` address for the device, `v1` bytes. Counts as a writable mapping.
+    /// until the device is quiesced. Results: `v0` address for the device, `v1` bytes. Counts as a writable mapping. The
+    /// caller's process pays for the tables of the IOMMU, if the machine has one.
     /// Errors: `BadArgument` if it is not contiguous RAM, `Busy` if it is mapped executable or 128 objects are mapped.
     DeviceDmaMap = 67,
     /// Routes MSI-X entry `a1` of device `a0` (MANAGE) to bits `a3` of notification `a2` (SIGNAL).
@@ -161,6 +162,10 @@ syscalls! {
     DeviceQuiesce = 70,
     /// Unmasks interrupt `a0` (MANAGE) again.
     InterruptAck = 71,
+    /// Whenever device `a0` (GRANT) is stopped because it tried to reach memory that it was not given, signal bits `a2`
+    /// on notification `a1` (SIGNAL); `a1` = NULL ends it. One watch a device. It starts again only after
+    /// [`Syscall::DeviceQuiesce`] (`BadState` before). Nothing is noticed on a machine without an IOMMU.
+    DeviceWatch = 73,
 
     // ---- clock --------------------------------------------------------------------------------
     /// `a0` clock (READ). Result `v0` nanoseconds since boot.

@@ -2,6 +2,7 @@
 //! device and interrupt objects. The driver itself never gets at any of these three.
 #![forbid(unsafe_code)]
 
+mod dma;
 mod msix;
 pub(crate) mod pci;
 
@@ -25,6 +26,7 @@ impl<P: Platform> Kernel<P> {
             class: entry.class,
             msix_entries: entry.msix.map_or(0, |msix| msix.entries),
             bars: entry.bars.map(|bar| BarInfo { len: bar.len }),
+            strays: entry.strays,
         })
     }
 
@@ -123,38 +125,13 @@ impl<P: Platform> Kernel<P> {
         Ok(())
     }
 
-    /// Lets a device reach a memory object; address and bytes for the device.
-    pub(crate) fn pin_memory(
-        &mut self,
-        device: Ref<Device>,
-        memory: Ref<Memory>,
-    ) -> Result<(u64, u64), Error> {
-        let object = self.store.get(memory)?;
-        let first = self.page_frame(memory, 0)?;
-        if !object.is_contiguous() || self.store.kind(first) != FrameKind::User {
-            return Err(Error::BadArgument);
-        }
-        if object.executers > 0 {
-            return Err(Error::Busy);
-        }
-        let place = (first.address().0, object.pages as u64 * PAGE);
-        let pins = &self.store.get(device)?.pins;
-        if pins.contains(&Some(memory)) {
-            return Ok(place);
-        }
-        let free = pins.iter().position(Option::is_none).ok_or(Error::Busy)?;
-        if let Some(pin) = self.store.get_mut(device)?.pins.get_mut(free) {
-            *pin = Some(memory);
-        }
-        self.store.retain(memory.frame);
-        // A device writes as it likes, so nobody may execute this.
-        self.store.get_mut(memory)?.writers += 1;
-        Ok(place)
-    }
-
     /// Lets the device act as bus master.
     pub(crate) fn start_device(&mut self, device: Ref<Device>) -> Result<(), Error> {
-        let address = self.store.get(device)?.address;
+        let entry = self.store.get(device)?;
+        if entry.has_strayed {
+            return Err(Error::BadState);
+        }
+        let address = entry.address;
         pci::set_command(&mut self.platform, address, pci::BUS_MASTER, 0);
         Ok(())
     }
@@ -164,7 +141,9 @@ impl<P: Platform> Kernel<P> {
         let address = self.store.get(device)?.address;
         pci::set_command(&mut self.platform, address, 0, pci::BUS_MASTER);
         self.disable_msix(device)?;
+        self.close_domain(device)?;
         let entry = self.store.get_mut(device)?;
+        entry.has_strayed = false;
         let interrupts = core::mem::replace(&mut entry.interrupts, [None; _]);
         let pins = core::mem::replace(&mut entry.pins, [None; _]);
         for interrupt in interrupts.into_iter().flatten() {

@@ -97,6 +97,11 @@ fn examine<P: Platform>(platform: &mut P, address: u16, ids: u32) -> Device {
         bars,
         msix: find_msix(platform, address, &bars),
         pins: [None; MAX_PINS],
+        number: 0,
+        domain: None,
+        has_strayed: false,
+        strays: 0,
+        watch: None,
         interrupts: [None; MAX_INTERRUPTS],
     }
 }

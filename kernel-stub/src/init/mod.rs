@@ -104,7 +104,8 @@ impl<P: Platform> Kernel<P> {
         let mut found = heapless::Vec::<Ref<Device>, MAX_DEVICES>::new();
         let (mut missed, mut failure) = (0u32, None);
         let (budget, store) = (self.root_budget, &mut self.store);
-        pci::enumerate(&mut self.platform, |_, device| {
+        pci::enumerate(&mut self.platform, |_, mut device| {
+            device.number = found.len() as u16 + 1;
             match found.is_full() {
                 true => missed += 1,
                 false => match store.create(Some(budget), device) {
@@ -117,6 +118,8 @@ impl<P: Platform> Kernel<P> {
             return Err(error);
         }
         let rights = Rights::READ | Rights::MANAGE | Rights::DMA | Rights::GRANT;
+        self.devices = found.clone();
+        self.isolate_devices()?;
         for (index, device) in (boot_slots::FIRST_DEVICE.index()..).zip(found) {
             self.distrust_msix(device)?;
             self.insert(process, index, Grant::new(Kind::Device, rights, device))?;

@@ -7,7 +7,7 @@ pub(crate) use map::MapRequest;
 
 use crate::kernel::Kernel;
 use crate::object::{Budget, LIST_ENTRIES, MAX_PAGES, Memory, PageList};
-use crate::phys::Frame;
+use crate::phys::{Frame, PhysMemory};
 use crate::platform::Platform;
 use crate::store::{FrameKind, Ref};
 use kernel_abi::{Error, PAGE_SIZE};
@@ -170,5 +170,27 @@ impl<P: Platform> Kernel<P> {
             }
         }
         self.store.free(frame);
+    }
+
+    /// Frees every table that `walk` hands out.
+    ///
+    /// The platform walks tables while the store takes them back, which it may do only afterwards: a freed frame is not
+    /// written before it is handed out again, so a chain through the first word of each holds them.
+    pub(crate) fn free_tables(
+        &mut self,
+        walk: impl FnOnce(&mut P, &mut PhysMemory, &mut dyn FnMut(&mut PhysMemory, Frame)),
+    ) {
+        let mut chain = 0u64;
+        let memory = &mut self.store.memory;
+        walk(&mut self.platform, memory, &mut |memory, frame| {
+            let linked = memory.write_u64(frame.address(), chain);
+            debug_assert!(linked.is_ok());
+            chain = frame.0 as u64;
+        });
+        while chain != 0 {
+            let frame = Frame(chain as u32);
+            chain = self.store.memory.read_u64(frame.address()).unwrap_or(0);
+            self.store.free(frame);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! PCI functions and their interrupts. Data only.
 
 use super::{Memory, Watch};
+use crate::phys::Frame;
 use crate::store::Ref;
 
 /// Most memory objects that a device can reach at a time.
@@ -42,6 +43,16 @@ pub(crate) struct Device {
     pub(crate) msix: Option<Msix>,
     /// Memory that it can reach; kept alive until it is quiesced.
     pub(crate) pins: [Option<Ref<Memory>>; MAX_PINS],
+    /// Number that no other device has, from 1.
+    pub(crate) number: u16,
+    /// Root of the tables that say what it reaches, while it reaches anything and the machine checks that.
+    pub(crate) domain: Option<Frame>,
+    /// It was stopped because it tried to reach something else.
+    pub(crate) has_strayed: bool,
+    /// How often that happened.
+    pub(crate) strays: u64,
+    /// Whom to tell.
+    pub(crate) watch: Option<Watch>,
     /// Its interrupts. Neither side keeps the other alive; each is told when the other goes.
     pub(crate) interrupts: [Option<Ref<Interrupt>>; MAX_INTERRUPTS],
 }

@@ -62,7 +62,8 @@ impl<P: Platform> Kernel<P> {
     ) -> Result<Outcome, Error> {
         let found = self.own(me, device, Kind::Device, Rights::DMA)?;
         let memory = self.own(me, memory, Kind::Memory, Rights::DMA)?;
-        let (address, bytes) = self.pin_memory(found.object(), memory.object::<Memory>())?;
+        let payer = self.store.get(me.process)?.budget;
+        let (address, bytes) = self.pin_memory(payer, found.object(), memory.object::<Memory>())?;
         Ok(Outcome::Done([address, bytes, 0]))
     }
 
@@ -90,6 +91,19 @@ impl<P: Platform> Kernel<P> {
     pub(super) fn device_quiesce(&mut self, me: Caller, device: u64) -> Result<Outcome, Error> {
         let found = self.own(me, device, Kind::Device, Rights::MANAGE)?;
         self.quiesce_device(found.object::<Device>())?;
+        Ok(DONE)
+    }
+
+    pub(super) fn device_watch(
+        &mut self,
+        me: Caller,
+        device: u64,
+        notification: u64,
+        bits: u64,
+    ) -> Result<Outcome, Error> {
+        let found = self.own(me, device, Kind::Device, Rights::GRANT)?;
+        let watch = self.optional_watch(me, notification, bits)?;
+        self.watch_device(found.object(), watch)?;
         Ok(DONE)
     }
 

@@ -92,6 +92,7 @@ impl<P: Platform> Kernel<P> {
             Syscall::DeviceInterrupt => self.device_interrupt(me, a0, a1, [a2, a3]),
             Syscall::DeviceStart => self.device_start(me, a0),
             Syscall::DeviceQuiesce => self.device_quiesce(me, a0),
+            Syscall::DeviceWatch => self.device_watch(me, a0, a1, a2),
             Syscall::InterruptAck => self.interrupt_ack(me, a0),
             Syscall::ClockNow => self.clock_now(me, a0),
             Syscall::ConsoleWrite => self.console_write(me, a0, a1, a2),

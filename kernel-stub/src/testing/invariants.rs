@@ -299,6 +299,7 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     }
     for frame in index.of(FrameKind::Device) {
         let device = store.at::<Device>(frame).unwrap();
+        check_reach(kernel, device);
         for memory in device.pins.iter().flatten() {
             *count.refs.entry(memory.frame).or_default() += 1;
             *count.writers.entry(memory.frame).or_default() += 1;
@@ -310,5 +311,30 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
         let (writers, executers) = (counted(&count.writers), counted(&count.executers));
         assert_eq!((memory.writers, memory.executers), (writers, executers));
         assert!(writers == 0 || executers == 0, "writable and executable");
+    }
+}
+
+/// A device reaches what is pinned for it, and no other frame.
+fn check_reach(kernel: &Kernel<Sim>, device: &Device) {
+    let store = &kernel.store;
+    let mut pinned = HashSet::new();
+    for memory in device.pins.iter().flatten() {
+        let pages = store.get(*memory).unwrap().pages;
+        let first = kernel.page_frame(*memory, 0).unwrap();
+        pinned.extend(first.0..first.0 + pages);
+    }
+    let domain = kernel.platform.domains.get(&device.address);
+    let domain = domain.copied().flatten();
+    assert_eq!(domain.map(|(_, root)| root), device.domain);
+    if device.domain.is_none() {
+        assert!(pinned.is_empty() || !kernel.platform.isolates);
+        return;
+    }
+    for frame in 0..store.memory.frames() {
+        let reaches =
+            kernel
+                .platform
+                .reaches(&store.memory, device.address, crate::phys::Frame(frame));
+        assert_eq!(reaches, pinned.contains(&frame), "reach of frame {frame}");
     }
 }

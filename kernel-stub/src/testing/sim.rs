@@ -1,7 +1,7 @@
 //! The simulated platform.
 
 use crate::phys::{Frame, PhysAddr, PhysMemory};
-use crate::platform::{Context, MapError, Platform, Trap};
+use crate::platform::{Context, DmaFault, MapError, Platform, Trap};
 use kernel_abi::{PAGE_SIZE, Prot};
 use std::collections::{HashMap, VecDeque};
 
@@ -47,6 +47,11 @@ pub(crate) struct Sim {
     /// Bits of a BAR that can be written.
     pub(crate) masks: HashMap<(u16, u16), u32>,
     pub(crate) registers: HashMap<u64, u32>,
+    /// Whether there is a unit between devices and memory.
+    pub(crate) isolates: bool,
+    /// Devices that it knows, with number and tables.
+    pub(crate) domains: HashMap<u16, Option<(u16, Frame)>>,
+    pub(crate) dma_faults: VecDeque<DmaFault>,
 }
 
 /// Address, MSI-X table and large BAR of the simulated network card.
@@ -67,6 +72,9 @@ impl Default for Sim {
             config: HashMap::new(),
             masks: HashMap::new(),
             registers: HashMap::new(),
+            isolates: true,
+            domains: HashMap::new(),
+            dma_faults: VecDeque::new(),
         };
         // A host bridge, a bridge to bus 1 (and one that names bus 0, wrongly), the card, something behind the bridge.
         sim.function(0, &[(0, 0x29c0_8086)]);
@@ -106,6 +114,15 @@ impl Sim {
         for (offset, value) in words {
             self.config.insert((address, *offset), *value);
         }
+    }
+
+    /// Whether a device reaches a frame.
+    pub(crate) fn reaches(&self, memory: &PhysMemory, device: u16, frame: Frame) -> bool {
+        let domain = self.domains.get(&device).copied().flatten();
+        domain.is_some_and(|(_, root)| {
+            self.translate(memory, root, frame.address().0)
+                .is_some_and(|(place, _)| place == frame.address())
+        })
     }
 
     fn is_function(&self, address: u16) -> bool {
@@ -291,6 +308,77 @@ impl Platform for Sim {
 
     fn device_vectors(&self) -> core::ops::Range<u8> {
         0x50..0x58
+    }
+
+    const MAX_DMA_TABLES: usize = 3;
+
+    fn isolates_dma(&self) -> bool {
+        self.isolates
+    }
+
+    fn dma_add(
+        &mut self,
+        _memory: &mut PhysMemory,
+        device: u16,
+        _allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError> {
+        assert!(self.domains.insert(device, None).is_none());
+        Ok(())
+    }
+
+    fn dma_begin(&mut self) -> bool {
+        true
+    }
+
+    fn dma_map(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        frame: Frame,
+        allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError> {
+        let address = frame.address().0;
+        self.map(memory, root, address, frame, Prot::WRITE, false, allocate)
+    }
+
+    fn dma_unmap(&mut self, memory: &mut PhysMemory, root: Frame, frame: Frame) {
+        assert!(self.unmap(memory, root, frame.address().0).is_some());
+    }
+
+    fn dma_attach(
+        &mut self,
+        _memory: &mut PhysMemory,
+        device: u16,
+        number: u16,
+        root: Option<Frame>,
+    ) -> bool {
+        assert!(self.isolates && number != 0);
+        let taken = self.domains.iter().any(|(other, domain)| {
+            *other != device && domain.is_some_and(|(other, _)| other == number)
+        });
+        assert!(!taken, "two devices with one number");
+        let domain = self.domains.get_mut(&device).unwrap();
+        *domain = root.map(|root| (number, root));
+        true
+    }
+
+    fn free_dma_tables(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        free: &mut dyn FnMut(&mut PhysMemory, Frame),
+    ) {
+        let attached = self
+            .domains
+            .values()
+            .flatten()
+            .any(|(_, used)| *used == root);
+        assert!(!attached, "tables in use are freed");
+        self.free_tables(memory, root, free);
+    }
+
+    fn dma_fault(&mut self) -> Option<DmaFault> {
+        self.dma_faults.pop_front()
     }
 
     fn power_off(&mut self, status: u8) -> ! {

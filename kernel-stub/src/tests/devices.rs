@@ -9,7 +9,7 @@ use kernel_abi::{DeviceInfo, Error, Syscall, Words, boot_slots};
 const FIRST: u64 = boot_slots::FIRST_DEVICE.0 as u64;
 const AT: u64 = 0x2000_0000;
 
-fn info(bench: &mut Bench, slot: u64) -> Result<DeviceInfo, Error> {
+pub(super) fn info(bench: &mut Bench, slot: u64) -> Result<DeviceInfo, Error> {
     let init = bench.init;
     bench.call(init, Syscall::DeviceInfo, &[slot, SCRATCH])?;
     let words = bench.words(init, SCRATCH, 12);
@@ -17,13 +17,13 @@ fn info(bench: &mut Bench, slot: u64) -> Result<DeviceInfo, Error> {
 }
 
 /// Slot of the simulated network card.
-fn nic(bench: &mut Bench) -> u64 {
+pub(super) fn nic(bench: &mut Bench) -> u64 {
     (FIRST..FIRST + 32)
         .find(|slot| info(bench, *slot).is_ok_and(|info| info.address == NIC))
         .unwrap()
 }
 
-fn command(bench: &Bench) -> u32 {
+pub(super) fn command(bench: &Bench) -> u32 {
     bench.kernel.platform.config[&(NIC, 4)]
 }
 

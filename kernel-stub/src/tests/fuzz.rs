@@ -82,6 +82,7 @@ fn fits(call: Syscall) -> Vec<Fit> {
             vec![Of(Kind::Device), Below(5), Of(Kind::Notification), Below(9)]
         }
         Syscall::DeviceStart | Syscall::DeviceQuiesce => vec![Of(Kind::Device)],
+        Syscall::DeviceWatch => watch(Of(Kind::Device)),
         Syscall::InterruptAck => vec![Of(Kind::Interrupt)],
         Syscall::ClockNow => vec![Of(Kind::Clock)],
         Syscall::ConsoleWrite | Syscall::ConsoleRead => {

@@ -3,6 +3,7 @@
 mod boot;
 mod caps;
 mod devices;
+mod dma;
 mod endings;
 mod fuzz;
 mod io;

@@ -42,6 +42,11 @@ pub trait Kernel {
     /// # Errors
     /// Those of the kernel.
     fn quiesce(&self, device: &Self::Cap) -> Result<(), Error>;
+    /// Makes init's event loop look at its processes when this device is stopped because it strayed.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    fn watch_device(&self, device: &Self::Cap) -> Result<(), Error>;
 
     /// Pages that init's own budget has left.
     ///

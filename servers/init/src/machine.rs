@@ -10,6 +10,8 @@ use rt::{
 
 /// Bit of init's notification: a process has ended.
 pub const PROCESS_ENDED: u64 = 1;
+/// Bit of init's notification: a device was stopped.
+pub const DEVICE_STRAYED: u64 = 4;
 
 /// Longest record of the log: 32 bytes of numbers and the line.
 const LOG_RECORD: usize = 32 + 512;
@@ -86,6 +88,10 @@ impl Kernel for System {
 
     fn quiesce(&self, device: &Cap) -> Result<(), Error> {
         Device::borrowed(device.slot()).quiesce()
+    }
+
+    fn watch_device(&self, device: &Cap) -> Result<(), Error> {
+        Device::borrowed(device.slot()).watch(&self.events, DEVICE_STRAYED)
     }
 
     fn free_pages(&self) -> Result<u64, Error> {

@@ -9,7 +9,7 @@ use init::{
     command_line::CommandLine,
     gate::{Arrival, Gate},
     kernel::Kernel,
-    machine::{PROCESS_ENDED, System, mebibytes},
+    machine::{DEVICE_STRAYED, PROCESS_ENDED, System, mebibytes},
     supervisor::Supervisor,
     system::Answer,
 };
@@ -162,10 +162,10 @@ fn run(env: &Env, ready: Ready) -> ! {
         due = [due, gate.next()].into_iter().flatten().min();
         let deadline = due.unwrap_or(FOREVER);
         if all_taken {
-            events.wait(PROCESS_ENDED | CALLED, deadline);
+            events.wait(PROCESS_ENDED | DEVICE_STRAYED | CALLED, deadline);
         } else {
             // Calls are left, which nobody will tell of again: they are looked for as soon as they may be taken.
-            events.wait(PROCESS_ENDED, deadline.min(gate.opens()));
+            events.wait(PROCESS_ENDED | DEVICE_STRAYED, deadline.min(gate.opens()));
         }
     }
 }

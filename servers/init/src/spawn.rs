@@ -56,8 +56,8 @@ pub struct Order<'a, K: Kernel> {
     pub log_level: u8,
     /// All endpoints, in the order of [`endow::endpoints`].
     pub endpoints: &'a [K::Cap],
-    /// Its devices: positions in [`Kernel::devices`].
-    pub devices: &'a [usize],
+    /// Its devices: positions in [`Kernel::devices`], and what the supervisor keeps of each.
+    pub devices: &'a [(usize, u64)],
 }
 
 /// Makes and starts the process; returns the capability to it.
@@ -91,7 +91,7 @@ pub fn spawn<K: Kernel>(kernel: &K, order: Order<'_, K>) -> Result<K::Cap, Spawn
             Source::Device(number) => order
                 .devices
                 .get(number)
-                .and_then(|device| kernel.devices().get(*device)),
+                .and_then(|(device, _)| kernel.devices().get(*device)),
         };
         let cap = cap.ok_or(SpawnError::Kernel("no such capability", Error::BadSlot))?;
         let slot = Slot::fresh(wanted.index);

@@ -20,6 +20,8 @@ use rt::{Error, ProcessState};
 
 /// Log level of a process when the command line names none: info.
 const DEFAULT_LEVEL: u8 = 3;
+/// Code with which a driver is killed whose device strayed.
+const KILL_STRAYED: u64 = 2;
 /// Shown on the console once a process has it: warnings and errors.
 const QUIET_LEVEL: u8 = 2;
 
@@ -47,8 +49,8 @@ pub(crate) struct Child<C> {
     /// How it ended last.
     pub(crate) ended: Option<ProcessState>,
     pub(crate) restarts: u32,
-    /// Its devices, as positions in [`Kernel::devices`].
-    devices: Vec<usize>,
+    /// Its devices, as positions in [`Kernel::devices`], and how often each had strayed when it was last looked.
+    devices: Vec<(usize, u64)>,
     backoff: Backoff,
 }
 
@@ -145,6 +147,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// when a process ends).
     pub fn run(&mut self, now: u64) -> Option<u64> {
         for position in 0..self.children.len() {
+            self.call_to_account(position);
             self.reap(position, now);
         }
         for position in 0..self.children.len() {
@@ -155,6 +158,30 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             _ => None,
         });
         due.min()
+    }
+
+    /// Ends a process whose device was stopped because it tried to reach memory that it was not given: whether the driver
+    /// meant that or the device did, neither can be relied on.
+    fn call_to_account(&mut self, position: usize) {
+        let (Some(child), Some(spec)) = (
+            self.children.get_mut(position),
+            self.manifest.processes.get(position),
+        ) else {
+            return;
+        };
+        for (number, seen) in &mut child.devices {
+            let device = self.kernel.devices().get(*number);
+            let info = device.and_then(|device| self.kernel.device_info(device).ok());
+            let Some(strays) = info.map(|info| info.strays).filter(|strays| strays != seen) else {
+                continue;
+            };
+            *seen = strays;
+            if let State::Running { process, .. } = &child.state {
+                log::error!("{}: its device strayed; it is killed", spec.name);
+                // If it has ended by itself meanwhile, that is found next.
+                let _ = self.kernel.kill(process, KILL_STRAYED);
+            }
+        }
     }
 
     /// Deals with the end of a process, if it has ended.
@@ -310,7 +337,14 @@ fn adopt<K: Kernel>(kernel: &K, spec: &Process, free: &mut Vec<usize>) -> Child<
                 .is_some_and(|info| (info.vendor, info.device) == (wanted.vendor, wanted.device))
         };
         match free.iter().position(matches) {
-            Some(at) => devices.push(free.remove(at)),
+            Some(at) => {
+                let number = free.remove(at);
+                let device = kernel.devices().get(number);
+                if let Some(Err(error)) = device.map(|device| kernel.watch_device(device)) {
+                    log::error!("{}: its device can't be watched: {error}", spec.name);
+                }
+                devices.push((number, 0));
+            }
             None => {
                 log::error!(
                     "{}: there is no device {:04x}:{:04x} for it in this machine; it is not started",
@@ -333,9 +367,9 @@ fn adopt<K: Kernel>(kernel: &K, spec: &Process, free: &mut Vec<usize>) -> Child<
 }
 
 /// Stops the devices of a process; `false` if one goes on.
-fn quiesce<K: Kernel>(kernel: &K, name: &str, devices: &[usize]) -> bool {
+fn quiesce<K: Kernel>(kernel: &K, name: &str, devices: &[(usize, u64)]) -> bool {
     let mut all = true;
-    for number in devices {
+    for (number, _) in devices {
         let result = kernel
             .devices()
             .get(*number)

@@ -25,6 +25,8 @@ pub(crate) struct World {
     /// Effects in order, as text.
     pub(crate) journal: RefCell<Vec<String>>,
     pub(crate) quiesce_fails: Cell<bool>,
+    /// How often each card has strayed.
+    pub(crate) strays: Cell<u64>,
     pub(crate) pages_left: Cell<u64>,
     last_process: Cell<u64>,
 }
@@ -120,7 +122,11 @@ impl Kernel for Fake {
             class: 0x02_0000,
             msix_entries: 4,
             bars: [BarInfo::default(); 6],
+            strays: self.world.strays.get(),
         })
+    }
+    fn watch_device(&self, device: &FakeCap) -> Result<(), Error> {
+        self.step(format!("watch device {}", device.id))
     }
     fn quiesce(&self, device: &FakeCap) -> Result<(), Error> {
         if self.world.quiesce_fails.get() {

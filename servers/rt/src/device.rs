@@ -77,6 +77,23 @@ impl Device {
         Ok(Interrupt::from_raw(Slot(slot as u32)))
     }
 
+    /// Signals `bits` of `notification` whenever the device is stopped because it tried to reach memory that it was not
+    /// given ([`DeviceInfo::strays`] counts). Never on a machine without an IOMMU.
+    ///
+    /// # Errors
+    /// [`Error::NoRights`] without GRANT.
+    pub fn watch(&self, notification: &Notification, bits: u64) -> Result<(), Error> {
+        let args = [
+            self.slot().0.into(),
+            notification.slot().0.into(),
+            bits,
+            0,
+            0,
+            0,
+        ];
+        syscall::values(Syscall::DeviceWatch, args).map(drop)
+    }
+
     /// Turns bus mastering on: from here on it can write to what was mapped.
     ///
     /// # Errors

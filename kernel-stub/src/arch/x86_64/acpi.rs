@@ -39,6 +39,9 @@ pub(crate) struct Facts {
     pub(crate) pm_timer: Option<u16>,
     /// Port of the register that switches the machine off.
     pub(crate) pm1a_control: Option<u16>,
+    /// Registers of the units that translate what devices access (VT-d 5.0, 8.3); empty if there are none, or more
+    /// than can be used.
+    pub(crate) dma_units: heapless::Vec<u64, 4>,
 }
 
 impl Default for Facts {
@@ -50,6 +53,7 @@ impl Default for Facts {
             console_input: 4,
             pm_timer: None,
             pm1a_control: None,
+            dma_units: heapless::Vec::new(),
         }
     }
 }
@@ -94,6 +98,7 @@ pub(crate) fn read(memory: &mut impl FirmwareMemory, rsdp: u64) -> Facts {
                 b"MCFG" => facts.ecam = facts.ecam.or_else(|| read_mcfg(memory, table)),
                 b"APIC" => read_madt(memory, table, &mut facts),
                 b"FACP" => read_fadt(memory, table, &mut facts),
+                b"DMAR" => facts.dma_units = read_dmar(memory, table).unwrap_or_default(),
                 _ => {}
             }
         }
@@ -200,6 +205,28 @@ fn read_madt(memory: &mut impl FirmwareMemory, table: Table, facts: &mut Facts) 
     if let Some(address) = io_apic.filter(|address| address.is_multiple_of(4096)) {
         facts.io_apic = address;
     }
+}
+
+/// The units of segment 0; `None` if one of them can't be told, or there are too many.
+fn read_dmar(memory: &mut impl FirmwareMemory, table: Table) -> Option<heapless::Vec<u64, 4>> {
+    let mut units = heapless::Vec::new();
+    let mut at = 48;
+    while at < table.len {
+        let kind = table.number::<2>(memory, at)?;
+        let len = table.number::<2>(memory, at + 2)?;
+        if len < 16 || at + len > table.len {
+            return None;
+        }
+        if kind == 0 && table.number::<2>(memory, at + 6)? == 0 {
+            let base = table.number::<8>(memory, at + 8)?;
+            if base == 0 || !base.is_multiple_of(4096) || base >= 1 << 44 {
+                return None;
+            }
+            units.push(base).ok()?;
+        }
+        at += len;
+    }
+    Some(units)
 }
 
 fn read_fadt(memory: &mut impl FirmwareMemory, table: Table, facts: &mut Facts) {

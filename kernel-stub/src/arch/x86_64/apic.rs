@@ -9,6 +9,8 @@ use core::ops::Range;
 pub(super) const DEVICE_VECTORS: Range<u8> = 0x40..0xe0;
 /// Vector of console input.
 pub(super) const CONSOLE_VECTOR: u8 = 0x30;
+/// Vector of a device that was kept from accessing memory.
+pub(super) const DMA_FAULT_VECTOR: u8 = 0xe4;
 /// Vector of the timer.
 pub(super) const TIMER_VECTOR: u8 = 0xe8;
 /// Vector that the local APIC delivers when an interrupt vanished; it wants no end-of-interrupt.

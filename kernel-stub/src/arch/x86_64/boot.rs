@@ -5,6 +5,7 @@ use super::acpi::{self, Facts};
 use super::apic::{self, CONSOLE_VECTOR, LocalApic};
 use super::cpu::{self, Features};
 use super::cpu_local::CpuLocal;
+use super::iommu::Iommu;
 use super::kernel_space::{self, BootFrames};
 use super::layout::{BOOT_MAPPED, DIRECT_MAP, IMAGE, Image};
 use super::machine::Machine;
@@ -133,9 +134,12 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
         None => ConfigSpace::Ports,
     };
     let pci = config.is_there(&window);
-    announce(&found, &facts, rates, pci);
+    let iommu = Iommu::find(&window, &facts.dma_units);
+    announce(&found, &facts, rates, pci, iommu.is_some());
     Ok(Booted {
-        machine: Machine::new(local, uart, window, apic, clock, timer, config, found.root),
+        machine: Machine::new(
+            local, uart, window, apic, clock, timer, config, iommu, found.root,
+        ),
         memory,
         usable: found.usable,
         archive: found.archive,
@@ -146,7 +150,7 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
 }
 
 /// One line about the machine, unless the command line has the word `quiet`.
-fn announce(found: &Found, facts: &Facts, rates: Rates, pci: bool) {
+fn announce(found: &Found, facts: &Facts, rates: Rates, pci: bool, iommu: bool) {
     let mut words = found.command_line.split(|byte| *byte == b' ');
     if words.any(|word| word == b"quiet") {
         return;
@@ -161,8 +165,13 @@ fn announce(found: &Found, facts: &Facts, rates: Rates, pci: bool) {
         (true, Some(_)) => "memory-mapped",
         (true, None) => "through ports",
     };
+    let dma = match (iommu, facts.dma_units.is_empty()) {
+        (true, _) => "isolated",
+        (false, true) => "not isolated (no IOMMU)",
+        (false, false) => "not isolated (the IOMMU is of no use)",
+    };
     emergency::write(format_args!(
-        "kernel: {} MiB free, {} processor(s), clock {} MHz, PCI {bus}\n",
+        "kernel: {} MiB free, {} processor(s), clock {} MHz, PCI {bus}, DMA {dma}\n",
         pages >> 20,
         facts.processors,
         rates.timestamp / 1_000_000,

@@ -1,8 +1,12 @@
 //! The machine as the portable kernel sees it: [`Platform`] in terms of the other modules.
 
-use super::apic::{CONSOLE_VECTOR, DEVICE_VECTORS, LocalApic, SPURIOUS_VECTOR, TIMER_VECTOR};
+use super::apic::{
+    CONSOLE_VECTOR, DEVICE_VECTORS, DMA_FAULT_VECTOR, LocalApic, SPURIOUS_VECTOR, TIMER_VECTOR,
+};
 use super::context::{Context, SYSCALL};
 use super::cpu_local::CpuLocal;
+use super::dma_tables;
+use super::iommu::Iommu;
 use super::paging::{self, Attributes, PageSize};
 use super::pci_config::ConfigSpace;
 use super::time::{Clock, Timer};
@@ -10,7 +14,7 @@ use super::uart::Uart;
 use super::window::Window;
 use super::{cpu, emergency, trap};
 use crate::phys::{Frame, PhysAddr, PhysMemory};
-use crate::platform::{MapError, Platform, Trap};
+use crate::platform::{DmaFault, MapError, Platform, Trap};
 use core::ops::Range;
 use kernel_abi::Prot;
 
@@ -25,6 +29,7 @@ pub struct Machine {
     clock: Clock,
     timer: Timer,
     config: ConfigSpace,
+    iommu: Option<Iommu>,
     /// An address space without a user half, whose tables are never freed.
     kernel_root: Frame,
     /// The current address space.
@@ -42,6 +47,7 @@ impl Machine {
         clock: Clock,
         timer: Timer,
         config: ConfigSpace,
+        iommu: Option<Iommu>,
         kernel_root: Frame,
     ) -> Machine {
         Machine {
@@ -52,6 +58,7 @@ impl Machine {
             clock,
             timer,
             config,
+            iommu,
             kernel_root,
             root: kernel_root,
         }
@@ -79,6 +86,7 @@ impl Machine {
                 .expired(&mut self.apic, &self.clock)
                 .then_some(Trap::Timer),
             CONSOLE_VECTOR => Some(Trap::Console),
+            DMA_FAULT_VECTOR => Some(Trap::DmaFault),
             vector if DEVICE_VECTORS.contains(&vector) => Some(Trap::Interrupt(vector)),
             _ => None,
         }
@@ -217,6 +225,94 @@ impl Platform for Machine {
 
     fn mmio_write(&mut self, address: PhysAddr, value: u32) {
         self.window.write_register(address.0, value);
+    }
+
+    const MAX_DMA_TABLES: usize = 3;
+
+    fn isolates_dma(&self) -> bool {
+        self.iommu.is_some()
+    }
+
+    fn dma_add(
+        &mut self,
+        memory: &mut PhysMemory,
+        device: u16,
+        allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError> {
+        let iommu = self.iommu.as_mut().ok_or(MapError::Busy)?;
+        let root_table = match iommu.root_table {
+            Some(table) => table,
+            None => *iommu
+                .root_table
+                .insert(allocate(memory).ok_or(MapError::NoFrame)?),
+        };
+        dma_tables::add_bus(memory, root_table, device, allocate)
+    }
+
+    fn dma_begin(&mut self) -> bool {
+        let message = self.msi_message(DMA_FAULT_VECTOR);
+        cpu::write_back_caches();
+        let Some(iommu) = &self.iommu else {
+            return false;
+        };
+        // Without a device there is no table, and nothing to isolate.
+        iommu
+            .root_table
+            .is_none_or(|table| iommu.begin(&self.window, table, message))
+    }
+
+    fn dma_map(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        frame: Frame,
+        allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
+    ) -> Result<(), MapError> {
+        let iommu = self.iommu.as_ref().ok_or(MapError::Busy)?;
+        dma_tables::map(memory, iommu.depth, root, frame, allocate)
+    }
+
+    fn dma_unmap(&mut self, memory: &mut PhysMemory, root: Frame, frame: Frame) {
+        if let Some(iommu) = &self.iommu {
+            dma_tables::unmap(memory, iommu.depth, root, frame);
+        }
+    }
+
+    fn dma_attach(
+        &mut self,
+        memory: &mut PhysMemory,
+        device: u16,
+        number: u16,
+        root: Option<Frame>,
+    ) -> bool {
+        let Some((iommu, root_table)) = self
+            .iommu
+            .as_ref()
+            .and_then(|iommu| Some((iommu, iommu.root_table?)))
+        else {
+            return false;
+        };
+        let tables = root.map(|root| (iommu.depth, root));
+        let set = dma_tables::set_context(memory, root_table, device, number, tables);
+        if !iommu.coherent {
+            cpu::write_back_caches();
+        }
+        set.is_ok() && iommu.forget(&self.window)
+    }
+
+    fn free_dma_tables(
+        &mut self,
+        memory: &mut PhysMemory,
+        root: Frame,
+        free: &mut dyn FnMut(&mut PhysMemory, Frame),
+    ) {
+        if let Some(iommu) = &self.iommu {
+            dma_tables::free_tables(memory, iommu.depth, root, free);
+        }
+    }
+
+    fn dma_fault(&mut self) -> Option<DmaFault> {
+        self.iommu.as_ref()?.take_fault(&self.window)
     }
 
     fn msi_message(&self, vector: u8) -> (u64, u32) {

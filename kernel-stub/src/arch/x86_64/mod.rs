@@ -9,6 +9,8 @@ mod acpi;
 #[cfg(any(test, target_os = "none"))]
 mod context;
 #[cfg(any(test, target_os = "none"))]
+mod dma_tables;
+#[cfg(any(test, target_os = "none"))]
 mod firmware;
 #[cfg(any(test, target_os = "none"))]
 mod memory_map;
@@ -29,6 +31,8 @@ mod cpu;
 mod cpu_local;
 #[cfg(target_os = "none")]
 pub mod emergency;
+#[cfg(target_os = "none")]
+mod iommu;
 #[cfg(target_os = "none")]
 mod kernel_space;
 #[cfg(target_os = "none")]

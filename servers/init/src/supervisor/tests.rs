@@ -77,6 +77,28 @@ fn a_fault_of_one_process_restarts_that_one_only() {
 }
 
 #[test]
+fn a_driver_whose_device_strays_is_replaced() {
+    let archive = archive(&["driver", "stack", "shell", "bare"]);
+    let (world, mut supervisor) = supervisor(&archive, 1, "");
+    supervisor.run(0);
+    assert_eq!(world.count("watch device 0"), 1);
+    let quiesced = world.count("quiesce 0");
+    let id = supervisor.children[0].id;
+    world.strays.set(1);
+    supervisor.run(STABLE);
+    assert_eq!(
+        supervisor.children[0].ended,
+        Some(ProcessState::Killed(KILL_STRAYED))
+    );
+    assert_ne!(supervisor.children[0].id, id);
+    assert_eq!(running(&supervisor), [true; 4]);
+    assert!(world.count("quiesce 0") > quiesced);
+    // Counted once.
+    supervisor.run(2 * STABLE);
+    assert_eq!(supervisor.children[0].restarts, 1);
+}
+
+#[test]
 fn a_dead_driver_is_quiesced_before_anything_else_happens() {
     let archive = archive(&["driver", "stack", "shell", "bare"]);
     let (world, mut supervisor) = supervisor(&archive, 1, "");

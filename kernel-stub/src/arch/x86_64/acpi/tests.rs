@@ -48,6 +48,21 @@ fn madt(entries: &[u8]) -> Vec<u8> {
     make_table(b"APIC", &body)
 }
 
+/// A unit of `segment` with its registers at `base`, and one device scope.
+fn drhd(segment: u8, base: u64) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 24, 0, 0, 0, segment, 0];
+    bytes.extend(base.to_le_bytes());
+    bytes.extend([3, 8, 0, 0, 0, 0xff, 0, 0]);
+    bytes
+}
+
+fn dmar(structures: &[u8]) -> Vec<u8> {
+    let mut body = vec![38, 0];
+    body.resize(12, 0);
+    body.extend_from_slice(structures);
+    make_table(b"DMAR", &body)
+}
+
 fn fadt() -> Vec<u8> {
     let mut body = vec![0; 208];
     body[64 - 36..66 - 36].copy_from_slice(&0x604_u16.to_le_bytes());
@@ -79,7 +94,30 @@ fn q35() -> Blocks {
     let mut entries = LOCAL_APICS.to_vec();
     entries.extend([1, 12, 0, 0, 0, 0, 0xc1, 0xfe, 0, 0, 0, 0]); // I/O APIC at fec10000
     entries.extend([2, 10, 0, 4, 9, 0, 0, 0, 0, 0]); // interrupt 4 arrives at input 9
-    machine(&[fadt(), madt(&entries), mcfg(0xb000_0000, 0, 0, 255)])
+    let unit = drhd(0, 0xfed9_0000);
+    machine(&[
+        fadt(),
+        madt(&entries),
+        mcfg(0xb000_0000, 0, 0, 255),
+        dmar(&unit),
+    ])
+}
+
+#[test]
+fn units_that_cannot_all_be_used_count_as_none() {
+    let find = |structures: &[u8]| read(&mut machine(&[dmar(structures)]), 0xf_5000).dma_units;
+    let two = [drhd(0, 0xfed9_0000), drhd(0, 0xfed9_1000)].concat();
+    assert_eq!(find(&two)[..], [0xfed9_0000, 0xfed9_1000]);
+    // A reserved region and a unit of another segment lie between.
+    let region = [[1, 0, 24, 0].as_slice(), &[0; 20]].concat();
+    let mixed = [region, drhd(1, 0xfed9_2000), two.clone()].concat();
+    assert_eq!(find(&mixed).len(), 2);
+    let five = [two.clone(), two.clone(), drhd(0, 0xfed9_3000)].concat();
+    assert!(find(&five).is_empty());
+    assert!(find(&drhd(0, 0xfed9_0008)).is_empty());
+    assert!(find(&drhd(0, 0)).is_empty());
+    assert!(find(&[0, 0, 0, 0]).is_empty(), "an endless list");
+    assert!(find(&two[..two.len() - 4]).is_empty(), "a truncated list");
 }
 
 #[test]
@@ -98,6 +136,7 @@ fn reads_the_facts() {
             console_input: 9,
             pm_timer: Some(0x608),
             pm1a_control: Some(0x604),
+            dma_units: heapless::Vec::from_slice(&[0xfed9_0000]).unwrap(),
         }
     );
     // Without a pointer it is found where a BIOS puts it.
@@ -142,6 +181,7 @@ fn wrong_checksums_are_not_believed() {
 fn truncated_and_oversized_tables_are_skipped() {
     let mut blocks = q35();
     blocks.0.get_mut(&0x3000).unwrap().truncate(50);
+    blocks.0.get_mut(&0x4000).unwrap().truncate(60);
     blocks.0.get_mut(&0x2000).unwrap()[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     blocks.0.get_mut(&0x1000).unwrap()[4..8].copy_from_slice(&0_u32.to_le_bytes());
     assert_eq!(read(&mut blocks, 0xf_5000), Facts::default());
