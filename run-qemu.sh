@@ -27,6 +27,7 @@ Builds Causeway, boots it in QEMU, and gives you its shell. Type `help` there, `
                        may be repeated
   --pcap FILE          write all frames to FILE
   --mem SIZE           memory, 128M or more (default 256M)
+  --no-iommu           nothing between the network card and memory (on KVM there is none either)
   --smp N              processors (default 1; the kernel uses one)
   --log LEVEL          show log lines up to error, warn, info, debug or trace on the console
   --append 'ARGS'      more words for the kernel command line (NAME.key=value configures a process)
@@ -46,7 +47,7 @@ value() { [ $# -ge 2 ] || die "$1 needs a value (see --help)"; }
 number() { case $2 in '' | *[!0-9]*) die "$1 needs a number, not '$2'" ;; esac; }
 
 net=user ip=dhcp http_port='' pcap='' mem=256M smp=1 exec_commands='' has_exec='' append='' log=''
-internet='' gdb='' build_only='' dry_run='' kernel='' archive='' manifest=$ROOT/image/manifest.toml
+internet='' no_iommu='' gdb='' build_only='' dry_run='' kernel='' archive='' manifest=$ROOT/image/manifest.toml
 forwards=() extra=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -54,6 +55,7 @@ while [ $# -gt 0 ]; do
         --net) value "$@"; net=$2; shift 2 ;;
         --ip) value "$@"; ip=$2; shift 2 ;;
         --internet) internet=1; shift ;;
+        --no-iommu) no_iommu=1; shift ;;
         --http-port) value "$@"; number "$1" "$2"; http_port=$2; shift 2 ;;
         --forward)
             value "$@"
@@ -140,9 +142,11 @@ fi
 need qemu-system-x86_64 qemu-system-x86
 qemu=(qemu-system-x86_64 -M q35 -m "$mem" -smp "$smp" -nodefaults -no-user-config -display none -no-reboot
     -device isa-debug-exit,iobase=0xf4,iosize=4)
-if kvm_works; then qemu+=(-accel kvm -cpu host); else qemu+=(-accel tcg -cpu max); fi
-[ -z "$netdev" ] || qemu+=(-netdev "$netdev"
-    -device virtio-net-pci,netdev=n0,addr=3,disable-legacy=on,romfile=)
+card=virtio-net-pci,netdev=n0,addr=3,disable-legacy=on,romfile=
+# KVM's interrupt controller and the IOMMU do not go together without further options.
+if kvm_works; then qemu+=(-accel kvm -cpu host) no_iommu=1; else qemu+=(-accel tcg -cpu max); fi
+[ -n "$no_iommu" ] || { qemu+=(-device intel-iommu,intremap=off); card+=,iommu_platform=on,ats=off; }
+[ -z "$netdev" ] || qemu+=(-netdev "$netdev" -device "$card")
 [ -z "$pcap" ] || qemu+=(-object "filter-dump,id=d0,netdev=n0,file=$pcap")
 [ -z "$gdb" ] || {
     qemu+=(-S -gdb "unix:$BUILD/gdb.sock,server=on,wait=off")

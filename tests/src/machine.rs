@@ -23,8 +23,10 @@ pub fn build_dir() -> PathBuf {
 /// How to boot.
 #[derive(Clone, Default)]
 pub struct Boot {
-    /// QEMU's options for the network, device included.
-    pub net: Vec<String>,
+    /// Network cards, each by its `-netdev`, whose ids are `n0`, `n1` and so on.
+    pub cards: Vec<String>,
+    /// Nothing stands between the devices and memory.
+    pub no_iommu: bool,
     /// Words of the kernel command line.
     pub append: String,
     /// Name of the boot archive in the build folder (default `boot.cpio`).
@@ -48,14 +50,29 @@ impl Boot {
     /// With this `-netdev` (of id `n0`).
     pub fn netdev(netdev: &str) -> Boot {
         Boot {
-            net: vec![
-                "-netdev".into(),
-                netdev.into(),
-                "-device".into(),
-                "virtio-net-pci,netdev=n0,addr=3,disable-legacy=on,romfile=".into(),
-            ],
+            cards: vec![netdev.into()],
             ..Boot::default()
         }
+    }
+
+    /// QEMU's options for the network cards and the IOMMU.
+    fn devices(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if !self.no_iommu {
+            options.extend(["-device".into(), "intel-iommu,intremap=off".into()]);
+        }
+        for (number, netdev) in self.cards.iter().enumerate() {
+            let mut card = format!(
+                "virtio-net-pci,netdev=n{number},addr={},disable-legacy=on,romfile=",
+                3 + number
+            );
+            if !self.no_iommu {
+                // Without these the card does not go through the IOMMU, and does not say so.
+                card += ",iommu_platform=on,ats=off";
+            }
+            options.extend(["-netdev".into(), netdev.clone(), "-device".into(), card]);
+        }
+        options
     }
 
     /// More words for the kernel command line.
@@ -97,7 +114,7 @@ impl Boot {
             .arg("-initrd")
             .arg(build_dir().join(self.archive.as_deref().unwrap_or("boot.cpio")))
             .args(["-append", &self.append])
-            .args(&self.net)
+            .args(self.devices())
             .args(&self.extra);
         let mut child = command
             .stdin(Stdio::piped())

@@ -1,6 +1,6 @@
 //! Test program of the image. Its argument `mode` says what to try: a fault (`fault-*`), reaching the network
 //! without a capability (`no-network`), breaking the policy of its session (`forbidden`), starting and killing
-//! processes (`churn`), or random system calls (`syscalls`). It logs `PASS` or `FAIL` and why; the system tests read the log.
+//! processes (`churn`), leading a device astray (`rogue-driver`), or random system calls (`syscalls`). It logs `PASS` or `FAIL` and why; the system tests read the log.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -19,11 +19,13 @@ mod hostile;
 #[cfg(target_os = "none")]
 mod network;
 #[cfg(target_os = "none")]
+mod rogue;
+#[cfg(target_os = "none")]
 mod wild;
 
 #[cfg(target_os = "none")]
 mod image {
-    use crate::{churn, faults, hostile, network, wild};
+    use crate::{churn, faults, hostile, network, rogue, wild};
     use alloc::string::String;
 
     rt::entry!(main);
@@ -39,6 +41,7 @@ mod image {
                 "no-network" => network::without_capability(&env),
                 "forbidden" => network::against_policy(&env),
                 "revoke" => hostile::attack_own_session(&env),
+                "rogue-driver" => rogue::lead_astray(&env),
                 "churn" => churn::start_and_kill(&env),
                 "syscalls" => wild::call_at_random(&env),
                 _ => Err(String::from("no such mode")),

@@ -1,6 +1,7 @@
 //! The tests, by what they look at.
 
 mod boot;
+mod dma;
 mod faults;
 mod http;
 mod icmp;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Case> {
         icmp::CASES,
         names::CASES,
         faults::CASES,
+        dma::CASES,
     ]
     .concat()
 }
