@@ -13,6 +13,7 @@ mod rfc5961;
 mod rings;
 mod services;
 mod tcp;
+mod tcp_hostile;
 mod udp;
 mod wire;
 
