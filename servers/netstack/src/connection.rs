@@ -417,8 +417,17 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether it only waits for old segments to die out, and its client has yet to take bytes: the engine's socket forgets them
+    /// when that time is over, so it does not hear of it before they are taken.
+    fn holds_bytes(&self) -> bool {
+        self.tcp.state() == TcpState::TimeWait
+            && self.last_ack.is_some()
+            && self.ends.is_some()
+            && self.tcp.received() > 0
+    }
+
     fn egress(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
-        if !context.may_send {
+        if !context.may_send || self.holds_bytes() {
             return;
         }
         while turn.frames < TURN_FRAMES {
@@ -501,7 +510,11 @@ impl Connection {
     }
 
     fn plan(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
-        let mut deadline = context.wake_at(&mut self.tcp, turn);
+        let mut deadline = if self.holds_bytes() {
+            None
+        } else {
+            context.wake_at(&mut self.tcp, turn)
+        };
         let is_orphan = self.backlog_of.is_none() && (self.owner.is_none() || turn.released);
         let closed = self.tcp.state() == TcpState::Closed;
         if is_orphan {

@@ -554,3 +554,49 @@ fn a_peer_may_open_again_what_the_client_has_not_seen_end() {
     assert!(stack.connections.is_empty());
     assert_eq!((stack.flows.len(), stack.memory_used), (0, 0));
 }
+
+#[test]
+fn bytes_that_wait_for_a_slow_client_outlive_time_wait() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (listener, local) = listen(&mut net, &mut b, address(2, 0), 8).unwrap();
+    // The client's FIFO holds a small part of what comes; the rest waits in the stack.
+    let id = a.id();
+    let (buffers, ends) = a.buffers(10);
+    a.send(&Request::TcpConnect {
+        id,
+        remote: local,
+        local_port: 0,
+        buffers,
+    });
+    let (handle, _) = opened(wait(&mut net, &mut a, id)).unwrap();
+    let mut near = Socket::new(handle, ends);
+    let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+    // The slow side ends its direction first: it is the one that waits for old segments to die out.
+    let socket = near.handle;
+    let reply = ask(&mut net, &mut a, |id| Request::Shutdown { id, socket });
+    assert!(matches!(reply, Reply::Done { .. }));
+    let bytes = pattern(30_000);
+    assert_eq!(far.writer.write(&bytes).unwrap(), bytes.len());
+    close(&mut net, &mut b, far.handle, false);
+    // Longer than that takes.
+    net.run(SECOND * 50);
+    let mut got = Vec::new();
+    loop {
+        let status = near.status.load();
+        let mut chunk = [0; 500];
+        let len = near.reader.read(&mut chunk).unwrap();
+        got.extend_from_slice(&chunk[..len]);
+        a.touch(&near);
+        net.settle();
+        if status.peer_closed && len == 0 {
+            break;
+        }
+    }
+    assert_eq!(got.len(), bytes.len());
+    assert!(got == bytes);
+    close(&mut net, &mut a, near.handle, false);
+    close(&mut net, &mut b, listener, false);
+    net.run(SECOND * 70);
+    assert_empty(&net.hosts[0]);
+}
