@@ -1,0 +1,265 @@
+//! A driver without a device: it speaks the frame protocol over the real channel, a few messages at a time and in any order that the
+//! protocol permits, and keeps book of the buffers that it holds.
+
+use crate::{
+    bells::{Bells, Target},
+    random::Random,
+};
+use ipc_proto::{
+    channel::{Channel, FRAME_CHANNEL, Side},
+    frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    hello::Hello,
+    setup::{DevReply, DevRequest},
+    shm::Shm,
+};
+use netstack::{Instant, RECEIVE_BUFFERS, Stack};
+use std::collections::VecDeque;
+
+/// Buffers of the pool: few to send from, so that they run out.
+const BUFFERS: usize = RECEIVE_BUFFERS as usize + 64;
+
+/// Who holds a buffer, as the driver sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Stack,
+    Receiving,
+    Sending,
+}
+
+/// A driver.
+pub struct Driver {
+    channel: Channel<ToStack, ToDriver>,
+    /// The memory of the channel, to write nonsense into.
+    pub memory: Shm,
+    pool: Shm,
+    holders: Vec<Holder>,
+    empty: VecDeque<u16>,
+    sent: Vec<u16>,
+    inbox: VecDeque<Vec<u8>>,
+    stack: Target,
+    /// Its notification has bits.
+    pub rung: bool,
+    /// It believes that it may sleep.
+    pub asleep: bool,
+    /// It does nothing till then.
+    pub frozen_till: u64,
+    /// It plays by the rules no more: what it is told is not checked.
+    pub rogue: bool,
+    /// Its channel makes no sense: it does nothing till it is killed.
+    is_stuck: bool,
+    link_up: Option<bool>,
+}
+
+/// What a step of a driver did.
+#[derive(Default)]
+pub struct Moved {
+    /// Frames for the wire.
+    pub frames: Vec<Vec<u8>>,
+    /// Messages taken.
+    pub taken: usize,
+    /// Messages given.
+    pub given: usize,
+    /// What the stack did wrong.
+    pub finding: Option<String>,
+}
+
+impl Driver {
+    /// Attaches a driver to a stack.
+    pub fn attach(
+        stack: &mut Stack,
+        mac: [u8; 6],
+        now: Instant,
+        bells: &Bells,
+        me: Target,
+        ring: Target,
+    ) -> Option<Driver> {
+        let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
+        let pool = Shm::heap(BUFFERS * BUFFER_SIZE);
+        let request = DevRequest::Attach {
+            hello: Hello::FRAME,
+            mac,
+            mtu: 1500,
+            link_up: true,
+        };
+        let bell = Box::new(bells.bell(me));
+        let reply = stack.attach(&request, memory.clone(), pool.clone(), bell, now);
+        if !matches!(reply, DevReply::Attached { .. }) {
+            return None;
+        }
+        Some(Driver {
+            channel: Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?,
+            memory,
+            pool,
+            holders: vec![Holder::Stack; BUFFERS],
+            empty: VecDeque::new(),
+            sent: Vec::new(),
+            inbox: VecDeque::new(),
+            stack: ring,
+            rung: false,
+            asleep: false,
+            frozen_till: 0,
+            rogue: false,
+            is_stuck: false,
+            link_up: None,
+        })
+    }
+
+    /// Buffers that it holds: to receive into, and sent.
+    pub fn holds(&self) -> (usize, usize) {
+        (self.empty.len(), self.sent.len())
+    }
+
+    /// Whether it has something to do.
+    pub fn is_runnable(&self, now: u64) -> bool {
+        !self.is_stuck && now >= self.frozen_till && (self.rung || !self.asleep)
+    }
+
+    /// The wire has a frame for it. False if there is no buffer for it.
+    pub fn arrive(&mut self, frame: Vec<u8>) -> bool {
+        if self.inbox.len() >= self.empty.len() {
+            return false;
+        }
+        self.inbox.push_back(frame);
+        self.rung = true;
+        true
+    }
+
+    /// The link goes up or down.
+    pub fn link(&mut self, up: bool) {
+        self.link_up = Some(up);
+        self.rung = true;
+    }
+
+    /// One step: some messages in each direction.
+    pub fn step(&mut self, random: &mut Random, bells: &Bells) -> Moved {
+        let mut moved = Moved::default();
+        if self.asleep {
+            self.channel.awake();
+            self.asleep = false;
+        }
+        self.rung = false;
+        if let Some(up) = self.link_up.take() {
+            moved.given += usize::from(self.channel.send(&ToStack::Link { up }).is_ok());
+        }
+        for _ in 0..random.magnitude(1, 64) {
+            match self.channel.receive() {
+                Ok(Some(message)) => self.take(message, &mut moved),
+                Ok(None) => break,
+                Err(error) => {
+                    self.is_stuck = true;
+                    if !self.rogue {
+                        moved.finding = Some(format!("stack to driver: {error}"));
+                    }
+                    break;
+                }
+            }
+        }
+        for _ in 0..random.magnitude(1, 64) {
+            if !self.give(random, &mut moved) {
+                break;
+            }
+        }
+        // What is not shown now is shown in a later step.
+        if random.chance(800) && self.channel.flush() {
+            bells.ring(self.stack);
+        }
+        if self.inbox.is_empty() && self.sent.is_empty() && moved.taken == 0 && moved.given == 0 {
+            if self.channel.flush() {
+                bells.ring(self.stack);
+            }
+            self.asleep = self.channel.prepare_sleep();
+        }
+        moved
+    }
+
+    fn take(&mut self, message: ToDriver, moved: &mut Moved) {
+        moved.taken += 1;
+        let (buffer, holder) = match message {
+            ToDriver::Receive { buffer } => (buffer, Holder::Receiving),
+            ToDriver::Transmit { buffer, .. } => (buffer, Holder::Sending),
+        };
+        match self.holders.get_mut(usize::from(buffer)) {
+            Some(known) if *known == Holder::Stack => *known = holder,
+            _ if self.rogue => return,
+            _ => {
+                moved.finding = Some(format!("buffer {buffer} given to the driver twice"));
+                return;
+            }
+        }
+        match message {
+            ToDriver::Receive { buffer } => self.empty.push_back(buffer),
+            ToDriver::Transmit { buffer, len } => {
+                let mut frame = vec![0; len.into()];
+                let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
+                let fits = usize::from(len) <= BUFFER_SIZE - HEADROOM && len >= 14;
+                if !fits || self.pool.read(offset, &mut frame).is_err() {
+                    if !self.rogue {
+                        moved.finding = Some(format!("a frame of {len} bytes to send"));
+                    }
+                } else {
+                    moved.frames.push(frame);
+                }
+                self.sent.push(buffer);
+            }
+        }
+    }
+
+    /// Gives one message. False if there is none.
+    fn give(&mut self, random: &mut Random, moved: &mut Moved) -> bool {
+        let message = if !self.sent.is_empty() && (self.inbox.is_empty() || random.chance(500)) {
+            let buffer = self.sent.swap_remove(random.index(self.sent.len()));
+            self.holders[usize::from(buffer)] = Holder::Stack;
+            ToStack::Transmitted { buffer }
+        } else if let Some(frame) = self.inbox.pop_front() {
+            let Some(buffer) = self.empty.pop_front() else {
+                return false;
+            };
+            self.holders[usize::from(buffer)] = Holder::Stack;
+            let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
+            let _ = self.pool.write(offset, &frame);
+            ToStack::Received {
+                buffer,
+                len: frame.len() as u16,
+            }
+        } else {
+            return false;
+        };
+        moved.given += 1;
+        if let Err(error) = self.channel.send(&message)
+            && !self.rogue
+        {
+            moved.finding = Some(format!("driver to stack: {error}"));
+        }
+        true
+    }
+
+    /// Says something that is against the rules.
+    pub fn lie(&mut self, random: &mut Random, bells: &Bells) {
+        let buffer = random.pick(&[0, 1, 255, 300, 1000, u16::MAX]);
+        let message = match random.below(4) {
+            0 => ToStack::Received {
+                buffer,
+                len: random.pick(&[0, 13, 60, 2030, 2031, u16::MAX]),
+            },
+            1 => ToStack::Transmitted { buffer },
+            2 => {
+                // One that it has, in the wrong way.
+                let buffer = self.empty.front().copied().unwrap_or(buffer);
+                ToStack::Transmitted { buffer }
+            }
+            _ => {
+                let buffer = self.empty.front().copied().unwrap_or(buffer);
+                ToStack::Received {
+                    buffer,
+                    len: random.pick(&[0, 1, 13, 2047, u16::MAX]),
+                }
+            }
+        };
+        self.rogue = true;
+        let _ = self.channel.send(&message);
+        if self.channel.flush() {
+            bells.ring(self.stack);
+        }
+        self.rung = true;
+    }
+}
