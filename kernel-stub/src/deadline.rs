@@ -113,7 +113,8 @@ impl Deadlines {
     }
 
     /// Threads in the heap; each is later than the one that it hangs from.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
+    #[allow(clippy::unwrap_used, reason = "for tests")]
     pub(crate) fn count(&self, store: &Store) -> u32 {
         let mut left: Vec<_> = self.root.into_iter().collect();
         let mut count = 0;

@@ -3,7 +3,7 @@
 //! Objects (processes, threads, memory, endpoints, notifications, devices...) reached only through
 //! capabilities, and the scheduler; no driver, no protocol, no policy. The portable part is generic over
 //! [`platform::Platform`], so that it also runs (and is tested) inside a host process.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "testing")), no_std)]
 
 pub mod arch;
 pub mod boot;
@@ -25,8 +25,8 @@ mod process;
 mod sched;
 mod store;
 mod syscall;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod user;

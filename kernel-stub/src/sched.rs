@@ -304,7 +304,8 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// Makes a ready thread the current one, out of turn.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
+    #[allow(clippy::unwrap_used, reason = "for tests")]
     pub(crate) fn run_next(&mut self, thread: Ref<Tcb>) {
         let tcb = self.store.get_mut(thread).unwrap();
         assert_eq!(tcb.state, ThreadState::Ready, "it waits");

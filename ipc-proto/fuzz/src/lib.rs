@@ -14,17 +14,38 @@
 pub mod decode;
 pub mod generate;
 pub mod handshake;
+pub mod manifest;
 pub mod ring;
 pub mod roundtrip;
+pub mod syscalls;
 
 /// A harness.
 pub type Harness = fn(&[u8]);
 
 /// Every target by name. `fuzz_targets/NAME.rs` is its binary, `corpus/NAME` and `regressions/NAME` its inputs.
-pub const TARGETS: &[(&str, Harness)] = &[("decode", decode::run), ("roundtrip", roundtrip::run)];
+pub const TARGETS: &[(&str, Harness)] = &[
+    ("decode", decode::run),
+    ("handshake", handshake::run),
+    ("manifest", manifest::run),
+    ("ring", ring::run),
+    ("roundtrip", roundtrip::run),
+    ("syscalls", syscalls::run),
+];
 
 /// Inputs to begin with: valid ones that chance would be long in finding.
 pub type Seeds = fn() -> Vec<Vec<u8>>;
 
 /// Seeds by target. `tests/corpus.rs` replays them too.
-pub const SEEDS: &[(&str, Seeds)] = &[("decode", decode::seeds)];
+pub const SEEDS: &[(&str, Seeds)] = &[("decode", decode::seeds), ("manifest", manifest::seeds)];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_binary_is_a_target() {
+        let manifest = include_str!("../Cargo.toml");
+        for (name, _) in super::TARGETS {
+            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")));
+        }
+        assert_eq!(manifest.matches("[[bin]]").count(), super::TARGETS.len());
+    }
+}

@@ -58,28 +58,10 @@ fn field(header: &[u8], at: usize) -> Result<usize, BootError> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// An archive of these files.
-    pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (name, content) in files.iter().chain(&[("TRAILER!!!", &[][..])]) {
-            let mut fields = [0; 13];
-            fields[6] = content.len();
-            fields[11] = name.len() + 1;
-            out.extend(MAGIC);
-            for field in fields {
-                out.extend(format!("{field:08x}").bytes());
-            }
-            out.extend(name.bytes());
-            out.push(0);
-            out.resize(out.len().next_multiple_of(4), 0);
-            out.extend(*content);
-            out.resize(out.len().next_multiple_of(4), 0);
-        }
-        out
-    }
+    use crate::testing::archive_of as archive;
 
     #[test]
     fn a_file_is_found_by_its_name() {

@@ -14,8 +14,6 @@ use crate::object::{Device, Memory, Process};
 use crate::phys::{Frame, PhysAddr};
 use crate::platform::Platform;
 use crate::store::Ref;
-#[cfg(test)]
-pub(crate) use archive::tests::archive as archive_of;
 use core::ops::Range;
 use kernel_abi::{
     BOOT_STACK_TOP, Error, Kind, PAGE_SIZE, PRIORITIES, Prot, Rights, SLOT_BUDGET, SLOT_SELF, Slot,

@@ -398,13 +398,13 @@ impl Store {
     }
 
     /// References to an object.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn refs(&self, frame: u32) -> u32 {
         self.frames.get(frame).map_or(0, |meta| meta.refs)
     }
 
     /// Frame of the budget that pays for a frame.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn payer(&self, frame: u32) -> u32 {
         self.frames.get(frame).map_or(0, |meta| meta.payer)
     }

@@ -10,19 +10,19 @@ use crate::object::{
 use crate::platform::Platform;
 use crate::store::{FrameKind, Ref};
 use kernel_abi::{Kind, ProcessState, Prot, Rights};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the tables say when they are counted anew.
 #[derive(Default)]
 struct Count {
     /// Frames and budgets paid, by frame of the budget.
-    paid: HashMap<u32, u64>,
+    paid: BTreeMap<u32, u64>,
     /// References, by frame of the object.
-    refs: HashMap<u32, u32>,
-    receivers: HashMap<u32, u32>,
-    mappings: HashMap<u32, u16>,
-    writers: HashMap<u32, u32>,
-    executers: HashMap<u32, u32>,
+    refs: BTreeMap<u32, u32>,
+    receivers: BTreeMap<u32, u32>,
+    mappings: BTreeMap<u32, u16>,
+    writers: BTreeMap<u32, u32>,
+    executers: BTreeMap<u32, u32>,
 }
 
 impl Bench {
@@ -33,11 +33,11 @@ impl Bench {
 }
 
 /// Frames in use, by what they hold.
-struct Index(HashMap<u8, Vec<u32>>);
+struct Index(BTreeMap<u8, Vec<u32>>);
 
 impl Index {
     fn new(kernel: &Kernel<Sim>) -> Index {
-        let mut index = HashMap::<u8, Vec<u32>>::new();
+        let mut index = BTreeMap::<u8, Vec<u32>>::new();
         for frame in 0..kernel.store.memory.frames() {
             let kind = kernel.store.kind(crate::phys::Frame(frame));
             index.entry(kind as u8).or_default().push(frame);
@@ -131,7 +131,7 @@ fn check(kernel: &Kernel<Sim>) {
 
 fn check_caps(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     let store = &kernel.store;
-    let mut owned = HashSet::new();
+    let mut owned = BTreeSet::new();
     for frame in index.of(FrameKind::Process) {
         let process = store.at::<Process>(frame).unwrap();
         let mut caps = 0;
@@ -307,7 +307,7 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     }
     for frame in index.of(FrameKind::Memory) {
         let memory = store.at::<Memory>(frame).unwrap();
-        let counted = |map: &HashMap<u32, u32>| map.get(&frame).copied().unwrap_or(0);
+        let counted = |map: &BTreeMap<u32, u32>| map.get(&frame).copied().unwrap_or(0);
         let (writers, executers) = (counted(&count.writers), counted(&count.executers));
         assert_eq!((memory.writers, memory.executers), (writers, executers));
         assert!(writers == 0 || executers == 0, "writable and executable");
@@ -317,7 +317,7 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
 /// A device reaches what is pinned for it, and no other frame.
 fn check_reach(kernel: &Kernel<Sim>, device: &Device) {
     let store = &kernel.store;
-    let mut pinned = HashSet::new();
+    let mut pinned = BTreeSet::new();
     for memory in device.pins.iter().flatten() {
         let pages = store.get(*memory).unwrap().pages;
         let first = kernel.page_frame(*memory, 0).unwrap();

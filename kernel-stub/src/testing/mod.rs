@@ -1,20 +1,31 @@
 //! A simulated machine for tests: RAM on the heap, page tables in software, a PCI bus, a clock that the test
-//! moves, and "programs" whose next system call the test names. Test code only.
+//! moves, and "programs" whose next system call the test names. For tests, and for fuzzing from outside of this crate.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
+#![cfg_attr(not(test), allow(dead_code, reason = "only the tests use all of it"))]
 
 mod invariants;
 mod ram;
 mod sim;
+mod zoo;
 
 use crate::boot::{BootError, BootInfo};
 use crate::cap;
-use crate::init::archive_of;
 use crate::kernel::Kernel;
 use crate::object::{Process, Tcb, Thread, ThreadState};
 use crate::platform::Trap;
 use crate::store::Ref;
 use kernel_abi::{BOOT_STACK_TOP, Error, Message, PAGE_SIZE, Rights, Slot, Syscall};
 pub(crate) use ram::Ram;
-pub(crate) use sim::{MSIX_TABLE, NIC, REGISTERS, Sim, SimContext};
+#[cfg(test)]
+pub(crate) use sim::{MSIX_TABLE, NIC, REGISTERS};
+pub(crate) use sim::{Sim, SimContext};
+
+pub use zoo::{Argument, Event, Outcomes, Step, Zoo, arguments};
 
 /// What a system call gave.
 pub(crate) type Answer = Result<[u64; 3], Error>;
@@ -42,7 +53,7 @@ pub(crate) struct Child {
 }
 
 /// A program of one page of code and one page of data.
-pub(crate) fn tiny_elf() -> Vec<u8> {
+pub fn tiny_elf() -> Vec<u8> {
     let mut out = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
     out.resize(16, 0);
     out.extend(2u16.to_le_bytes());
@@ -69,6 +80,40 @@ pub(crate) fn tiny_elf() -> Vec<u8> {
     out.extend(b"sixteen bytes ok");
     out.extend(b"data ok!");
     out
+}
+
+/// An archive of these files.
+pub fn archive_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, content) in files.iter().chain(&[("TRAILER!!!", &[][..])]) {
+        let mut fields = [0; 13];
+        fields[6] = content.len();
+        fields[11] = name.len() + 1;
+        out.extend(b"070701");
+        for field in fields {
+            out.extend(format!("{field:08x}").bytes());
+        }
+        out.extend(name.bytes());
+        out.push(0);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out.extend(*content);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+    out
+}
+
+/// Boots with any archive. If that works, the kernel's tables must be right.
+///
+/// # Errors
+/// Why it can't.
+///
+/// # Panics
+/// If a table contradicts another.
+pub fn boot(archive: &[u8]) -> Result<(), BootError> {
+    if archive.len() > 512 * 1024 {
+        return Err(BootError::TooLittleMemory);
+    }
+    boot_with(512, archive).map(|bench| bench.check())
 }
 
 /// Boots with these frames of RAM and this archive.

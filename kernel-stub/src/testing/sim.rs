@@ -3,7 +3,7 @@
 use crate::phys::{Frame, PhysAddr, PhysMemory};
 use crate::platform::{Context, DmaFault, MapError, Platform, Trap};
 use kernel_abi::{PAGE_SIZE, Prot};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Registers: the next system call, and what the last one gave.
 #[derive(Default)]
@@ -43,14 +43,14 @@ pub(crate) struct Sim {
     pub(crate) output: Vec<u8>,
     pub(crate) input: VecDeque<u8>,
     /// Words of configuration space, by function and offset.
-    pub(crate) config: HashMap<(u16, u16), u32>,
+    pub(crate) config: BTreeMap<(u16, u16), u32>,
     /// Bits of a BAR that can be written.
-    pub(crate) masks: HashMap<(u16, u16), u32>,
-    pub(crate) registers: HashMap<u64, u32>,
+    pub(crate) masks: BTreeMap<(u16, u16), u32>,
+    pub(crate) registers: BTreeMap<u64, u32>,
     /// Whether there is a unit between devices and memory.
     pub(crate) isolates: bool,
     /// Devices that it knows, with number and tables.
-    pub(crate) domains: HashMap<u16, Option<(u16, Frame)>>,
+    pub(crate) domains: BTreeMap<u16, Option<(u16, Frame)>>,
     pub(crate) dma_faults: VecDeque<DmaFault>,
 }
 
@@ -69,11 +69,11 @@ impl Default for Sim {
             ran: Vec::new(),
             output: Vec::new(),
             input: VecDeque::new(),
-            config: HashMap::new(),
-            masks: HashMap::new(),
-            registers: HashMap::new(),
+            config: BTreeMap::new(),
+            masks: BTreeMap::new(),
+            registers: BTreeMap::new(),
             isolates: true,
-            domains: HashMap::new(),
+            domains: BTreeMap::new(),
             dma_faults: VecDeque::new(),
         };
         // A host bridge, a bridge to bus 1 (and one that names bus 0, wrongly), the card, something behind the bridge.

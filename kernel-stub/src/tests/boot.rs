@@ -1,8 +1,7 @@
 //! What the first process finds, and what keeps a machine from starting.
 
 use crate::boot::BootError;
-use crate::init::archive_of;
-use crate::testing::{Bench, boot_with, tiny_elf};
+use crate::testing::{Bench, archive_of, boot_with, tiny_elf};
 use kernel_abi::{BOOT_STACK_TOP, Error, Kind, Rights, Syscall, boot_slots};
 
 #[test]
