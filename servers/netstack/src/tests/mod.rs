@@ -1,6 +1,7 @@
 //! Tests of the stack as a whole: through the protocols that clients and drivers speak, under virtual time.
 
 mod clock;
+mod cycles;
 mod dhcp_hostile;
 mod dns_hostile;
 mod drivers;
@@ -11,6 +12,7 @@ mod hostile;
 mod neighbors;
 mod rfc5961;
 mod rings;
+mod routers;
 mod services;
 mod tcp;
 mod tcp_hostile;
