@@ -69,6 +69,15 @@ pub struct StreamEnds {
     pub status: StatusCell,
 }
 
+#[cfg(loom)]
+impl StreamEnds {
+    /// As if `index` bytes had passed each way; the index words have to say so too.
+    pub fn start_at(&mut self, index: u32) {
+        self.reader.start_at(index);
+        self.writer.start_at(index);
+    }
+}
+
 /// Why a [`Buffers`] is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BadBuffers {
@@ -148,11 +157,4 @@ fn part(session: &Shm, offset: u32, len: usize, arena_start: usize) -> Result<Sh
         return Err(BadBuffers::OutOfBounds);
     }
     session.part(offset, len).ok_or(BadBuffers::OutOfBounds)
-}
-
-/// Splits a transfer of `len` bytes at free-running `index` where the FIFO wraps: offset and length of the first part; the second
-/// starts at offset 0.
-fn split(index: u32, capacity: u32, len: usize) -> (usize, usize) {
-    let offset = (index & (capacity - 1)) as usize;
-    (offset, len.min(capacity as usize - offset))
 }

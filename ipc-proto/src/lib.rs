@@ -13,6 +13,7 @@ pub mod error;
 pub mod fifo;
 pub mod frame;
 pub mod hello;
+mod index;
 pub mod policy;
 pub mod ring;
 pub mod rings;

@@ -11,6 +11,7 @@
 
 use crate::{
     error::{OutOfBounds, PeerError},
+    index::{Reading, Writing, place},
     shm::{Shm, Word},
 };
 use core::sync::atomic::Ordering;
@@ -50,7 +51,7 @@ impl Slots {
 
     fn offset(&self, index: u32) -> usize {
         // `count` is a power of two; the product is at most 2^16 * MAX_SLOT.
-        (index & (self.count - 1)) as usize * self.size
+        place(index, self.count) as usize * self.size
     }
 }
 
@@ -61,12 +62,7 @@ pub struct Producer {
     tail_word: Word,
     /// What the peer publishes.
     head_word: Word,
-    /// First index not yet written.
-    tail: u32,
-    /// The last one published.
-    published: u32,
-    /// The peer's index as of the last look.
-    head: u32,
+    indices: Writing<u32>,
 }
 
 impl Producer {
@@ -78,10 +74,14 @@ impl Producer {
             slots: Slots::new(memory, size, count)?,
             tail_word: tail,
             head_word: head,
-            tail: 0,
-            published: 0,
-            head: 0,
+            indices: Writing::new(count, 0),
         })
+    }
+
+    /// As if `index` slots had passed.
+    #[cfg(any(test, loom))]
+    pub(crate) fn start_at(&mut self, index: u32) {
+        self.indices = Writing::new(self.slots.count, index);
     }
 
     /// How many slots are free now.
@@ -90,15 +90,8 @@ impl Producer {
     /// [`PeerError::Index`].
     #[inline]
     pub fn room(&mut self) -> Result<u32, PeerError> {
-        let head = self.head_word.load(Ordering::Acquire);
-        let used = self.tail.wrapping_sub(self.head);
-        // The peer's index may only have grown, and not beyond what was published.
-        let freed = head.wrapping_sub(self.head);
-        if freed > self.published.wrapping_sub(self.head) {
-            return Err(PeerError::Index);
-        }
-        self.head = head;
-        Ok(self.slots.count - (used - freed))
+        self.indices.look(self.head_word.load(Ordering::Acquire))?;
+        Ok(self.indices.free())
     }
 
     /// Whether a slot is free; looks at the peer's index only if there was none at the last look.
@@ -107,7 +100,7 @@ impl Producer {
     /// [`PeerError::Index`].
     #[inline]
     pub fn has_room(&mut self) -> Result<bool, PeerError> {
-        if self.tail.wrapping_sub(self.head) < self.slots.count {
+        if self.indices.free() > 0 {
             return Ok(true);
         }
         Ok(self.room()? > 0)
@@ -126,7 +119,7 @@ impl Producer {
         if !self.has_room()? {
             return Ok(false);
         }
-        let offset = self.slots.offset(self.tail);
+        let offset = self.slots.offset(self.indices.next());
         let length = used.checked_sub(LENGTH_SIZE).ok_or(PeerError::Length)?;
         let length = u16::try_from(length).map_err(|_| PeerError::Length)?;
         let first = slot.first_chunk::<BLOCK>().ok_or(OutOfBounds)?;
@@ -141,33 +134,32 @@ impl Producer {
             let rest = slot.get(BLOCK..padded).ok_or(OutOfBounds)?;
             self.slots.memory.write(offset + BLOCK, rest)?;
         }
-        self.tail = self.tail.wrapping_add(1);
+        self.indices.advance(1);
         Ok(true)
     }
 
     /// Makes all slots written visible to the peer. True if there were any since the last time.
     #[inline]
     pub fn publish(&mut self) -> bool {
-        if self.published == self.tail {
+        if !self.indices.is_staged() {
             return false;
         }
-        self.published = self.tail;
-        self.tail_word.store(self.tail, Ordering::Release);
+        self.tail_word
+            .store(self.indices.publish(), Ordering::Release);
         true
     }
 
     /// How many slots are written that the peer, as it claims, has not read; at most all of them.
     #[must_use]
     pub fn queued(&self) -> u32 {
-        let head = self.head_word.load(Ordering::Relaxed);
-        self.tail.wrapping_sub(head).min(self.slots.count)
+        self.indices.queued(self.head_word.load(Ordering::Relaxed))
     }
 
     /// Whether something was written and not yet published.
     #[inline]
     #[must_use]
     pub fn is_staged(&self) -> bool {
-        self.published != self.tail
+        self.indices.is_staged()
     }
 }
 
@@ -178,12 +170,7 @@ pub struct Consumer {
     tail_word: Word,
     /// What this side publishes.
     head_word: Word,
-    /// First index not yet read.
-    head: u32,
-    /// The last one published.
-    published: u32,
-    /// The peer's index as of the last look.
-    tail: u32,
+    indices: Reading<u32>,
 }
 
 impl Consumer {
@@ -194,10 +181,14 @@ impl Consumer {
             slots: Slots::new(memory, size, count)?,
             tail_word: tail,
             head_word: head,
-            head: 0,
-            published: 0,
-            tail: 0,
+            indices: Reading::new(count, 0),
         })
+    }
+
+    /// As if `index` slots had passed.
+    #[cfg(any(test, loom))]
+    pub(crate) fn start_at(&mut self, index: u32) {
+        self.indices = Reading::new(self.slots.count, index);
     }
 
     /// How many slots wait to be read now.
@@ -206,16 +197,8 @@ impl Consumer {
     /// [`PeerError::Index`].
     #[inline]
     pub fn waiting(&mut self) -> Result<u32, PeerError> {
-        let tail = self.tail_word.load(Ordering::Acquire);
-        let seen = self.tail.wrapping_sub(self.head);
-        // The peer's index may only have grown, and not into slots that this side has not given back.
-        let grown = tail.wrapping_sub(self.tail);
-        let held = self.tail.wrapping_sub(self.published);
-        if grown > self.slots.count - held {
-            return Err(PeerError::Index);
-        }
-        self.tail = tail;
-        Ok(seen + grown)
+        self.indices.look(self.tail_word.load(Ordering::Acquire))?;
+        Ok(self.indices.waiting())
     }
 
     /// Whether a slot waits; looks at the peer's index only if there was none at the last look.
@@ -224,7 +207,7 @@ impl Consumer {
     /// [`PeerError::Index`].
     #[inline]
     pub fn has_waiting(&mut self) -> Result<bool, PeerError> {
-        if self.tail != self.head {
+        if self.indices.waiting() > 0 {
             return Ok(true);
         }
         Ok(self.waiting()? > 0)
@@ -240,8 +223,8 @@ impl Consumer {
         if !self.has_waiting()? {
             return Ok(None);
         }
-        let offset = self.slots.offset(self.head);
-        self.head = self.head.wrapping_add(1);
+        let offset = self.slots.offset(self.indices.next());
+        self.indices.advance(1);
         let first = slot.first_chunk_mut::<BLOCK>().ok_or(OutOfBounds)?;
         let block = self.slots.memory.read_block(offset)?;
         *first = block.to_le_bytes();
@@ -261,25 +244,24 @@ impl Consumer {
     /// Gives all slots read back to the peer. True if there were any since the last time.
     #[inline]
     pub fn publish(&mut self) -> bool {
-        if self.published == self.head {
+        if !self.indices.is_staged() {
             return false;
         }
-        self.published = self.head;
-        self.head_word.store(self.head, Ordering::Release);
+        self.head_word
+            .store(self.indices.publish(), Ordering::Release);
         true
     }
 
     /// How many slots the peer claims to have written that were not read; at most all of them.
     #[must_use]
     pub fn queued(&self) -> u32 {
-        let tail = self.tail_word.load(Ordering::Relaxed);
-        tail.wrapping_sub(self.head).min(self.slots.count)
+        self.indices.queued(self.tail_word.load(Ordering::Relaxed))
     }
 
     /// Whether slots were read and not yet given back.
     #[inline]
     #[must_use]
     pub fn is_staged(&self) -> bool {
-        self.published != self.head
+        self.indices.is_staged()
     }
 }

@@ -1,9 +1,10 @@
 //! The reading end of a FIFO. Touches the FIFO's bytes and its two index words.
 #![forbid(unsafe_code)]
 
-use super::{record, record::Record, split};
+use super::{record, record::Record};
 use crate::{
     error::{OutOfBounds, PeerError},
+    index::{Reading, split},
     shm::{Shm, Word},
 };
 use core::sync::atomic::Ordering;
@@ -12,13 +13,9 @@ use core::sync::atomic::Ordering;
 #[derive(Debug)]
 pub struct Reader {
     memory: Shm,
-    capacity: u32,
     tail_word: Word,
     head_word: Word,
-    /// First index not yet read.
-    head: u32,
-    /// The peer's index as of the last look.
-    tail: u32,
+    indices: Reading<u32>,
     /// The header of the next record, once it was looked at: what was checked is what is used.
     record: Option<Record>,
 }
@@ -29,25 +26,23 @@ impl Reader {
         let capacity = memory.len() as u32;
         Self {
             memory,
-            capacity,
             tail_word,
             head_word,
-            head: 0,
-            tail: 0,
+            indices: Reading::new(capacity, 0),
             record: None,
         }
     }
 
     /// As if `index` bytes had passed.
-    #[cfg(test)]
+    #[cfg(any(test, loom))]
     pub(super) fn start_at(&mut self, index: u32) {
-        (self.head, self.tail) = (index, index);
+        self.indices = Reading::new(self.indices.capacity(), index);
     }
 
     /// Bytes that the FIFO holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.capacity as usize
+        self.indices.capacity() as usize
     }
 
     /// Bytes that wait now. For the end of a stream, load the [`StatusCell`](super::StatusCell) first.
@@ -56,13 +51,8 @@ impl Reader {
     /// [`PeerError::Index`].
     #[inline]
     pub fn available(&mut self) -> Result<usize, PeerError> {
-        let tail = self.tail_word.load(Ordering::Acquire);
-        // The peer's index may only have grown, and not into bytes that this side has not given back.
-        if tail.wrapping_sub(self.tail) > self.capacity - self.seen() {
-            return Err(PeerError::Index);
-        }
-        self.tail = tail;
-        Ok(self.seen() as usize)
+        self.indices.look(self.tail_word.load(Ordering::Acquire))?;
+        Ok(self.seen())
     }
 
     /// Takes as many bytes as wait and fit, gives their places back at once, and returns how many there were.
@@ -81,7 +71,7 @@ impl Reader {
     /// [`PeerError`].
     #[inline]
     pub fn peek(&mut self, out: &mut [u8]) -> Result<usize, PeerError> {
-        let mut waiting = self.seen() as usize;
+        let mut waiting = self.seen();
         if waiting < out.len() {
             waiting = self.available()?;
         }
@@ -94,11 +84,12 @@ impl Reader {
     /// Takes up to `len` of the bytes that an earlier call has found waiting, without copying them, and returns how many.
     #[inline]
     pub fn skip(&mut self, len: usize) -> usize {
-        let len = len.min(self.seen() as usize);
+        let len = len.min(self.seen());
         if len > 0 {
             self.record = None;
-            self.head = self.head.wrapping_add(len as u32);
-            self.head_word.store(self.head, Ordering::Release);
+            self.indices.advance(len as u32);
+            self.head_word
+                .store(self.indices.publish(), Ordering::Release);
         }
         len
     }
@@ -111,7 +102,7 @@ impl Reader {
         if let Some(record) = self.record {
             return Ok(Some(record));
         }
-        let mut waiting = self.seen() as usize;
+        let mut waiting = self.seen();
         if waiting == 0 {
             waiting = self.available()?;
         }
@@ -155,16 +146,16 @@ impl Reader {
     }
 
     /// Bytes that waited at the last look.
-    fn seen(&self) -> u32 {
-        self.tail.wrapping_sub(self.head)
+    fn seen(&self) -> usize {
+        self.indices.waiting() as usize
     }
 
     /// Copies from `offset` bytes behind the head; the caller knows that so many wait.
     #[inline]
     fn copy_out(&self, offset: usize, out: &mut [u8]) -> Result<(), OutOfBounds> {
         let (start, first) = split(
-            self.head.wrapping_add(offset as u32),
-            self.capacity,
+            self.indices.next().wrapping_add(offset as u32),
+            self.indices.capacity(),
             out.len(),
         );
         let (first, second) = out.split_at_mut(first);

@@ -1,9 +1,10 @@
 //! The writing end of a FIFO. Touches the FIFO's bytes and its two index words.
 #![forbid(unsafe_code)]
 
-use super::{record, split};
+use super::record;
 use crate::{
     error::{OutOfBounds, PeerError},
+    index::{Writing, split},
     shm::{Shm, Word},
 };
 use core::{net::SocketAddr, sync::atomic::Ordering};
@@ -12,13 +13,9 @@ use core::{net::SocketAddr, sync::atomic::Ordering};
 #[derive(Debug)]
 pub struct Writer {
     memory: Shm,
-    capacity: u32,
     tail_word: Word,
     head_word: Word,
-    /// First index not yet written.
-    tail: u32,
-    /// The peer's index as of the last look.
-    head: u32,
+    indices: Writing<u32>,
 }
 
 impl Writer {
@@ -27,24 +24,22 @@ impl Writer {
         let capacity = memory.len() as u32;
         Self {
             memory,
-            capacity,
             tail_word,
             head_word,
-            tail: 0,
-            head: 0,
+            indices: Writing::new(capacity, 0),
         }
     }
 
     /// As if `index` bytes had passed.
-    #[cfg(test)]
+    #[cfg(any(test, loom))]
     pub(super) fn start_at(&mut self, index: u32) {
-        (self.head, self.tail) = (index, index);
+        self.indices = Writing::new(self.indices.capacity(), index);
     }
 
     /// Bytes that the FIFO holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.capacity as usize
+        self.indices.capacity() as usize
     }
 
     /// Longest datagram that fits in the empty FIFO: with a longer one, [`write_record`](Self::write_record) says `false` for ever.
@@ -59,13 +54,8 @@ impl Writer {
     /// [`PeerError::Index`].
     #[inline]
     pub fn free(&mut self) -> Result<usize, PeerError> {
-        let head = self.head_word.load(Ordering::Acquire);
-        // The peer's index may only have grown, and not beyond what was published.
-        if head.wrapping_sub(self.head) > self.used() {
-            return Err(PeerError::Index);
-        }
-        self.head = head;
-        Ok((self.capacity - self.used()) as usize)
+        self.indices.look(self.head_word.load(Ordering::Acquire))?;
+        Ok(self.indices.free() as usize)
     }
 
     /// Appends as much of `bytes` as there is room for, makes it visible at once, and returns how much that was.
@@ -111,17 +101,13 @@ impl Writer {
     /// [`PeerError::Index`].
     pub fn is_drained(&mut self) -> Result<bool, PeerError> {
         self.free()?;
-        Ok(self.used() == 0)
-    }
-
-    fn used(&self) -> u32 {
-        self.tail.wrapping_sub(self.head)
+        Ok(self.indices.used() == 0)
     }
 
     /// Bytes free; looks at the peer's index only if the last look found too few.
     #[inline]
     fn free_for(&mut self, wanted: usize) -> Result<usize, PeerError> {
-        let free = (self.capacity - self.used()) as usize;
+        let free = self.indices.free() as usize;
         if free >= wanted {
             Ok(free)
         } else {
@@ -133,8 +119,8 @@ impl Writer {
     #[inline]
     fn copy_in(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfBounds> {
         let (start, first) = split(
-            self.tail.wrapping_add(offset as u32),
-            self.capacity,
+            self.indices.next().wrapping_add(offset as u32),
+            self.indices.capacity(),
             bytes.len(),
         );
         let (first, second) = bytes.split_at(first);
@@ -147,7 +133,8 @@ impl Writer {
 
     #[inline]
     fn publish(&mut self, len: usize) {
-        self.tail = self.tail.wrapping_add(len as u32);
-        self.tail_word.store(self.tail, Ordering::Release);
+        self.indices.advance(len as u32);
+        self.tail_word
+            .store(self.indices.publish(), Ordering::Release);
     }
 }

@@ -18,8 +18,8 @@ fn ring(count: u32, start: u32) -> (Producer, Consumer, Shm) {
     let word = |offset| memory.word(offset).unwrap();
     let mut producer = Producer::new(slots.clone(), SIZE, count, word(TAIL), word(HEAD)).unwrap();
     let mut consumer = Consumer::new(slots, SIZE, count, word(TAIL), word(HEAD)).unwrap();
-    (producer.tail, producer.published, producer.head) = (start, start, start);
-    (consumer.tail, consumer.published, consumer.head) = (start, start, start);
+    producer.start_at(start);
+    consumer.start_at(start);
     (producer, consumer, memory)
 }
 
@@ -173,7 +173,10 @@ fn a_length_beyond_the_slot_is_an_error_and_consumed() {
     for length in [SIZE as u16 - 1, SIZE as u16, u16::MAX] {
         push(&mut producer, &[1]).unwrap();
         push(&mut producer, &[2]).unwrap();
-        let bad = SLOTS + producer.slots.offset(producer.tail.wrapping_sub(2));
+        let bad = SLOTS
+            + producer
+                .slots
+                .offset(producer.indices.next().wrapping_sub(2));
         memory.write(bad, &length.to_le_bytes()).unwrap();
         producer.publish();
         assert_eq!(pop(&mut consumer), Err(PeerError::Length));
