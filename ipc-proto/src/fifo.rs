@@ -43,11 +43,16 @@ pub const MIN_LOG2: u8 = 10;
 /// Largest FIFO: 1 << this.
 pub const MAX_LOG2: u8 = 22;
 
-const RX_TAIL: usize = 0;
-const TX_HEAD: usize = 4;
-const STATUS: usize = 8;
-const RX_HEAD: usize = 64;
-const TX_TAIL: usize = 68;
+/// Offset of the tail of the receive FIFO.
+pub const RX_TAIL: usize = 0;
+/// Offset of the head of the transmit FIFO.
+pub const TX_HEAD: usize = 4;
+/// Offset of the status word.
+pub const STATUS: usize = 8;
+/// Offset of the head of the receive FIFO.
+pub const RX_HEAD: usize = 64;
+/// Offset of the tail of the transmit FIFO.
+pub const TX_TAIL: usize = 68;
 
 /// Which end of a socket's FIFOs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

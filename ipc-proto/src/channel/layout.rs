@@ -62,17 +62,18 @@ impl fmt::Display for LayoutError {
 impl core::error::Error for LayoutError {}
 
 /// Offsets of what one side owns.
-pub(super) struct Parts {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Parts {
     /// Published index of the ring that it writes.
-    pub(super) tail: usize,
+    pub tail: usize,
     /// Published index of the ring that it reads.
-    pub(super) head: usize,
+    pub head: usize,
     /// Its wake word.
-    pub(super) wake: usize,
+    pub wake: usize,
     /// Events for it: summary and bitmap.
-    pub(super) events: usize,
+    pub events: usize,
     /// Slots of the ring that it writes.
-    pub(super) slots: usize,
+    pub slots: usize,
 }
 
 impl Geometry {
@@ -107,7 +108,9 @@ impl Geometry {
         Ok(())
     }
 
-    pub(super) const fn client(self) -> Parts {
+    /// What the client, or the driver, owns.
+    #[must_use]
+    pub const fn client(self) -> Parts {
         Parts {
             tail: 0,
             head: 4,
@@ -117,7 +120,9 @@ impl Geometry {
         }
     }
 
-    pub(super) const fn stack(self) -> Parts {
+    /// What the stack owns.
+    #[must_use]
+    pub const fn stack(self) -> Parts {
         Parts {
             tail: LINE,
             head: LINE + 4,

@@ -6,9 +6,9 @@ use ipc_proto::{
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
 
-#[test]
-fn net_requests() {
-    check_all(&[
+/// Examples.
+pub(super) fn net_requests() -> Rows<NetRequest> {
+    rows(&[
         (
             NetRequest::Open {
                 hello: HELLO,
@@ -25,13 +25,32 @@ fn net_requests() {
                 0x01, 0x50, 0xbb, 0x03, 0x00, 0x10, 0x80, 0x80, 0x40, 0xe8, 0x07,
             ],
         ),
+        (
+            NetRequest::Derive {
+                policy: Policy::nothing(),
+            },
+            &[
+                0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01,
+            ],
+        ),
+        (
+            NetRequest::Derive {
+                policy: Policy::everything(),
+            },
+            &[
+                0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0xff, 0xff, 0x03, 0x01, 0x00, 0xff, 0xff, 0x03,
+                0x80, 0x08, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x00,
+            ],
+        ),
         (NetRequest::RevokeDerived, &[0x02]),
-    ]);
+    ])
 }
 
-#[test]
-fn net_replies() {
-    check_all(&[
+/// Examples.
+pub(super) fn net_replies() -> Rows<NetReply> {
+    rows(&[
         (NetReply::Opened { max_sockets: 1024 }, &[0x00, 0x80, 0x08]),
         (NetReply::Derived, &[0x01]),
         (NetReply::Done, &[0x02]),
@@ -44,12 +63,12 @@ fn net_replies() {
         (NetReply::Refused(Refusal::BadRequest), &[0x03, 0x01]),
         (NetReply::Refused(Refusal::Denied), &[0x03, 0x02]),
         (NetReply::Refused(Refusal::Exhausted), &[0x03, 0x03]),
-    ]);
+    ])
 }
 
-#[test]
-fn dev_requests() {
-    check_all(&[(
+/// Examples.
+pub(super) fn dev_requests() -> Rows<DevRequest> {
+    rows(&[(
         DevRequest::Attach {
             hello: Hello {
                 protocol: Protocol::Frame,
@@ -63,12 +82,12 @@ fn dev_requests() {
             0x00, 0x01, 0x01, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0x52, 0x54, 0x00,
             0x12, 0x34, 0x56, 0xdc, 0x0b, 0x01,
         ],
-    )]);
+    )])
 }
 
-#[test]
-fn dev_replies() {
-    check_all(&[
+/// Examples.
+pub(super) fn dev_replies() -> Rows<DevReply> {
+    rows(&[
         (
             DevReply::Attached {
                 generation: 3,
@@ -77,13 +96,25 @@ fn dev_replies() {
             },
             &[0x00, 0x03, 0x80, 0x04, 0x80, 0x02],
         ),
+        (
+            DevReply::Refused(Refusal::Mismatch(Hello {
+                protocol: Protocol::System,
+                version: 300,
+                ..HELLO
+            })),
+            &[
+                0x01, 0x00, 0x02, 0xac, 0x02, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,
+            ],
+        ),
+        (DevReply::Refused(Refusal::BadRequest), &[0x01, 0x01]),
         (DevReply::Refused(Refusal::Denied), &[0x01, 0x02]),
-    ]);
+        (DevReply::Refused(Refusal::Exhausted), &[0x01, 0x03]),
+    ])
 }
 
-#[test]
-fn to_driver() {
-    check_all(&[
+/// Examples.
+pub(super) fn to_driver() -> Rows<ToDriver> {
+    rows(&[
         (ToDriver::Receive { buffer: 5 }, &[0x00, 0x05]),
         (
             ToDriver::Transmit {
@@ -92,12 +123,12 @@ fn to_driver() {
             },
             &[0x01, 0xac, 0x02, 0xea, 0x0b],
         ),
-    ]);
+    ])
 }
 
-#[test]
-fn to_stack() {
-    check_all(&[
+/// Examples.
+pub(super) fn to_stack() -> Rows<ToStack> {
+    rows(&[
         (
             ToStack::Received {
                 buffer: 127,
@@ -107,5 +138,5 @@ fn to_stack() {
         ),
         (ToStack::Transmitted { buffer: 128 }, &[0x01, 0x80, 0x01]),
         (ToStack::Link { up: true }, &[0x02, 0x01]),
-    ]);
+    ])
 }

@@ -3,9 +3,9 @@
 use super::*;
 use ipc_proto::system::{CapInfo, MachineInfo, ProcessInfo, Reply, Request, RunState, SystemError};
 
-#[test]
-fn system_requests() {
-    check_all(&[
+/// Examples.
+pub(super) fn system_requests() -> Rows<Request> {
+    rows(&[
         (Request::Process { position: 1 }, &[0x00, 0x01]),
         (
             Request::Caps { id: 300, from: 4 },
@@ -23,12 +23,12 @@ fn system_requests() {
             &[0x04, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
         ),
         (Request::PowerOff { status: 100 }, &[0x05, 0x64]),
-    ]);
+    ])
 }
 
-#[test]
-fn system_replies() {
-    check_all(&[
+/// Examples.
+pub(super) fn system_replies() -> Rows<Reply> {
+    rows(&[
         (
             Reply::Process {
                 next: 2,
@@ -59,6 +59,98 @@ fn system_replies() {
         ),
         (
             Reply::Process {
+                next: 1,
+                process: Some(ProcessInfo {
+                    id: 1,
+                    name: text("init"),
+                    state: RunState::Running,
+                    restarts: 0,
+                    priority: 15,
+                    cpu_micros: 0,
+                    caps: 26,
+                    pages: 0,
+                    budget_used: 0,
+                    budget_limit: 0,
+                    syscalls: 0,
+                    switches: 0,
+                }),
+            },
+            &[
+                0x00, 0x01, 0x01, 0x01, 0x04, 0x69, 0x6e, 0x69, 0x74, 0x00, 0x00, 0x0f, 0x00, 0x1a,
+                0x00, 0x00, 0x00, 0x00, 0x00,
+            ],
+        ),
+        (
+            Reply::Process {
+                next: 1,
+                process: Some(ProcessInfo {
+                    id: 1,
+                    name: text("init"),
+                    state: RunState::Exited(0),
+                    restarts: 0,
+                    priority: 15,
+                    cpu_micros: 0,
+                    caps: 26,
+                    pages: 0,
+                    budget_used: 0,
+                    budget_limit: 0,
+                    syscalls: 0,
+                    switches: 0,
+                }),
+            },
+            &[
+                0x00, 0x01, 0x01, 0x01, 0x04, 0x69, 0x6e, 0x69, 0x74, 0x01, 0x00, 0x00, 0x0f, 0x00,
+                0x1a, 0x00, 0x00, 0x00, 0x00, 0x00,
+            ],
+        ),
+        (
+            Reply::Process {
+                next: 1,
+                process: Some(ProcessInfo {
+                    id: 1,
+                    name: text("init"),
+                    state: RunState::Killed(300),
+                    restarts: 0,
+                    priority: 15,
+                    cpu_micros: 0,
+                    caps: 26,
+                    pages: 0,
+                    budget_used: 0,
+                    budget_limit: 0,
+                    syscalls: 0,
+                    switches: 0,
+                }),
+            },
+            &[
+                0x00, 0x01, 0x01, 0x01, 0x04, 0x69, 0x6e, 0x69, 0x74, 0x02, 0xac, 0x02, 0x00, 0x0f,
+                0x00, 0x1a, 0x00, 0x00, 0x00, 0x00, 0x00,
+            ],
+        ),
+        (
+            Reply::Process {
+                next: 1,
+                process: Some(ProcessInfo {
+                    id: 1,
+                    name: text("init"),
+                    state: RunState::Waiting,
+                    restarts: 0,
+                    priority: 15,
+                    cpu_micros: 0,
+                    caps: 26,
+                    pages: 0,
+                    budget_used: 0,
+                    budget_limit: 0,
+                    syscalls: 0,
+                    switches: 0,
+                }),
+            },
+            &[
+                0x00, 0x01, 0x01, 0x01, 0x04, 0x69, 0x6e, 0x69, 0x74, 0x04, 0x00, 0x0f, 0x00, 0x1a,
+                0x00, 0x00, 0x00, 0x00, 0x00,
+            ],
+        ),
+        (
+            Reply::Process {
                 next: 0,
                 process: None,
             },
@@ -79,6 +171,13 @@ fn system_replies() {
                 0x01, 0x00, 0x01, 0x03, 0x02, 0x05, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                 0xff, 0x01, 0x11,
             ],
+        ),
+        (
+            Reply::Caps {
+                next: 0,
+                caps: list([]),
+            },
+            &[0x01, 0x00, 0x00],
         ),
         (Reply::Done, &[0x02]),
         (
@@ -112,5 +211,5 @@ fn system_replies() {
         (Reply::Failed(SystemError::NoSuchProcess), &[0x05, 0x01]),
         (Reply::Failed(SystemError::BadRequest), &[0x05, 0x02]),
         (Reply::Failed(SystemError::Busy), &[0x05, 0x03]),
-    ]);
+    ])
 }
