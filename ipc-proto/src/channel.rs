@@ -140,6 +140,13 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         })
     }
 
+    /// As if `index` messages had passed each way; the index words have to say so too.
+    #[cfg(loom)]
+    pub fn start_at(&mut self, index: u32) {
+        self.outgoing.start_at(index);
+        self.incoming.start_at(index);
+    }
+
     /// Puts a message on the ring. The peer sees it after [`flush`](Self::flush).
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! Loom's model of shared memory: takes the place of [`crate::shm`] under `cfg(loom)`. Touches the heap only.
 //!
 //! Words and bytes are kept apart: a protocol uses a place in one way only. Words are loom atomics, so that all interleavings and all
-//! values that the memory model allows are explored. Bytes are loom cells, which report any access that is not ordered by
-//! the words: a slot that could be torn fails the test instead of showing one of its mixtures.
+//! values that the memory model allows are explored. Bytes between honest sides are loom cells, which report any access that is
+//! not ordered by the words: a slot that could be torn fails the test instead of showing one of its mixtures. Bytes that a hostile
+//! side may change at any time are relaxed atomics, as in the real memory.
 #![forbid(unsafe_code)]
 
 use crate::error::OutOfBounds;
@@ -10,7 +11,7 @@ use loom::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{self, AtomicU32, Ordering},
+        atomic::{self, AtomicU32, AtomicU64, Ordering},
     },
 };
 use std::vec::Vec;
@@ -21,7 +22,38 @@ const GRAIN: usize = 8;
 
 struct Model {
     words: Vec<AtomicU32>,
-    bytes: Vec<Cell<[u8; GRAIN]>>,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// An access that races fails the test.
+    Ordered(Vec<Cell<[u8; GRAIN]>>),
+    /// An access that races finds one of the values.
+    Racing(Vec<AtomicU64>),
+}
+
+impl Bytes {
+    fn load(&self, grain: usize) -> Result<[u8; GRAIN], OutOfBounds> {
+        Ok(match self {
+            Bytes::Ordered(cells) => cells.get(grain).ok_or(OutOfBounds)?.get(),
+            Bytes::Racing(atomics) => atomics
+                .get(grain)
+                .ok_or(OutOfBounds)?
+                .load(Ordering::Relaxed)
+                .to_le_bytes(),
+        })
+    }
+
+    fn store(&self, grain: usize, bytes: [u8; GRAIN]) -> Result<(), OutOfBounds> {
+        match self {
+            Bytes::Ordered(cells) => cells.get(grain).ok_or(OutOfBounds)?.set(bytes),
+            Bytes::Racing(atomics) => atomics
+                .get(grain)
+                .ok_or(OutOfBounds)?
+                .store(u64::from_le_bytes(bytes), Ordering::Relaxed),
+        }
+        Ok(())
+    }
 }
 
 /// A window on memory shared with a peer. See the real one.
@@ -33,13 +65,22 @@ pub struct Shm {
 }
 
 impl Shm {
-    /// Zeroed memory.
+    /// Zeroed memory between two honest sides.
     #[must_use]
     pub fn heap(len: usize) -> Self {
+        let cells = (0..len.div_ceil(GRAIN)).map(|_| Cell::new([0; GRAIN]));
+        Self::new(len, Bytes::Ordered(cells.collect()))
+    }
+
+    /// Zeroed memory whose bytes a hostile side may change at any time.
+    #[must_use]
+    pub fn racing(len: usize) -> Self {
+        let atomics = (0..len.div_ceil(GRAIN)).map(|_| AtomicU64::new(0));
+        Self::new(len, Bytes::Racing(atomics.collect()))
+    }
+
+    fn new(len: usize, bytes: Bytes) -> Self {
         let words = (0..len.div_ceil(WORD)).map(|_| AtomicU32::new(0)).collect();
-        let bytes = (0..len.div_ceil(GRAIN))
-            .map(|_| Cell::new([0; GRAIN]))
-            .collect();
         Self {
             model: Arc::new(Model { words, bytes }),
             start: 0,
@@ -122,10 +163,16 @@ impl Shm {
     /// # Errors
     /// [`OutOfBounds`].
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), OutOfBounds> {
-        let start = self.locate(offset, out.len())?;
-        for (at, byte) in (start..).zip(out) {
-            let cell = self.model.bytes.get(at / GRAIN).ok_or(OutOfBounds)?;
-            *byte = *cell.get().get(at % GRAIN).ok_or(OutOfBounds)?;
+        let mut at = self.locate(offset, out.len())?;
+        let mut rest = out;
+        while !rest.is_empty() {
+            let grain = self.model.bytes.load(at / GRAIN)?;
+            let bytes = grain.get(at % GRAIN..).ok_or(OutOfBounds)?;
+            let len = bytes.len().min(rest.len());
+            let (now, later) = rest.split_at_mut(len);
+            now.copy_from_slice(bytes.get(..len).ok_or(OutOfBounds)?);
+            at += len;
+            rest = later;
         }
         Ok(())
     }
@@ -135,12 +182,23 @@ impl Shm {
     /// # Errors
     /// [`OutOfBounds`].
     pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfBounds> {
-        let start = self.locate(offset, bytes.len())?;
-        for (at, byte) in (start..).zip(bytes) {
-            let cell = self.model.bytes.get(at / GRAIN).ok_or(OutOfBounds)?;
-            let mut grain = cell.get();
-            *grain.get_mut(at % GRAIN).ok_or(OutOfBounds)? = *byte;
-            cell.set(grain);
+        let mut at = self.locate(offset, bytes.len())?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let inside = at % GRAIN;
+            let len = (GRAIN - inside).min(rest.len());
+            let (now, later) = rest.split_at(len);
+            let mut grain = [0; GRAIN];
+            if len < GRAIN {
+                grain = self.model.bytes.load(at / GRAIN)?;
+            }
+            grain
+                .get_mut(inside..inside + len)
+                .ok_or(OutOfBounds)?
+                .copy_from_slice(now);
+            self.model.bytes.store(at / GRAIN, grain)?;
+            at += len;
+            rest = later;
         }
         Ok(())
     }
@@ -192,8 +250,16 @@ impl Word {
     }
 
     /// Stores it.
+    ///
+    /// Loom does not order a store and an exchange that race, and lets a later load find either. In the language's model, and on every
+    /// machine, an exchange follows the value that it found: the store that it did not find comes after it. Wake words are written
+    /// both ways, with relaxed order.
     pub fn store(&self, value: u32, order: Ordering) {
-        self.atomic().store(value, order);
+        if order == Ordering::Relaxed {
+            let _ = self.atomic().swap(value, order);
+        } else {
+            self.atomic().store(value, order);
+        }
     }
 
     /// Exchanges it and returns the old value.
