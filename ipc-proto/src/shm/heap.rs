@@ -2,7 +2,7 @@
 
 use super::Shm;
 use core::{ptr::NonNull, sync::atomic::AtomicU64};
-use std::{sync::Arc, vec::Vec};
+use std::sync::Arc;
 
 /// Keeps the memory alive.
 pub(super) type Owner = Arc<[Line]>;
@@ -21,8 +21,7 @@ impl Shm {
     /// Zeroed memory from the heap, freed with the last clone.
     #[must_use]
     pub fn heap(len: usize) -> Self {
-        let lines: Vec<Line> = (0..len.div_ceil(64)).map(|_| Line::zeroed()).collect();
-        let owner: Owner = lines.into();
+        let owner: Owner = (0..len.div_ceil(64)).map(|_| Line::zeroed()).collect();
         let base = NonNull::from(&*owner).cast::<u8>();
         // SAFETY: `base` points to at least `len` bytes in 64-aligned lines, which live as long as the `owner` kept beside the
         // pointer and in all its copies; nothing else refers to them.

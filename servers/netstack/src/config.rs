@@ -4,6 +4,9 @@ use alloc::{string::String, vec::Vec};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Frame buffers that a driver gets to receive into, unless said otherwise.
+pub const RECEIVE_BUFFERS: u16 = 256;
+
 /// Where addresses come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Addressing {
@@ -39,6 +42,8 @@ pub struct Config {
     pub tcp_buffer: usize,
     /// Most bytes of socket buffers over all sessions.
     pub max_memory: usize,
+    /// Frame buffers that a driver gets to receive into; its pool must have more.
+    pub receive_buffers: u16,
 }
 
 impl Default for Config {
@@ -51,6 +56,7 @@ impl Default for Config {
             max_sessions: 64,
             tcp_buffer: 64 * 1024,
             max_memory: 64 * 1024 * 1024,
+            receive_buffers: RECEIVE_BUFFERS,
         }
     }
 }

@@ -55,11 +55,11 @@ mod timers;
 mod turn;
 mod udp;
 
-pub use config::{Addressing, BadArgument, Config};
+pub use config::{Addressing, BadArgument, Config, RECEIVE_BUFFERS};
 #[cfg(any(test, feature = "testing"))]
 pub use invariants::Holdings;
 pub use slab::Id;
-pub use stack::{Next, RECEIVE_BUFFERS, SessionId, Stack};
+pub use stack::{Next, SessionId, Stack};
 pub use time::Instant;
 
 /// Tells another process that there is something for it.

@@ -41,8 +41,6 @@ const PASS_TURNS: usize = 256;
 const PASS_TIMERS: usize = 512;
 /// Requests of a client in one pass.
 const PASS_REQUESTS: usize = 32;
-/// Buffers that a driver gets to receive into.
-pub const RECEIVE_BUFFERS: u16 = 256;
 /// Answers a second to those who ask in vain (resets, unreachables), one and a half for each on average, and echo replies.
 const VAIN_ANSWERS: u32 = 300;
 const ECHO_REPLIES: u32 = 5000;
@@ -180,9 +178,10 @@ impl Stack {
             return DevReply::Refused(Refusal::BadRequest);
         }
         self.now = now;
+        let receive_buffers = self.config.receive_buffers;
         let buffers = match self
             .frames
-            .attach(memory, pool, bell, RECEIVE_BUFFERS, *link_up, now)
+            .attach(memory, pool, bell, receive_buffers, *link_up, now)
         {
             Ok(buffers) => buffers,
             Err(error) => {
@@ -204,7 +203,7 @@ impl Stack {
         DevReply::Attached {
             generation: self.generation,
             buffers,
-            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffers,
         }
     }
 
