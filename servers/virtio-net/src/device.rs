@@ -44,7 +44,11 @@ const CONFIG_MTU: usize = 10;
 const LINK_UP: u16 = 1;
 
 /// Reads of the status register that a reset may take; QEMU is done at the first.
-const RESET_POLLS: u32 = if cfg!(miri) { 10 } else { 100_000 };
+const RESET_POLLS: u32 = if cfg!(any(miri, feature = "testing")) {
+    10
+} else {
+    100_000
+};
 /// Attempts at reading configuration between two changes of it.
 const CONFIG_ATTEMPTS: u32 = 16;
 

@@ -1,4 +1,4 @@
-//! A virtio network device for the tests: registers, virtqueues and frames as a real one has them, and the
+//! A virtio network device for tests and fuzzing on the host: registers, virtqueues and frames as a real one has them, and the
 //! means to misbehave. It reaches memory only by the addresses that the driver wrote to it.
 #![forbid(unsafe_code)]
 
@@ -15,27 +15,29 @@ use ipc_proto::{frame::BUFFER_SIZE, shm::Shm};
 use std::{
     boxed::Box,
     cell::RefCell,
+    collections::VecDeque,
     rc::Rc,
     sync::{Mutex, MutexGuard},
     vec::Vec,
 };
 
 /// Where the device finds the pool.
-pub(crate) const POOL: u64 = 0x20_0000_0000;
+pub const POOL: u64 = 0x20_0000_0000;
 const ARENA: u64 = 0x10_0000_0000;
 const ARENA_PAGES: usize = 8;
-pub(crate) const NEEDS_RESET: u8 = 64;
+/// Bit of the status by which a device asks for a reset.
+pub const NEEDS_RESET: u8 = 64;
 
 /// Queue memory comes from a static table: tests that use it take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Waits for this test's turn.
-pub(crate) fn take_turn() -> MutexGuard<'static, ()> {
+pub fn take_turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// What a platform gives the device, for a pool of `buffers`.
-pub(crate) fn memory(buffers: u16) -> DeviceMemory {
+pub fn memory(buffers: u16) -> DeviceMemory {
     DeviceMemory {
         arena: hal::testing::arena(ARENA_PAGES, ARENA),
         pool: POOL,
@@ -43,42 +45,62 @@ pub(crate) fn memory(buffers: u16) -> DeviceMemory {
     }
 }
 
+/// A queue as the device sees it.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct FakeQueue {
+pub struct FakeQueue {
     size: u16,
     vector: u16,
     enabled: u16,
     /// Descriptors, available ring, used ring.
     areas: [u64; 3],
     next_available: u16,
-    pub(crate) used_index: u16,
-    pub(crate) kicks: u32,
+    /// How far the used ring is written.
+    pub used_index: u16,
+    /// Notifications that came.
+    pub kicks: u32,
 }
 
-pub(crate) struct State {
-    pub(crate) offered: u64,
-    pub(crate) accepted: u64,
+/// What is in the device.
+pub struct State {
+    /// Features that it offers.
+    pub offered: u64,
+    /// Features that the driver took.
+    pub accepted: u64,
     feature_select: u32,
-    pub(crate) status: u8,
+    /// The status register.
+    pub status: u8,
     generation: u8,
     /// MAC, link status, pairs of queues, MTU.
-    pub(crate) config: [u8; 12],
+    pub config: [u8; 12],
     config_vector: u16,
     selected: u16,
-    pub(crate) queues: [FakeQueue; 2],
-    pub(crate) max_queue_size: u16,
-    pub(crate) notify_off: u16,
-    pub(crate) refuses_features: bool,
-    pub(crate) refuses_vectors: bool,
-    pub(crate) never_resets: bool,
-    pub(crate) unstable: bool,
-    pub(crate) resets: u32,
-    pub(crate) pool: Option<Shm>,
+    /// Its queues.
+    pub queues: [FakeQueue; 2],
+    /// The size that its queues have behind a reset.
+    pub max_queue_size: u16,
+    /// Position of the first notification register.
+    pub notify_off: u16,
+    /// It says no to what was negotiated.
+    pub refuses_features: bool,
+    /// It takes no interrupt vector.
+    pub refuses_vectors: bool,
+    /// It does not finish a reset.
+    pub never_resets: bool,
+    /// Its configuration changes at each look.
+    pub unstable: bool,
+    /// Resets so far.
+    pub resets: u32,
+    /// The frame pool, of which it knows the address only.
+    pub pool: Option<Shm>,
+    /// It says one thing and does another: what the driver does is not held against it.
+    pub hostile: bool,
+    /// What the next reads of registers return; `None` is the truth.
+    pub lies: VecDeque<Option<u32>>,
 }
 
 /// A device; clones are the same one.
 #[derive(Clone)]
-pub(crate) struct FakeNic(pub(crate) Rc<RefCell<State>>);
+pub struct FakeNic(pub Rc<RefCell<State>>);
 
 const LAYOUT: Layout = {
     const fn at(start: usize, len: usize) -> Location {
@@ -92,8 +114,15 @@ const LAYOUT: Layout = {
     }
 };
 
+impl Default for FakeNic {
+    fn default() -> FakeNic {
+        FakeNic::new()
+    }
+}
+
 impl FakeNic {
-    pub(crate) fn new() -> FakeNic {
+    /// A good device, as QEMU's.
+    pub fn new() -> FakeNic {
         FakeNic(Rc::new(RefCell::new(State {
             // As QEMU offers them, event indices and indirect descriptors included.
             offered: 1 << 3 | 1 << 5 | 1 << 16 | 1 << 28 | 1 << 29 | 1 << 32 | 1 << 33,
@@ -113,11 +142,43 @@ impl FakeNic {
             unstable: false,
             resets: 0,
             pool: None,
+            hostile: false,
+            lies: VecDeque::new(),
         })))
     }
 
-    pub(crate) fn transport(&self) -> PciTransport<FakeNic> {
+    /// Its registers, as the driver gets them.
+    ///
+    /// # Panics
+    /// Never: the layout is right.
+    pub fn transport(&self) -> PciTransport<FakeNic> {
         PciTransport::new(&LAYOUT, 3, |_| Ok(self.clone())).unwrap()
+    }
+
+    /// Makes it a good device again, in whatever state the driver has brought it.
+    pub fn repair(&self) {
+        let good = FakeNic::new().0;
+        let mut good = good.borrow_mut();
+        let mut state = self.0.borrow_mut();
+        core::mem::swap(&mut good.offered, &mut state.offered);
+        core::mem::swap(&mut good.config, &mut state.config);
+        state.max_queue_size = good.max_queue_size;
+        state.notify_off = 0;
+        state.refuses_features = false;
+        state.refuses_vectors = false;
+        state.never_resets = false;
+        state.unstable = false;
+        state.hostile = false;
+        state.lies.clear();
+    }
+
+    fn lie(&self) -> Option<u32> {
+        self.0.borrow_mut().lies.pop_front().flatten()
+    }
+
+    /// Whether the driver has set a queue up since the last reset.
+    pub fn is_enabled(&self, queue: usize) -> bool {
+        self.0.borrow().queues[queue].enabled != 0
     }
 
     fn area(&self, queue: usize, area: usize, len: usize) -> Mmio {
@@ -126,7 +187,7 @@ impl FakeNic {
     }
 
     /// Address, length and flags of a descriptor.
-    pub(crate) fn descriptor(&self, queue: usize, id: u16) -> (u64, u32, u16) {
+    pub fn descriptor(&self, queue: usize, id: u16) -> (u64, u32, u16) {
         let table = self.area(queue, 0, 16 * QUEUE_SIZE);
         let at = 16 * usize::from(id);
         let address = u64::from(table.read32(at + 4)) << 32 | u64::from(table.read32(at));
@@ -134,7 +195,7 @@ impl FakeNic {
     }
 
     /// Scribbles over what the driver wrote for the device to read.
-    pub(crate) fn corrupt_descriptors(&self, queue: usize) {
+    pub fn corrupt_descriptors(&self, queue: usize) {
         let table = self.area(queue, 0, 16 * QUEUE_SIZE);
         for at in (0..16 * QUEUE_SIZE).step_by(4) {
             table.write32(at, u32::MAX);
@@ -142,7 +203,7 @@ impl FakeNic {
     }
 
     /// The next descriptor that the driver made available.
-    pub(crate) fn take_available(&self, queue: usize) -> Option<u16> {
+    pub fn take_available(&self, queue: usize) -> Option<u16> {
         let ring = self.area(queue, 1, 6 + 2 * QUEUE_SIZE);
         let mut state = self.0.borrow_mut();
         let fake = &mut state.queues[queue];
@@ -155,12 +216,12 @@ impl FakeNic {
     }
 
     /// Whether the driver wants interrupts of the queue.
-    pub(crate) fn wants_interrupt(&self, queue: usize) -> bool {
+    pub fn wants_interrupt(&self, queue: usize) -> bool {
         self.area(queue, 1, 6 + 2 * QUEUE_SIZE).read16(0) & 1 == 0
     }
 
     /// Writes a used element, whatever it says.
-    pub(crate) fn push_used(&self, queue: usize, id: u32, len: u32) {
+    pub fn push_used(&self, queue: usize, id: u32, len: u32) {
         let index = self.0.borrow().queues[queue].used_index;
         let ring = self.area(queue, 2, 4 + 8 * QUEUE_SIZE);
         let at = 4 + 8 * (usize::from(index) % QUEUE_SIZE);
@@ -170,7 +231,7 @@ impl FakeNic {
     }
 
     /// Writes the used index, whatever it says.
-    pub(crate) fn set_used_index(&self, queue: usize, index: u16) {
+    pub fn set_used_index(&self, queue: usize, index: u16) {
         self.0.borrow_mut().queues[queue].used_index = index;
         let ring = self.area(queue, 2, 4 + 8 * QUEUE_SIZE);
         ring.write16(2, index);
@@ -182,7 +243,7 @@ impl FakeNic {
     }
 
     /// Delivers a frame as a correct device does. Returns the buffer, or `None` if the driver gave no room.
-    pub(crate) fn receive(&self, frame: &[u8]) -> Option<u16> {
+    pub fn receive(&self, frame: &[u8]) -> Option<u16> {
         let id = self.take_available(0)?;
         let (address, len, flags) = self.descriptor(0, id);
         assert_eq!(flags, 2, "one device-writable descriptor");
@@ -198,7 +259,7 @@ impl FakeNic {
     }
 
     /// Takes frames to send without giving them back: descriptor and content, header included.
-    pub(crate) fn take_frames(&self) -> Vec<(u16, Vec<u8>)> {
+    pub fn take_frames(&self) -> Vec<(u16, Vec<u8>)> {
         let mut frames = Vec::new();
         while let Some(id) = self.take_available(1) {
             let (address, len, flags) = self.descriptor(1, id);
@@ -213,7 +274,7 @@ impl FakeNic {
     }
 
     /// Sends all frames, as a correct device does.
-    pub(crate) fn transmit(&self) -> Vec<Vec<u8>> {
+    pub fn transmit(&self) -> Vec<Vec<u8>> {
         let taken = self.take_frames();
         for (id, _) in &taken {
             self.push_used(1, (*id).into(), 0);
@@ -221,7 +282,8 @@ impl FakeNic {
         taken.into_iter().map(|(_, bytes)| bytes).collect()
     }
 
-    pub(crate) fn set_link(&self, up: bool) {
+    /// The link goes up or down.
+    pub fn set_link(&self, up: bool) {
         let mut state = self.0.borrow_mut();
         state.config[6] = up.into();
         state.generation = state.generation.wrapping_add(1);
@@ -274,6 +336,9 @@ impl FakeNic {
 
 impl Registers for FakeNic {
     fn read8(&self, offset: usize) -> u8 {
+        if let Some(lie) = self.lie() {
+            return lie as u8;
+        }
         let mut state = self.0.borrow_mut();
         match offset {
             0x14 => state.status,
@@ -289,6 +354,9 @@ impl Registers for FakeNic {
     }
 
     fn read16(&self, offset: usize) -> u16 {
+        if let Some(lie) = self.lie() {
+            return lie as u16;
+        }
         match offset {
             0x10 => self.0.borrow().config_vector,
             0x18 => self.selected().size,
@@ -308,6 +376,9 @@ impl Registers for FakeNic {
     }
 
     fn read32(&self, offset: usize) -> u32 {
+        if let Some(lie) = self.lie() {
+            return lie;
+        }
         assert_eq!(offset, 4, "32-bit read");
         let state = self.0.borrow();
         (state.offered >> (32 * state.feature_select)) as u32
@@ -333,8 +404,10 @@ impl Registers for FakeNic {
             0x1c => self.queue(|queue| queue.enabled = value),
             0x3000.. => {
                 let queue = usize::from(value);
-                assert_eq!(offset, 0x3000 + 4 * queue, "notification register");
-                self.0.borrow_mut().queues[queue].kicks += 1;
+                let mut state = self.0.borrow_mut();
+                let place = 0x3000 + 4 * queue;
+                assert!(offset == place || state.hostile, "notification register");
+                state.queues[queue].kicks += 1;
             }
             _ => panic!("16-bit write at {offset:#x}"),
         }
@@ -359,13 +432,13 @@ impl Registers for FakeNic {
 }
 
 /// A pool for the device and the driver.
-pub(crate) fn pool(device: &FakeNic, buffers: u16) -> Shm {
+pub fn pool(device: &FakeNic, buffers: u16) -> Shm {
     let pool = Shm::heap(usize::from(buffers) * BUFFER_SIZE);
     device.0.borrow_mut().pool = Some(pool.clone());
     pool
 }
 
 /// Something recognizable of `len` bytes.
-pub(crate) fn frame(seed: u8, len: usize) -> Box<[u8]> {
+pub fn frame(seed: u8, len: usize) -> Box<[u8]> {
     (0..len).map(|i| seed.wrapping_add(i as u8)).collect()
 }

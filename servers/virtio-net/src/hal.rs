@@ -230,25 +230,42 @@ unsafe impl Hal for Dma {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, reason = "a part of tests")]
 pub(crate) mod testing {
     use super::*;
     use std::alloc::{Layout, alloc_zeroed};
 
-    struct Kept(#[expect(dead_code, reason = "only kept")] NonNull<u8>);
+    struct Kept {
+        base: NonNull<u8>,
+        pages: usize,
+    }
 
-    // SAFETY: the pointer is never used.
+    // SAFETY: the pointer is to memory that is used by one arena at a time.
     unsafe impl Send for Kept {}
 
     /// Memory of arenas, kept for ever and in sight of Miri's search for leaks.
     static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
-    /// An arena of the host's memory, which is never given back: views on it may outlive it.
+    /// An arena of the host's memory, which is never given back: views on it may outlive it. That of an arena which was
+    /// withdrawn is used again.
     pub(crate) fn arena(pages: usize, device: PhysAddr) -> Arena {
+        let mut kept = KEPT.lock();
+        let is_used = |base| {
+            let registered = REGISTERED.lock();
+            registered.arenas.iter().any(|arena| arena.base == base)
+        };
+        if let Some(kept) = kept
+            .iter()
+            .find(|kept| kept.pages == pages && !is_used(kept.base))
+        {
+            // SAFETY: as below; the arena that used it was dropped, behind the queues made from it.
+            return unsafe { Arena::new(kept.base, pages, device) };
+        }
         let layout = Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).unwrap();
         // SAFETY: the size is not zero.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap();
-        KEPT.lock().push(Kept(base));
+        kept.push(Kept { base, pages });
         // SAFETY: page-aligned memory that was just allocated, is known to nobody else and stays for ever.
         unsafe { Arena::new(base, pages, device) }
     }

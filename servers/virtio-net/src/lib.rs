@@ -13,13 +13,20 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 extern crate std;
 
 pub mod device;
 pub mod error;
-#[cfg(test)]
-mod fake;
+#[cfg(any(test, feature = "testing"))]
+#[allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a part of tests: what goes wrong there fails the test"
+)]
+pub mod fake;
 pub mod hal;
 pub mod mmio;
 pub mod nic;
