@@ -12,11 +12,17 @@
 )]
 
 pub mod decode;
+pub mod driver;
+mod frames;
 pub mod generate;
 pub mod handshake;
+pub mod input;
 pub mod manifest;
+mod pair;
 pub mod ring;
 pub mod roundtrip;
+pub mod stack_client;
+pub mod stack_driver;
 pub mod syscalls;
 
 /// A harness.
@@ -30,6 +36,10 @@ pub const TARGETS: &[(&str, Harness)] = &[
     ("ring", ring::run),
     ("roundtrip", roundtrip::run),
     ("syscalls", syscalls::run),
+    ("stack-client", stack_client::run),
+    ("stack-driver", stack_driver::run),
+    ("driver-stack", driver::run_stack),
+    ("driver-device", driver::run_device),
 ];
 
 /// Inputs to begin with: valid ones that chance would be long in finding.

@@ -1,0 +1,341 @@
+//! What is outside of the driver server: a device, a stack's end of the channel, time; and who owns which buffer.
+
+use crate::input::Input;
+use core::sync::atomic::Ordering;
+use ipc_proto::{
+    channel::{Channel, FRAME_CHANNEL, Side},
+    frame::{BUFFER_SIZE, ToDriver, ToStack},
+    hello::Hello,
+    setup::DevRequest,
+    shm::Shm,
+};
+use std::collections::VecDeque;
+use virtio_net::{
+    device::{ETHERNET_HEADER, MAX_FRAME},
+    error::AttachError,
+    fake::{self, FakeNic, POOL},
+    hal::{HEADER, HEADER_START, MAX_DESCRIPTOR},
+    server::{Attachment, Events, Platform},
+    session::Shared,
+};
+
+/// Buffers of a pool: more than are named by most messages, few enough to be named twice.
+pub(super) const BUFFERS: u16 = 16;
+/// Waits in one input: those of the script, of pauses between attachments, and of the end.
+const MAX_WAITS: u32 = 2000;
+
+/// Who does anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Liar {
+    /// The stack.
+    Stack,
+    /// The device.
+    Device,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The input says what happens.
+    Anything,
+    /// Both behave: buffers are given, ...
+    Give,
+    /// ... the device moves frames, ...
+    Move,
+    /// ... the stack is told.
+    Take,
+    /// They were.
+    Done,
+}
+
+/// A descriptor that the device holds.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) id: u16,
+    pub(super) address: u64,
+    pub(super) len: u32,
+}
+
+/// What is outside.
+pub(super) struct World {
+    pub(super) device: FakeNic,
+    pub(super) phase: Phase,
+    pub(super) told: Vec<ToStack>,
+    /// The stack's end, while there is an attachment, and its memory.
+    pub(super) stack: Option<(Channel<ToDriver, ToStack>, Shm)>,
+    /// What the stack answers to the next attempts to attach.
+    pub(super) refusals: VecDeque<AttachError>,
+    /// How much less memory than it says the next attachment brings, in bytes: of the channel, of the pool.
+    pub(super) short: [usize; 2],
+    /// The stack has written over its own view of the channel: what it reads means nothing.
+    pub(super) spoiled: bool,
+    /// The stack does not read.
+    pub(super) lazy: bool,
+    /// What the device holds, by queue.
+    pub(super) held: [Vec<Held>; 2],
+    pub(super) now: u64,
+    liar: Liar,
+    pool_len: usize,
+    given: [Option<ToDriver>; BUFFERS as usize],
+    resets: u32,
+    attachments: u32,
+    waits: u32,
+}
+
+impl World {
+    pub(super) fn is_attached(&self) -> bool {
+        self.stack.is_some()
+    }
+
+    /// Sends a message, if there is room.
+    pub(super) fn give(&mut self, message: ToDriver) -> bool {
+        let Some((stack, _)) = &mut self.stack else {
+            return false;
+        };
+        let sent = stack.send(&message).is_ok();
+        let _ = stack.flush();
+        sent
+    }
+
+    /// Takes what the driver says, and holds it against what was given.
+    pub(super) fn read(&mut self) {
+        let Some((stack, _)) = &mut self.stack else {
+            return;
+        };
+        while let Ok(Some(message)) = stack.receive() {
+            self.told.push(message);
+            let (buffer, is_use) = match message {
+                ToStack::Received { buffer, len } => {
+                    let whole = (ETHERNET_HEADER..=MAX_FRAME).contains(&usize::from(len));
+                    assert!(whole || self.spoiled, "a frame of {len} bytes");
+                    (buffer, [true, false])
+                }
+                ToStack::Transmitted { buffer } => (buffer, [false, true]),
+                ToStack::Link { .. } => continue,
+            };
+            if self.spoiled {
+                continue;
+            }
+            let held = self.held.iter().flatten();
+            let place = POOL + u64::from(buffer) * BUFFER_SIZE as u64;
+            let held =
+                held.filter(|held| held.address / BUFFER_SIZE as u64 == place / BUFFER_SIZE as u64);
+            assert!(
+                held.count() == 0 || self.liar == Liar::Device,
+                "buffer {buffer} is the device's, and was returned"
+            );
+            if self.liar == Liar::Device && self.phase == Phase::Anything {
+                let given = self.given[usize::from(buffer)].take();
+                let given = match given {
+                    Some(ToDriver::Receive { .. }) => [true, false],
+                    Some(ToDriver::Transmit { .. }) => [false, true],
+                    None => [false, false],
+                };
+                assert_eq!(given, is_use, "buffer {buffer} was not given for that");
+            }
+        }
+        let _ = stack.flush();
+    }
+
+    /// The device looks at what was made available. Whatever it is shown is a whole buffer, and not one that it has.
+    pub(super) fn look(&mut self) {
+        let resets = self.device.0.borrow().resets;
+        if resets != self.resets {
+            self.resets = resets;
+            self.held = Default::default();
+        }
+        for queue in 0..2 {
+            while self.device.is_enabled(queue)
+                && let Some(id) = self.device.take_available(queue)
+            {
+                let (address, len, flags) = self.device.descriptor(queue, id);
+                assert_eq!(flags, [2, 0][queue], "one descriptor of its direction");
+                let offset = usize::try_from(address - POOL).expect("an offset");
+                assert_eq!(
+                    offset % BUFFER_SIZE,
+                    HEADER_START,
+                    "not the start of a buffer"
+                );
+                let end = offset + len as usize;
+                assert!(end <= self.pool_len, "{end:#x} is outside of the pool");
+                let least = HEADER + ETHERNET_HEADER;
+                assert!(
+                    (least..=MAX_DESCRIPTOR).contains(&(len as usize)),
+                    "{len} bytes"
+                );
+                let known = self
+                    .held
+                    .iter()
+                    .flatten()
+                    .find(|held| held.address == address);
+                assert!(known.is_none() || self.liar == Liar::Device, "given twice");
+                self.held[queue].push(Held { id, address, len });
+                assert!(self.held[queue].len() <= 256 || self.liar == Liar::Device);
+            }
+        }
+    }
+
+    /// The device moves some frames as it should.
+    pub(super) fn device_behaves(&mut self, input: &mut Input<'_>) {
+        self.look();
+        for queue in 0..2 {
+            let count = self.held[queue].len().min(input.below(4));
+            for held in self.held[queue].drain(..count).collect::<Vec<_>>() {
+                let len = if queue == 0 {
+                    u32::from(input.u8()).clamp(HEADER as u32, held.len)
+                } else {
+                    0
+                };
+                self.device.push_used(queue, held.id.into(), len);
+            }
+        }
+    }
+
+    /// The stack gives some buffers, each once, and reads.
+    pub(super) fn stack_behaves(&mut self, input: &mut Input<'_>) {
+        self.read();
+        for buffer in 0..BUFFERS {
+            if self.given[usize::from(buffer)].is_some() {
+                continue;
+            }
+            let message = if buffer < BUFFERS / 2 {
+                ToDriver::Receive { buffer }
+            } else if buffer < BUFFERS / 2 + 2 && input.flag() {
+                let len = ETHERNET_HEADER as u16 + u16::from(input.u8()) * 7;
+                ToDriver::Transmit { buffer, len }
+            } else {
+                continue;
+            };
+            if self.give(message) {
+                self.given[usize::from(buffer)] = Some(message);
+            }
+        }
+    }
+
+    /// From here on nobody lies.
+    pub(super) fn behave(&mut self) {
+        self.phase = Phase::Give;
+        self.refusals.clear();
+        self.short = [0; 2];
+        self.device.repair();
+    }
+
+    /// Ends the input: the device fails for good.
+    pub(super) fn finish(&mut self) -> Events {
+        self.device.0.borrow_mut().never_resets = true;
+        Events::STACK_GONE
+    }
+
+    /// Changes a word of the channel or of the pool.
+    pub(super) fn scribble(&mut self, in_pool: bool, at: usize, change: impl Fn(u32) -> u32) {
+        let pool = self.device.0.borrow().pool.clone();
+        let channel = self.stack.as_ref().map(|(_, memory)| memory.clone());
+        let Some(memory) = (if in_pool { pool } else { channel }) else {
+            return;
+        };
+        let old = memory.load(at, Ordering::Relaxed).unwrap_or(0);
+        let _ = memory.store(at, change(old), Ordering::Relaxed);
+        self.spoiled |= !in_pool;
+    }
+}
+
+/// The server's platform: asks a script what happens while it waits.
+pub(super) struct Scripted<F> {
+    pub(super) world: World,
+    script: F,
+}
+
+impl<F: FnMut(&mut World) -> Events> Scripted<F> {
+    pub(super) fn new(liar: Liar, script: F) -> Scripted<F> {
+        let world = World {
+            device: FakeNic::new(),
+            phase: Phase::Anything,
+            told: Vec::new(),
+            stack: None,
+            refusals: VecDeque::new(),
+            short: [0; 2],
+            spoiled: false,
+            lazy: false,
+            held: Default::default(),
+            now: 0,
+            liar,
+            pool_len: 0,
+            given: [None; BUFFERS as usize],
+            resets: 0,
+            attachments: 0,
+            waits: 0,
+        };
+        world.device.0.borrow_mut().hostile = liar == Liar::Device;
+        Scripted { world, script }
+    }
+}
+
+impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
+    type Registers = FakeNic;
+
+    fn now(&self) -> u64 {
+        self.world.now
+    }
+
+    fn wait(&mut self, deadline: u64) -> Events {
+        self.world.waits += 1;
+        assert!(self.world.waits < MAX_WAITS, "endless");
+        let events = (self.script)(&mut self.world);
+        if events.is_empty() || !self.world.is_attached() {
+            self.world.now = self.world.now.max(deadline);
+        }
+        events
+    }
+
+    fn acknowledge(&mut self, interrupts: Events) {
+        assert!(Events::INTERRUPTS.contains(interrupts) && !interrupts.is_empty());
+    }
+
+    fn ring_stack(&mut self) {}
+
+    fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
+        let DevRequest::Attach { hello, .. } = request;
+        assert_eq!(hello, &Hello::FRAME);
+        let world = &mut self.world;
+        if let Some(error) = world.refusals.pop_front() {
+            return Err(error);
+        }
+        world.attachments += 1;
+        world.given = [None; BUFFERS as usize];
+        world.told.clear();
+        world.held = Default::default();
+        world.spoiled = false;
+        world.lazy = false;
+        let bytes = Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL);
+        let memory = Shm::heap(bytes);
+        let stack = Channel::new(memory.clone(), Side::Stack, FRAME_CHANNEL);
+        world.stack = Some((stack.expect("a channel"), memory.clone()));
+        let pool = fake::pool(&world.device, BUFFERS);
+        let [channel_short, pool_short] = core::mem::take(&mut world.short);
+        world.pool_len = pool.len().saturating_sub(pool_short);
+        let part = |memory: &Shm, short: usize| {
+            let len = memory.len().saturating_sub(short);
+            memory.part(0, len).expect("a part")
+        };
+        Ok(Attachment {
+            shared: Shared {
+                channel: part(&memory, channel_short),
+                pool: part(&pool, pool_short),
+                buffers: BUFFERS,
+                receive_buffers: BUFFERS / 2,
+            },
+            memory: fake::memory(BUFFERS),
+            generation: world.attachments,
+        })
+    }
+
+    fn detach(&mut self) {
+        let state = self.world.device.0.borrow();
+        assert!(
+            state.status == 0 || state.never_resets || state.hostile,
+            "memory is let go while the device runs"
+        );
+        drop(state);
+        self.world.stack = None;
+    }
+}

@@ -1,0 +1,147 @@
+//! A driver's end of the frame channel that keeps no rule which it is not asked to keep.
+
+use crate::input::Input;
+use core::sync::atomic::Ordering;
+use ipc_proto::{
+    channel::{Channel, FRAME_CHANNEL, Side},
+    frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    hello::Hello,
+    setup::{DevReply, DevRequest},
+    shm::Shm,
+};
+use netstack::{Instant, Stack, testing::Bell};
+use std::collections::VecDeque;
+
+const BUFFERS: usize = 128;
+
+/// A driver.
+pub(super) struct Driver {
+    channel: Channel<ToStack, ToDriver>,
+    memory: Shm,
+    pool: Shm,
+    /// Buffers that it may receive into.
+    empty: VecDeque<u16>,
+    /// Buffers that it has to give back.
+    sending: VecDeque<u16>,
+    /// Frames that the stack sent and the wire has not got.
+    pub(super) outgoing: Vec<Vec<u8>>,
+}
+
+impl Driver {
+    /// Attaches one; with an input, as that says. `None` if the stack refuses.
+    pub(super) fn attach(
+        stack: &mut Stack,
+        input: Option<&mut Input<'_>>,
+        now: Instant,
+    ) -> Option<Driver> {
+        let (mut mac, mut mtu, mut link_up, mut buffers) =
+            ([2, 0, 0, 0, 0, 1], 1500, true, BUFFERS);
+        if let Some(input) = input {
+            mac[usize::from(input.u8() % 6)] = input.u8();
+            mtu = input.pick(&[0, 67, 576, 577, 1280, 1500, 2016, 9000, u16::MAX]);
+            link_up = input.flag();
+            buffers = input.pick(&[0, 48, 49, 64, 128]);
+        }
+        let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
+        let pool = Shm::heap(buffers * BUFFER_SIZE);
+        let request = DevRequest::Attach {
+            hello: Hello::FRAME,
+            mac,
+            mtu,
+            link_up,
+        };
+        let bell = Box::new(Bell::default());
+        let reply = stack.attach(&request, memory.clone(), pool.clone(), bell, now);
+        let channel = Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?;
+        matches!(reply, DevReply::Attached { .. }).then_some(Driver {
+            channel,
+            memory,
+            pool,
+            empty: VecDeque::new(),
+            sending: VecDeque::new(),
+            outgoing: Vec::new(),
+        })
+    }
+
+    /// Takes what the stack says; the frames that it sends. Its own view of the channel may be spoiled.
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        while let Ok(Some(message)) = self.channel.receive() {
+            match message {
+                ToDriver::Receive { buffer } => self.empty.push_back(buffer),
+                ToDriver::Transmit { buffer, len } => {
+                    let mut frame = vec![0; len.into()];
+                    let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
+                    if self.pool.read(offset, &mut frame).is_ok() && frame.len() >= 14 {
+                        frames.push(frame);
+                    }
+                    self.sending.push_back(buffer);
+                }
+            }
+        }
+        let _ = self.channel.flush();
+        if self.outgoing.len() < 64 {
+            self.outgoing.extend(frames.iter().cloned());
+        }
+        frames
+    }
+
+    /// Says anything.
+    pub(super) fn tell(&mut self, message: &ToStack) {
+        let _ = self.channel.send(message);
+        let _ = self.channel.flush();
+    }
+
+    /// Delivers a frame, if it has a buffer.
+    pub(super) fn put(&mut self, frame: &[u8]) {
+        // What is shorter than a header the driver drops, as it must.
+        if frame.len() < 14 || frame.len() > BUFFER_SIZE - HEADROOM {
+            return;
+        }
+        if let Some(buffer) = self.empty.pop_front() {
+            let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
+            let _ = self.pool.write(offset, frame);
+            let len = frame.len() as u16;
+            self.tell(&ToStack::Received { buffer, len });
+        }
+    }
+
+    /// Gives so many buffers back whose frames were sent.
+    pub(super) fn complete(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(buffer) = self.sending.pop_front() else {
+                break;
+            };
+            self.tell(&ToStack::Transmitted { buffer });
+        }
+    }
+
+    /// A buffer that it has, or any.
+    pub(super) fn any_buffer(&mut self, input: &mut Input<'_>) -> u16 {
+        match input.below(4) {
+            0 => input.u16(),
+            1 => input.u8().into(),
+            2 => self.sending.front().copied().unwrap_or(0),
+            _ => self.empty.front().copied().unwrap_or(0),
+        }
+    }
+
+    /// Writes to the channel or the pool.
+    pub(super) fn scribble(&mut self, input: &mut Input<'_>) {
+        if input.flag() {
+            let at = usize::from(input.u8()) * BUFFER_SIZE + HEADROOM;
+            let _ = self.pool.write(at, input.bytes(40));
+            return;
+        }
+        let at = match input.below(3) {
+            0 => input.pick(&[0, 4, 64, 68, 128, 192]),
+            _ => usize::from(input.u16()) & !3,
+        };
+        let old = self.memory.load(at, Ordering::Relaxed).unwrap_or(0);
+        let value = match input.below(3) {
+            0 => input.u32(),
+            _ => old.wrapping_add(input.u8() as i8 as u32),
+        };
+        let _ = self.memory.store(at, value, Ordering::Relaxed);
+    }
+}
