@@ -25,7 +25,7 @@ Installs a nightly Rust toolchain if there is none, and says so; without network
   ./fuzz.sh --replay TARGET FILE      runs one input, with a backtrace if it crashes; FILE may be a folder
   ./fuzz.sh --shrink TARGET FILE      looks for a smaller input that crashes, for a minute
   ./fuzz.sh --minimise TARGET         makes ipc-proto/fuzz/corpus/TARGET anew: the smallest inputs, of the committed ones, the
-                                      seeds and those found in build/fuzz/corpus, that have the coverage of all
+                                      seeds and those found in build/fuzz/corpus, that reach every edge that all reach
   ./fuzz.sh --coverage TARGET         lines of our code that the corpus reaches, by file
 
 What is found is kept in build/fuzz/corpus and used by the next run.
@@ -146,9 +146,11 @@ minimise() {
     mkdir -p "$new"
     cargo run -q --locked -p fuzz --example seeds -- "$BUILD/fuzz/seeds" || die "no seeds"
     for before in "$FUZZ/corpus/$name" "$BUILD/fuzz/seeds/$name" "$FOUND/$name"; do [ -d "$before" ] && folders+=("$before"); done
+    # Edges alone: how often each is taken would keep many times as many files.
     say "==> merging $(find "${folders[@]}" -type f | wc -l) inputs"
-    timeout 1800 "$BIN/$name" -merge=1 -max_len="$(max_len "$name")" -timeout=10 -rss_limit_mb=2048 \
+    timeout 1800 "$BIN/$name" -set_cover_merge=1 -use_counters=0 -use_cmp=0 -max_len="$(max_len "$name")" -timeout=10 -rss_limit_mb=2048 \
         "$new" "${folders[@]}" >"$BUILD/fuzz-$name.log" 2>&1 || die "the merge failed; see build/fuzz-$name.log"
+    mkdir -p "$FUZZ/corpus"
     rm -rf "$FUZZ/corpus/$name"
     mv "$new" "$FUZZ/corpus/$name"
     echo "ipc-proto/fuzz/corpus/$name: $(find "$FUZZ/corpus/$name" -type f | wc -l) files," \

@@ -8,6 +8,7 @@
 )]
 #![cfg_attr(not(test), allow(dead_code, reason = "only the tests use all of it"))]
 
+mod fits;
 mod invariants;
 mod ram;
 mod sim;
@@ -25,7 +26,8 @@ pub(crate) use ram::Ram;
 pub(crate) use sim::{MSIX_TABLE, NIC, REGISTERS};
 pub(crate) use sim::{Sim, SimContext};
 
-pub use zoo::{Argument, Event, Outcomes, Step, Zoo, arguments};
+pub use fits::arguments;
+pub use zoo::{Argument, Event, Outcomes, Step, Zoo};
 
 /// What a system call gave.
 pub(crate) type Answer = Result<[u64; 3], Error>;
