@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold: lints, host tests, model checks, Miri, and the system booted in QEMU.
+# Everything that must hold: lints, host tests, model checks, Miri, fuzzing, and the system booted in QEMU.
 set -u -o pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +13,7 @@ usage() {
     cat <<'HELP'
 usage: ./run-tests.sh [STEP]...
 
-Runs all steps, or the named ones: fmt clippy host doc loom miri qemu. Installs what is missing and says so.
+Runs all steps, or the named ones: fmt clippy host doc loom miri fuzz qemu. Installs what is missing and says so.
 Each step's output is in build/test-STEP.log. The last line is "N passed, N failed" over all single tests;
 the exit status is 0 only if nothing failed.
 
@@ -23,9 +23,9 @@ HELP
 
 case ${1-} in --help | -h) usage; exit 0 ;; esac
 steps=("$@")
-[ $# -gt 0 ] || steps=(fmt clippy host doc loom miri qemu)
+[ $# -gt 0 ] || steps=(fmt clippy host doc loom miri fuzz qemu)
 for step in "${steps[@]}"; do
-    case $step in fmt | clippy | host | doc | loom | miri | qemu) ;; *) die "unknown step '$step' (see --help)" ;; esac
+    case $step in fmt | clippy | host | doc | loom | miri | fuzz | qemu) ;; *) die "unknown step '$step' (see --help)" ;; esac
 done
 
 need_rust
@@ -88,6 +88,9 @@ step_miri() {
         timeout 900 cargo +nightly miri test --locked -p kernel-stub --lib -- store phys
 }
 
+# Every target for some seconds; the corpus is replayed by `host`. docs/fuzzing.md.
+step_fuzz() { timeout 900 ./fuzz.sh all "${FUZZ_SECONDS:-4}"; }
+
 step_qemu() {
     build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"
     cat "$ROOT/image/manifest.toml" "$ROOT/image/tests.toml" >"$BUILD/tests.toml"
@@ -105,6 +108,13 @@ for step in "${steps[@]}"; do
                     say "==> miri: skipped, the component cannot be had here (see build/rustup.log)"
                     continue
                 fi
+            fi
+            ;;
+        fuzz)
+            if ! cargo +nightly --version >/dev/null 2>&1 \
+                && ! rustup toolchain install nightly --profile minimal >"$BUILD/rustup.log" 2>&1; then
+                say "==> fuzz: skipped, a nightly toolchain cannot be had here (see build/rustup.log)"
+                continue
             fi
             ;;
         qemu)
