@@ -163,6 +163,8 @@ impl Udp {
     pub(crate) fn orphan(&mut self, now: Instant) {
         self.ends = None;
         self.owner = None;
+        // Nobody waits for the answer any more; the next turn would let go of it a second time.
+        self.closing = None;
         self.linger = Some(now.after(LANE_TIMEOUT));
     }
 

@@ -202,3 +202,28 @@ fn a_rate_of_packets_holds() {
     // A second's worth at once, ten a second then; a turn may overdraw by what it sends, and pays it back.
     assert!((40..=130).contains(&got), "{got}");
 }
+
+#[test]
+fn a_client_that_dies_while_its_socket_closes_leaves_one_orphan() {
+    let mut net = pair(1);
+    let mut a = net.hosts[0].client(1);
+    let mut near = bind(&mut net, &mut a, address(1, 5000)).unwrap();
+    // More than a lane holds, for a neighbour that is not there: the socket can't be closed at once.
+    for _ in 0..20 {
+        send(&mut a, &mut near, address(77, 7), b"nobody");
+    }
+    let id = a.id();
+    a.send(&Request::Close {
+        id,
+        socket: near.handle,
+        abort: false,
+    });
+    net.run(Duration::from_millis(10));
+    assert_eq!(a.answer(id), None);
+    net.hosts[0].stack.close_session(a.session);
+    for _ in 0..100 {
+        net.run(Duration::from_millis(50));
+        net.hosts[0].stack.check_invariants();
+    }
+    assert_eq!(net.hosts[0].stack.holdings().flows, 0);
+}
