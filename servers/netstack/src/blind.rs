@@ -79,6 +79,7 @@ mod tests {
             seq: AT.receive_next.wrapping_add(offset),
             ack,
             flags,
+            window: 1000,
             len: 0,
         }
     }

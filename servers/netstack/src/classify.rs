@@ -20,6 +20,8 @@ pub(crate) struct Segment {
     pub(crate) ack: u32,
     /// The flags of the 14th octet.
     pub(crate) flags: u8,
+    /// The window, as it stands there.
+    pub(crate) window: u16,
     /// Bytes of data.
     pub(crate) len: usize,
 }
@@ -419,6 +421,7 @@ fn segment(body: &[u8]) -> Option<Segment> {
         seq: be32(body, 4)?,
         ack: be32(body, 8)?,
         flags: byte(body, 13)?,
+        window: be16(body, 14)?,
         len: body.get(header..)?.len(),
     })
 }

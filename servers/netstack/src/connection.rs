@@ -6,7 +6,7 @@ use crate::{
     Instant,
     blind::{Position, Verdict, is_after},
     classify::{self, Segment},
-    engine::{Engine, TcpSocket, TcpState, challenging},
+    engine::{Acknowledging, Engine, TcpSocket, TcpState, ajar, bare, challenging},
     session::Owner,
     slab::Id,
     turn::{Context, Turn},
@@ -168,9 +168,23 @@ impl Connection {
     fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: &[u8]) {
         self.heard = context.now;
         self.before = self.tcp.state();
+        let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
+        let opened = is_shut.then(|| ajar(frame)).flatten();
+        let frame = opened.as_deref().unwrap_or(frame);
+        let mut sink = Acknowledging {
+            sink: context.frames,
+            sent: self.sent,
+        };
+        if let Some(seq) = self.shut_at(segment)
+            && let Some(frame) = bare(frame, seq)
+        {
+            context
+                .engine
+                .ingress(context.now, &frame, &mut self.tcp, &mut sink);
+        }
         let sent = context
             .engine
-            .ingress(context.now, frame, &mut self.tcp, context.frames);
+            .ingress(context.now, frame, &mut self.tcp, &mut sink);
         if self.before == TcpState::SynSent && self.tcp.state() != self.before {
             self.peer_isn = Some(segment.seq);
         }
@@ -178,6 +192,18 @@ impl Connection {
         if sent.frames > 0 {
             self.note_ack(context.engine);
         }
+    }
+
+    /// The number of the next byte from the peer, if there is no room for any and this segment is beyond it.
+    fn shut_at(&self, segment: &Segment) -> Option<u32> {
+        let (next, capacity) = (
+            self.tcp.receive_next(self.peer_isn?),
+            self.tcp.receive_capacity(),
+        );
+        let ahead = segment.seq.wrapping_sub(next);
+        let is_beyond = ahead > 0 || segment.end() != segment.seq;
+        let is_shut = self.tcp.received() >= capacity && ahead as usize <= capacity;
+        (is_shut && is_beyond && segment.is_ack()).then_some(next)
     }
 
     /// Learns from a change of state why a connection ended. Called behind every step of the engine.
@@ -432,9 +458,11 @@ impl Connection {
         }
         while turn.frames < TURN_FRAMES {
             self.before = self.tcp.state();
-            let sent = context
-                .engine
-                .egress(context.now, &mut self.tcp, context.frames);
+            let mut sink = Acknowledging {
+                sink: context.frames,
+                sent: self.sent,
+            };
+            let sent = context.engine.egress(context.now, &mut self.tcp, &mut sink);
             self.note_state(false);
             if sent.frames == 0 {
                 break;

@@ -1,42 +1,126 @@
-//! Making the engine tell a peer what was received (RFC 5961 section 7: at most once a second for each connection).
+//! Segments that are changed on their way into the engine or out of it: to make it tell a peer what was received (RFC 5961 section 7: at most
+//! once a second for each connection), and to put right what it gets wrong.
 
+use super::FrameSink;
+use crate::{blind::is_after, classify};
+use alloc::vec::Vec;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
     TcpSeqNumber,
 };
 
-use alloc::vec::Vec;
-
 /// A frame with a TCP segment, changed to an acknowledgment of `ack`: of what was never sent, so that the engine answers with
 /// a challenge. `None` if the segment's checksum is wrong, or it lies behind an extension header.
 pub(crate) fn challenging(frame: &[u8], ack: u32) -> Option<Vec<u8>> {
-    let mut bytes = frame.to_vec();
+    changed(frame, |segment| {
+        segment.clear_flags();
+        segment.set_ack(true);
+        segment.set_ack_number(TcpSeqNumber(ack as i32));
+    })
+}
+
+/// An acknowledgment with a closed window that leaves open what is on its way, with a window of the smallest size.
+///
+/// A peer may take its window back (RFC 9293 section 3.8.6). The engine then probes with what comes next, and never sends again what lies
+/// in between: with a window it does, as often as it would probe.
+pub(crate) fn ajar(frame: &[u8]) -> Option<Vec<u8>> {
+    changed(frame, |segment| segment.set_window_len(1))
+}
+
+/// The acknowledgment in a segment, without its data, as if it came in order: with the number `seq`.
+///
+/// What comes while the window is shut is not taken, but its acknowledgment is (RFC 9293 section 3.10.7.4). The engine drops both, and two
+/// that have filled each other's windows would never hear that theirs was emptied.
+pub(crate) fn bare(frame: &[u8], seq: u32) -> Option<Vec<u8>> {
+    let mut header = 0;
+    let mut bytes = changed(frame, |segment| {
+        header = segment.header_len();
+        segment.set_fin(false);
+        segment.set_seq_number(TcpSeqNumber(seq as i32));
+    })?;
+    let mut ethernet = EthernetFrame::new_unchecked(&mut bytes);
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+            let len = u16::from(packet.header_len()).checked_add(header.into())?;
+            packet.set_total_len(len);
+            packet.fill_checksum();
+        }
+        _ => Ipv6Packet::new_unchecked(ethernet.payload_mut()).set_payload_len(header.into()),
+    }
+    // The lengths are right by now, the checksum is that of the longer segment.
+    recalculated(bytes)
+}
+
+/// A sink for a connection that has sent everything up to `sent`: bare acknowledgments carry that number.
+///
+/// The engine takes its number back when it sends again, and acknowledges with it. A peer drops such a segment as an old one, with the
+/// acknowledgment in it (RFC 9293 section 3.10.7.4); if both do so, neither ever hears of the other's progress.
+pub(crate) struct Acknowledging<'a> {
+    pub(crate) sink: &'a mut dyn FrameSink,
+    pub(crate) sent: u32,
+}
+
+impl FrameSink for Acknowledging<'_> {
+    fn has_room(&self) -> bool {
+        self.sink.has_room()
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        let is_behind = |segment: &classify::Segment| {
+            let is_bare = segment.is_ack() && !segment.is_fin() && segment.len == 0;
+            is_bare && is_after(self.sent, segment.seq)
+        };
+        let repaired = classify::tcp(frame).filter(is_behind).and_then(|_| {
+            let number = TcpSeqNumber(self.sent as i32);
+            changed(frame, |segment| segment.set_seq_number(number))
+        });
+        self.sink.send(repaired.as_deref().unwrap_or(frame));
+    }
+}
+
+/// A frame whose TCP segment gets the right checksum.
+fn recalculated(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    with_segment(bytes, |segment, from, to| {
+        segment.fill_checksum(&from, &to);
+        Some(())
+    })
+}
+
+/// A frame whose TCP segment is changed. `None` if its checksum is wrong, or it lies behind an extension header.
+fn changed(frame: &[u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) -> Option<Vec<u8>> {
+    with_segment(frame.to_vec(), |segment, from, to| {
+        if !segment.verify_checksum(&from, &to) {
+            return None;
+        }
+        change(segment);
+        segment.fill_checksum(&from, &to);
+        Some(())
+    })
+}
+
+fn with_segment(
+    mut bytes: Vec<u8>,
+    look: impl FnOnce(&mut TcpPacket<&mut [u8]>, IpAddress, IpAddress) -> Option<()>,
+) -> Option<Vec<u8>> {
     let mut ethernet = EthernetFrame::new_checked(&mut bytes).ok()?;
     match ethernet.ethertype() {
         EthernetProtocol::Ipv4 => {
             let mut packet = Ipv4Packet::new_checked(ethernet.payload_mut()).ok()?;
             let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
-            acknowledge(packet.payload_mut(), from, to, ack)?;
+            let mut segment = TcpPacket::new_checked(packet.payload_mut()).ok()?;
+            look(&mut segment, from, to)?;
         }
         EthernetProtocol::Ipv6 => {
             let mut packet = Ipv6Packet::new_checked(ethernet.payload_mut()).ok()?;
             let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
-            let is_tcp = packet.next_header() == IpProtocol::Tcp;
-            is_tcp.then(|| acknowledge(packet.payload_mut(), from, to, ack))??;
+            if packet.next_header() != IpProtocol::Tcp {
+                return None;
+            }
+            let mut segment = TcpPacket::new_checked(packet.payload_mut()).ok()?;
+            look(&mut segment, from, to)?;
         }
         _ => return None,
     }
     Some(bytes)
-}
-
-fn acknowledge(bytes: &mut [u8], from: IpAddress, to: IpAddress, ack: u32) -> Option<()> {
-    let mut segment = TcpPacket::new_checked(bytes).ok()?;
-    if !segment.verify_checksum(&from, &to) {
-        return None;
-    }
-    segment.clear_flags();
-    segment.set_ack(true);
-    segment.set_ack_number(TcpSeqNumber(ack as i32));
-    segment.fill_checksum(&from, &to);
-    Some(())
 }
