@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold: lints, host tests, model checks, Miri, fuzzing, and the system booted in QEMU.
+# Everything that must hold: lints, host tests, model checks, Miri, fuzzing, simulation, and the system booted in QEMU.
 set -u -o pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +13,7 @@ usage() {
     cat <<'HELP'
 usage: ./run-tests.sh [STEP]...
 
-Runs all steps, or the named ones: fmt clippy host doc loom miri fuzz qemu. Installs what is missing and says so.
+Runs all steps, or the named ones: fmt clippy host doc loom miri fuzz sim qemu. Installs what is missing and says so.
 Each step's output is in build/test-STEP.log. The last line is "N passed, N failed" over all single tests;
 the exit status is 0 only if nothing failed.
 
@@ -23,9 +23,9 @@ HELP
 
 case ${1-} in --help | -h) usage; exit 0 ;; esac
 steps=("$@")
-[ $# -gt 0 ] || steps=(fmt clippy host doc loom miri fuzz qemu)
+[ $# -gt 0 ] || steps=(fmt clippy host doc loom miri fuzz sim qemu)
 for step in "${steps[@]}"; do
-    case $step in fmt | clippy | host | doc | loom | miri | fuzz | qemu) ;; *) die "unknown step '$step' (see --help)" ;; esac
+    case $step in fmt | clippy | host | doc | loom | miri | fuzz | sim | qemu) ;; *) die "unknown step '$step' (see --help)" ;; esac
 done
 
 need_rust
@@ -90,6 +90,9 @@ step_miri() {
 
 # Every target for some seconds; the corpus is replayed by `host`. docs/fuzzing.md.
 step_fuzz() { timeout 900 ./fuzz.sh all "${FUZZ_SECONDS:-4}"; }
+
+# A fixed number of simulated worlds; each seed counts as a test.
+step_sim() { timeout 900 cargo run --locked --profile sim -p sim -- --seeds 0..3000; }
 
 step_qemu() {
     build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"

@@ -4,11 +4,24 @@
 use sim::{Options, collect_panics, run};
 
 /// Seeds in which something was found, and what.
-const REMEMBERED: [(u64, &str); 4] = [
+const REMEMBERED: [(u64, &str); 8] = [
     (20, "a leap of the clock made a driver look stuck"),
     (87, "bytes lost with the end of TIME-WAIT"),
     (254, "bytes lost with the end of TIME-WAIT"),
-    (340, "bytes lost with the end of TIME-WAIT"),
+    (634, "a window that was taken back: a byte never sent again"),
+    (871, "a window that was taken back: a byte never sent again"),
+    (
+        1011,
+        "both sides send again, and neither hears the other's progress",
+    ),
+    (
+        1159,
+        "a closing UDP socket of a dead client was an orphan twice",
+    ),
+    (
+        1620,
+        "both sides send again, and neither hears the other's progress",
+    ),
 ];
 
 #[test]
