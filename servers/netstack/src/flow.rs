@@ -218,6 +218,9 @@ impl Stack {
 
     /// Asks for a neighbour, unless that was done a moment ago.
     pub(crate) fn solicit(&mut self, neighbor: IpAddr) {
+        if self.engine.take_forgot() {
+            self.neighbors.forgotten();
+        }
         if self.neighbors.should_ask(neighbor, self.now)
             && let Some(frame) = solicit(&self.engine, neighbor)
         {

@@ -140,6 +140,13 @@ impl Neighbors {
         assert!(self.waiting.len() <= MAX_WAITING, "flows that wait");
     }
 
+    /// The engine has forgotten where they are: all have to be asked again. Who is alive, and where, is still known.
+    pub(crate) fn forgotten(&mut self) {
+        for entry in self.known.values_mut() {
+            entry.heard = None;
+        }
+    }
+
     /// Forgets everything, as after a change of network.
     pub(crate) fn clear(&mut self) {
         self.known.clear();

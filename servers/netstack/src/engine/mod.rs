@@ -58,6 +58,8 @@ pub(crate) struct Engine {
     last: usize,
     /// Neighbours that it has asked for by itself, since somebody looked.
     asked: VecDeque<IpAddr>,
+    /// It has forgotten all neighbours, since somebody looked.
+    forgot: bool,
     mac: [u8; 6],
     mtu: u16,
 }
@@ -89,6 +91,7 @@ impl Engine {
             scratch,
             last: 0,
             asked: VecDeque::new(),
+            forgot: false,
             mac,
             mtu,
         }
@@ -191,18 +194,30 @@ impl Engine {
         self.iface.poll_at(smol(now), sockets.set()).map(own)
     }
 
+    /// Whether it has forgotten all neighbours since the last call.
+    pub(crate) fn take_forgot(&mut self) -> bool {
+        core::mem::take(&mut self.forgot)
+    }
+
     /// Replaces addresses (with prefix lengths) and default routers. What can't be an address of a host, or is too much, is left out.
     pub(crate) fn configure(&mut self, addresses: &[(IpAddr, u8)], routers: &[IpAddr]) {
-        self.iface.update_ip_addrs(|list| {
-            list.clear();
-            for (address, bits) in addresses {
-                let most = if address.is_ipv4() { 32 } else { 128 };
-                if crate::classify::is_host(*address) && *bits <= most {
-                    // Full: the address is left out, as documented.
-                    let _ = list.push(IpCidr::new((*address).into(), *bits));
-                }
+        let most = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
+        let mut wanted = heapless::Vec::<IpCidr, MAX_ADDRESSES>::new();
+        for (address, bits) in addresses {
+            if crate::classify::is_host(*address) && *bits <= most(address) {
+                // Full: the address is left out, as documented.
+                let _ = wanted.push(IpCidr::new((*address).into(), *bits));
             }
-        });
+        }
+        // Only if need be: smoltcp then forgets its neighbours, of both families.
+        if self.iface.ip_addrs() != wanted.as_slice() {
+            self.forgot = true;
+            self.iface.update_ip_addrs(|list| {
+                list.clear();
+                // smoltcp's table is larger.
+                let _ = list.extend_from_slice(&wanted);
+            });
+        }
         self.iface.routes_mut().update(|list| {
             list.clear();
             for router in routers {

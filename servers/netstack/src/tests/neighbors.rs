@@ -170,3 +170,59 @@ fn who_probes_for_an_own_address_learns_that_it_is_taken() {
     let claims = (0..100).map(|_| put(&mut net, &arp(1, [10, 0, 0, 2], LIAR)).len());
     assert_eq!(claims.sum::<usize>(), 1);
 }
+
+/// A router advertisement to all nodes, from a router of this lifetime, with a prefix that ends in `prefix` if there is one.
+fn advertisement(lifetime: u16, prefix: Option<u8>) -> Vec<u8> {
+    let octets = |text: &str| text.parse::<core::net::Ipv6Addr>().unwrap().octets();
+    let mut message = std::vec![134, 0, 0, 0, 64, 0];
+    message.extend(lifetime.to_be_bytes());
+    message.extend([0; 8]);
+    if let Some(prefix) = prefix {
+        message.extend([3, 4, 64, 0xc0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        message.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, prefix, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    let mut bytes = std::vec![0x33, 0x33, 0, 0, 0, 1];
+    bytes.extend(LIAR);
+    bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, message.len() as u8, 58, 255]);
+    bytes.extend(octets("fe80::66"));
+    bytes.extend(octets("ff02::1"));
+    bytes.extend(message);
+    repair(&mut bytes);
+    bytes
+}
+
+/// Whoever advertises and withdraws a router of IPv6 does not make the host forget its neighbours, least of all those of IPv4.
+#[test]
+fn routers_that_come_and_go_cost_no_neighbor() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+    let bytes = pattern(20_000);
+    for round in 0..10 {
+        for lifetime in [1800, 0] {
+            let sent = put(&mut net, &advertisement(lifetime, None));
+            let asks = sent
+                .iter()
+                .any(|bytes| matches!(frame(bytes), Frame::Arp(arp) if arp.is_request));
+            assert!(!asks, "round {round}: a neighbour is asked for");
+        }
+        let (from, to) = ((&mut b, &mut far), (&mut a, &mut near));
+        let got = transfer(&mut net, from, to, &bytes, SECOND / 4);
+        assert!(got == bytes, "round {round}: {} bytes", got.len());
+    }
+}
+
+/// With a new address the engine forgets its neighbours. They are asked for at once, however lately they were heard.
+#[test]
+fn a_new_address_does_not_stop_a_connection() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+    let bytes = pattern(20_000);
+    for prefix in 0..3 {
+        put(&mut net, &advertisement(1800, Some(prefix)));
+        let (from, to) = ((&mut b, &mut far), (&mut a, &mut near));
+        let got = transfer(&mut net, from, to, &bytes, SECOND * 2);
+        assert!(got == bytes, "prefix {prefix}: {} bytes", got.len());
+    }
+}
