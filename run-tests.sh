@@ -18,6 +18,7 @@ Each step's output is in build/test-STEP.log. The last line is "N passed, N fail
 the exit status is 0 only if nothing failed.
 
   QEMU_FILTER=tcp ./run-tests.sh qemu     only the system tests whose name contains "tcp"
+  MIRI_SEEDS=256 ./run-tests.sh miri      more interleavings of the threads that race on one memory (default 8)
 HELP
 }
 
@@ -83,6 +84,9 @@ step_loom() {
 step_miri() {
     CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-weak-memory-emulation" \
         timeout 900 cargo +nightly miri test --locked -p ipc-proto --lib || return 1
+    # Threads that race on one memory, with weak memory and eight interleavings.
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-many-seeds=0..${MIRI_SEEDS:-8}" \
+        timeout 900 cargo +nightly miri test --locked -p ipc-proto --lib -- racing copies_may_race || return 1
     # The kernel's object store and its view of physical memory: all of its portable unsafe code.
     CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-isolation" \
         timeout 900 cargo +nightly miri test --locked -p kernel-stub --lib -- store phys

@@ -15,6 +15,8 @@ pub mod frame;
 pub mod hello;
 mod index;
 pub mod policy;
+#[cfg(all(test, not(loom)))]
+mod racing;
 pub mod ring;
 pub mod rings;
 pub mod setup;
