@@ -15,7 +15,7 @@ pub mod frame;
 pub mod hello;
 mod index;
 pub mod policy;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod racing;
 pub mod ring;
 pub mod rings;
