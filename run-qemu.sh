@@ -25,6 +25,8 @@ Builds Causeway, boots it in QEMU, and gives you its shell. Type `help` there, `
   --http-port PORT     port of this machine for the status page (default: the first free from 8080)
   --forward H:G        also forward TCP port H of this machine (127.0.0.1) to port G of the guest;
                        may be repeated
+  --hostile            boot a program besides that attacks everything it can reach, from now on
+                       (with --append hostile.seconds=60: for a minute)
   --pcap FILE          write all frames to FILE
   --mem SIZE           memory, 128M or more (default 256M)
   --no-iommu           nothing between the network card and memory (on KVM there is none either)
@@ -47,7 +49,7 @@ value() { [ $# -ge 2 ] || die "$1 needs a value (see --help)"; }
 number() { case $2 in '' | *[!0-9]*) die "$1 needs a number, not '$2'" ;; esac; }
 
 net=user ip=dhcp http_port='' pcap='' mem=256M smp=1 exec_commands='' has_exec='' append='' log=''
-internet='' no_iommu='' gdb='' build_only='' dry_run='' kernel='' archive='' manifest=$ROOT/image/manifest.toml
+internet='' no_iommu='' gdb='' build_only='' dry_run='' kernel='' archive='' manifest=$ROOT/image/manifest.toml hostile=''
 forwards=() extra=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -61,6 +63,7 @@ while [ $# -gt 0 ]; do
             value "$@"
             [[ $2 =~ ^[0-9]+:[0-9]+$ ]] || die "--forward needs HOSTPORT:GUESTPORT, not '$2'"
             forwards+=("$2"); shift 2 ;;
+        --hostile) hostile=1; shift ;;
         --pcap) value "$@"; pcap=$2; shift 2 ;;
         --mem) value "$@"; [[ $2 =~ ^[0-9]+[MG]$ ]] || die "--mem needs a size like 256M or 1G, not '$2'"; mem=$2; shift 2 ;;
         --smp) value "$@"; number "$1" "$2"; smp=$2; shift 2 ;;
@@ -134,8 +137,13 @@ if [ -z "$kernel" ] || [ -z "$archive" ]; then
     need_rust
     [ -n "$has_exec$dry_run" ] && QUIET=1
     [ -n "$dry_run" ] || say "==> building (the first time takes a few minutes)"
-    build_image "$manifest" "$BUILD/boot.cpio"
-    kernel=${kernel:-$BUILD/kernel} archive=${archive:-$BUILD/boot.cpio}
+    image=$BUILD/boot.cpio
+    if [ -n "$hostile" ]; then
+        cat "$manifest" "$ROOT/image/hostile.toml" >"$BUILD/hostile.toml"
+        manifest=$BUILD/hostile.toml image=$BUILD/hostile.cpio
+    fi
+    build_image "$manifest" "$image"
+    kernel=${kernel:-$BUILD/kernel} archive=${archive:-$image}
 fi
 [ -z "$build_only" ] || { say "built $kernel and $archive"; exit 0; }
 

@@ -19,6 +19,8 @@ the exit status is 0 only if nothing failed.
 
   QEMU_FILTER=tcp ./run-tests.sh qemu     only the system tests whose name contains "tcp"
   MIRI_SEEDS=256 ./run-tests.sh miri      more interleavings of the threads that race on one memory (default 8)
+  HOSTILE_SECONDS=3600 QEMU_FILTER=hostile::everything ./run-tests.sh qemu
+                                          attacks for an hour; a line every 10 s in build/hostile.log
 HELP
 }
 
@@ -33,7 +35,7 @@ need_rust
 export RUSTFLAGS=${RUSTFLAGS-} CARGO_TERM_COLOR=never
 unset RUSTFLAGS
 # The programs of the image. The kernel is apart: see build_image.
-bare=(init virtio-net netstack services httpd shell probe)
+bare=(init virtio-net netstack services httpd shell hostile probe)
 
 passed=0 failed=0
 start=$SECONDS
@@ -102,7 +104,9 @@ step_qemu() {
     build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"
     cat "$ROOT/image/manifest.toml" "$ROOT/image/tests.toml" >"$BUILD/tests.toml"
     build_image "$BUILD/tests.toml" "$BUILD/tests.cpio"
-    timeout 1500 cargo run --locked --release -p system-tests -- ${QEMU_FILTER:+"$QEMU_FILTER"}
+    cat "$ROOT/image/manifest.toml" "$ROOT/image/hostile.toml" >"$BUILD/hostile.toml"
+    build_image "$BUILD/hostile.toml" "$BUILD/hostile.cpio"
+    timeout $((1500 + ${HOSTILE_SECONDS:-60})) cargo run --locked --release -p system-tests -- ${QEMU_FILTER:+"$QEMU_FILTER"}
 }
 
 for step in "${steps[@]}"; do

@@ -12,6 +12,7 @@
 pub mod http;
 pub mod lab;
 pub mod machine;
+pub mod wire;
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use std::{
 /// What the shell prints when it waits for a command.
 pub const PROMPT: &str = "causeway> ";
 
-/// Longest life of any machine: QEMU is started under `timeout` with this many seconds.
+/// Longest life of a machine, unless a test asks for more: QEMU is started under `timeout` with this many seconds.
 const LIFE_SECONDS: u64 = 600;
 
 /// Where the image was built.
@@ -35,6 +35,8 @@ pub struct Boot {
     pub namespace: Option<String>,
     /// Further options of QEMU.
     pub extra: Vec<String>,
+    /// Seconds that the machine may live longer than others.
+    pub more_seconds: u64,
 }
 
 impl Boot {
@@ -104,7 +106,12 @@ impl Boot {
             None => Command::new("timeout"),
         };
         command
-            .args(["-k", "2", &LIFE_SECONDS.to_string(), "qemu-system-x86_64"])
+            .args([
+                "-k",
+                "2",
+                &(LIFE_SECONDS + self.more_seconds).to_string(),
+                "qemu-system-x86_64",
+            ])
             .args(["-accel", "tcg", "-M", "q35", "-cpu", "max", "-m", "256M"])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .args(["-no-reboot", "-serial", "stdio"])
@@ -180,6 +187,17 @@ impl Machine {
     /// Process number of QEMU (of the `timeout` around it).
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn is_running(&mut self) -> Outcome {
+        match self.child.try_wait()? {
+            Some(status) => Err(self.failure(format!("QEMU ended ({status})"))),
+            None => Ok(()),
+        }
     }
 
     fn failure(&self, what: String) -> Failure {

@@ -14,7 +14,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Two machines at a time: that is what two cores carry.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    for file in ["kernel", "boot.cpio", "tests.cpio"] {
+    for file in ["kernel", "boot.cpio", "tests.cpio", "hostile.cpio"] {
         if !build_dir().join(file).exists() {
             eprintln!("build/{file} is missing: run ./run-tests.sh, which builds it");
             std::process::exit(2);

@@ -11,27 +11,21 @@ fn main() {
 #[cfg(target_os = "none")]
 extern crate alloc;
 #[cfg(target_os = "none")]
-mod churn;
-#[cfg(target_os = "none")]
 mod faults;
-#[cfg(target_os = "none")]
-mod hostile;
 #[cfg(target_os = "none")]
 mod network;
 #[cfg(target_os = "none")]
 mod rogue;
-#[cfg(target_os = "none")]
-mod wild;
 
 #[cfg(target_os = "none")]
 mod image {
-    use crate::{churn, faults, hostile, network, rogue, wild};
+    use crate::{faults, network, rogue};
     use alloc::string::String;
+    use hostile::{churn, scribble, wild};
 
     rt::entry!(main);
 
-    /// What a mode found out: a sentence for the log either way.
-    pub(crate) type Finding = Result<String, String>;
+    pub(crate) use hostile::Finding;
 
     fn main(env: rt::Env) -> u32 {
         let mode = env.arg("mode").unwrap_or("none");
@@ -40,7 +34,7 @@ mod image {
             None => match mode {
                 "no-network" => network::without_capability(&env),
                 "forbidden" => network::against_policy(&env),
-                "revoke" => hostile::attack_own_session(&env),
+                "revoke" => scribble::attack_own_session(&env),
                 "rogue-driver" => rogue::lead_astray(&env),
                 "churn" => churn::start_and_kill(&env),
                 "syscalls" => wild::call_at_random(&env),

@@ -3,6 +3,7 @@
 mod boot;
 mod dma;
 mod faults;
+mod hostile;
 mod http;
 mod icmp;
 mod names;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Case> {
         names::CASES,
         faults::CASES,
         dma::CASES,
+        hostile::CASES,
     ]
     .concat()
 }

@@ -1,7 +1,11 @@
-//! Processes that make random system calls, as fast as they can, with random flags of the processor. `unsafe` only to
-//! find their code, which is copied into them.
+//! Processes that make random system calls, as fast as they can, with random flags of the processor: half of them with
+//! arguments at random, half with arguments that are mostly right. `unsafe` only to find their code, which is copied into them.
 
-use crate::image::Finding;
+use crate::{
+    Finding,
+    campaign::{Attack, Outcome},
+    shapes::{SHAPES, VALUES},
+};
 use alloc::{format, string::ToString};
 use core::{arch::global_asm, time::Duration};
 use rt::{
@@ -10,10 +14,13 @@ use rt::{
 };
 
 /// Where a wild process has its code, and its page of data (with its stack).
-const CODE: u64 = 0x40_0000;
-const DATA: u64 = 0x50_0000;
+pub(crate) const CODE: u64 = 0x40_0000;
+pub(crate) const DATA: u64 = 0x50_0000;
 /// Where it may happen to map something.
-const FIELD: u64 = 0x2000_0000;
+pub(crate) const FIELD: u64 = 0x2000_0000;
+/// Where in the page of code the shapes of calls lie, and the values of kinds of arguments.
+const SHAPES_AT: u64 = 2048;
+const VALUES_AT: u64 = 3072;
 /// Frames of its budget.
 const FRAMES: u64 = 48;
 /// Its threads. They share the stack, on which nothing but random flags is put.
@@ -23,7 +30,8 @@ const LIFE: Duration = Duration::from_millis(20);
 /// Slots that its random numbers hardly ever hit: what it stands on.
 const FOUNDATION: u16 = 100;
 
-// rbx: state of the generator (xorshift64), r12: the page of data, r13: the odd numbers, r14: the call, r15: the flags.
+// rbx: state of the generator (xorshift64), r12: the page of data, r13: the odd numbers, r14: the call, r15: the flags,
+// r11: the shape of the call, or of none.
 global_asm!(
     r#"
     .macro wild_next
@@ -38,9 +46,20 @@ global_asm!(
         xor rbx, rax
     .endm
 
-    .macro wild_argument register
+    .macro wild_argument register position
         wild_next
+        movzx eax, byte ptr [r11 + \position]
+        test eax, eax
+        jz 21f
+        test ebx, 0x700000                  // mostly as the shape says
+        jz 21f
+        shl eax, 4
         mov \register, rbx
+        shr \register, 24
+        and \register, [rax + {values} + 8]
+        add \register, [rax + {values}]
+        jmp 29f
+    21: mov \register, rbx
         shr \register, 8
         mov eax, ebx
         and eax, 7
@@ -109,12 +128,17 @@ global_asm!(
         jnz 5f
         or r15d, 0x100                      // trap: goes off right after the call
     5:
-        wild_argument rdi
-        wild_argument rsi
-        wild_argument rdx
-        wild_argument r10
-        wild_argument r8
-        wild_argument r9
+        lea r11, [r14 * 8 + {shapes}]       // half of the calls by their shape, half by that of a call that is none
+        test ebx, 0x100000
+        jnz 6f
+        mov r11d, {shapes} + 127 * 8
+    6:
+        wild_argument rdi, 0
+        wild_argument rsi, 1
+        wild_argument rdx, 2
+        wild_argument r10, 3
+        wild_argument r8, 4
+        wild_argument r9, 5
         mov eax, r14d
         push r15
         popfq
@@ -129,6 +153,8 @@ global_asm!(
     .text
     "#,
     data = const DATA,
+    shapes = const CODE + SHAPES_AT,
+    values = const CODE + VALUES_AT,
     field = const FIELD,
     user_start = const USER_START,
     user_end = const USER_END,
@@ -152,7 +178,7 @@ fn code() -> &'static [u8] {
 
 /// Starts pairs of wild processes, which have power over each other, for the seconds of the argument. Afterwards the budget
 /// must be used exactly as before.
-pub(crate) fn call_at_random(env: &Env) -> Finding {
+pub fn call_at_random(env: &Env) -> Finding {
     let seconds = env.arg("seconds").and_then(|text| text.parse().ok());
     let life = Duration::from_secs(seconds.unwrap_or(5));
     let shared = Shared::new(env).map_err(|error| format!("nothing to share: {error}"))?;
@@ -176,6 +202,16 @@ pub(crate) fn call_at_random(env: &Env) -> Finding {
     Ok(format!(
         "{pairs} pairs of processes made {calls} system calls"
     ))
+}
+
+/// A few pairs.
+pub(crate) fn run(attack: &mut Attack<'_>) -> Outcome {
+    let shared = Shared::new(attack.env)?;
+    for _ in 0..4 {
+        attack.tally.calls += pair(attack.env, &shared, attack.random.word())?;
+        attack.tally.children += 2;
+    }
+    Ok(())
 }
 
 /// What all wild processes get, besides what is their own.
@@ -242,9 +278,25 @@ fn prepare(env: &Env, shared: &Shared) -> Result<Process, Error> {
     grant(shared.notification.slot(), 4)?;
     grant(shared.memory.slot(), 5)?;
     process.grant(shared.notification.slot(), 6, Rights::SIGNAL, 2)?;
+    // Its holder may not be allowed to pass it on.
+    let _ = process.grant(env.clock().slot(), 14, Rights::READ, 0);
 
     let page = Memory::create(&budget, 1, false)?.map(Prot::READ | Prot::WRITE)?;
-    page.shm().write(0, code()).map_err(|_| Error::BadAddress)?;
+    let code = code();
+    if code.len() as u64 > SHAPES_AT {
+        return Err(Error::BadArgument);
+    }
+    let window = page.shm();
+    let write = |at: u64, bytes: &[u8]| {
+        window
+            .write(at as usize, bytes)
+            .map_err(|_| Error::BadAddress)
+    };
+    write(0, code)?;
+    write(SHAPES_AT, &SHAPES)?;
+    for (at, value) in (VALUES_AT..).step_by(8).zip(VALUES.as_flattened()) {
+        write(at, &value.to_le_bytes())?;
+    }
     let page = page.unmap();
     let slot = grant(page.slot(), FOUNDATION)?;
     process.map(slot, CODE, 0, 1, Prot::READ | Prot::EXEC)?;
