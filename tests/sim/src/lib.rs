@@ -50,6 +50,8 @@ pub struct Options {
     pub steps: Option<u64>,
     /// Keep the trace as text.
     pub text: bool,
+    /// Look at everything that a stack keeps after each of its steps, which takes more than twice the time.
+    pub strict: bool,
 }
 
 /// What became of a seed.
@@ -83,7 +85,7 @@ pub fn collect_panics() {
 #[must_use]
 pub fn run(seed: u64, options: &Options) -> Outcome {
     // After a panic nothing of the world can be trusted to be dropped.
-    let mut world = ManuallyDrop::new(World::new(seed, options.steps, options.text));
+    let mut world = ManuallyDrop::new(World::new(seed, options));
     let book = world.book.clone();
     let result = catch_unwind(AssertUnwindSafe(|| live(&mut world)));
     match result {

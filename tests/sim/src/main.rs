@@ -14,12 +14,13 @@ use std::{
 };
 
 const HELP: &str = "\
-usage: sim --seed N [--trace] [--steps M]       replays one seed
-       sim --seeds A..B [--jobs J] [--steps M]  runs seeds A to B-1
-       sim --from A --count N [...]             runs N seeds from A on
+usage: sim --seed N [--trace] [--strict] [--steps M]       replays one seed
+       sim --seeds A..B [--jobs J] [--strict] [--steps M]  runs seeds A to B-1
+       sim --from A --count N [...]                        runs N seeds from A on
 
   --trace     print every step
   --steps M   let things go wrong for M steps, instead of as many as the seed says
+  --strict    look at everything that a stack keeps after each of its steps, not after each sixteenth
   --jobs J    threads; as many as there are processors unless given
 
 A run prints its progress and a summary. The exit status is 1 if something was found.";
@@ -67,6 +68,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
             "--count" => count = Some(number(rest.next(), "--count")?),
             "--jobs" => found.jobs = number(rest.next(), "--jobs")?.clamp(1, 256) as usize,
             "--steps" => found.options.steps = Some(number(rest.next(), "--steps")?.max(1)),
+            "--strict" => found.options.strict = true,
             "--trace" => found.options.text = true,
             other => return Err(format!("unknown argument `{other}`")),
         }

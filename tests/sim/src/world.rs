@@ -3,6 +3,7 @@
 //! Time stands still while anybody has work, but for a little now and then; when all sleep it goes on to what comes next.
 
 use crate::{
+    Options,
     bells::{Bells, Target},
     book::{Book, Party},
     client::{self, Client},
@@ -21,7 +22,7 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLISECOND;
 /// Steps without rest that mean that somebody is busy for ever.
 const RESTLESS: u64 = 60_000;
-/// One step of so many is followed by a look at everything that its stack keeps.
+/// One step of so many is followed by a look at everything that its stack keeps, unless each is to be.
 const DEEP: u64 = 16;
 
 /// Something that happens at a certain time.
@@ -78,6 +79,8 @@ pub struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) wire: Wire,
     pub(crate) clock_back: Option<(usize, u64)>,
+    /// A look at everything follows each such step.
+    deep: u64,
     servers: Rc<Vec<Server>>,
     addresses: Rc<Vec<Vec<std::net::IpAddr>>>,
     events: BTreeMap<(u64, u64), Event>,
@@ -91,9 +94,9 @@ pub struct World {
 impl World {
     /// The world of a seed, with its stacks, drivers and clients started.
     #[must_use]
-    pub fn new(seed: u64, steps: Option<u64>, text: bool) -> World {
+    pub fn new(seed: u64, options: &Options) -> World {
         let mut random = Random::new(seed);
-        let plan = Plan::new(&mut random, steps);
+        let plan = Plan::new(&mut random, options.steps);
         let names = plan.clients.iter().position(|client| client.names);
         let mut hosts: Vec<Host> = Vec::new();
         for index in 0..plan.hosts {
@@ -119,10 +122,11 @@ impl World {
             clients: plan.clients.iter().cloned().map(Client::new).collect(),
             plan,
             random,
-            book: Book::new(text),
+            book: Book::new(options.text),
             bells: Bells::default(),
             hosts,
             clock_back: None,
+            deep: if options.strict { 1 } else { DEEP },
             servers: Rc::new(servers),
             addresses: Rc::new(addresses),
             events: BTreeMap::new(),
@@ -404,9 +408,10 @@ impl World {
         self.check(index);
     }
 
-    /// What must be so between any two steps; a look at everything that a stack keeps takes longer than a step, so not behind each.
+    /// What must be so between any two steps; a look at everything that a stack keeps takes longer than a step, so not behind each
+    /// unless that is asked for.
     fn check(&mut self, index: usize) {
-        if !self.steps.is_multiple_of(DEEP) {
+        if !self.steps.is_multiple_of(self.deep) {
             return;
         }
         self.book.count(|stats| &mut stats.deep_checks);
