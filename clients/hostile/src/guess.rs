@@ -156,6 +156,17 @@ fn rights(attack: &mut Attack<'_>) -> Outcome {
         ),
         ("widen by deriving", !widened(&deaf)),
     ];
+    if let Ok(log) = attack.env.cap("log") {
+        let log = Console::borrowed(log);
+        outcomes.push((
+            "print by the capability to log",
+            is_refused(&log.write(b"x")),
+        ));
+        outcomes.push((
+            "read the log by the capability to write it",
+            is_refused(&log.read_log(0, &mut [0; 64]).map(drop)),
+        ));
+    }
     if let Some(net) = &net {
         outcomes.push((
             "receive what others send to the stack",

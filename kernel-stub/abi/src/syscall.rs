@@ -172,7 +172,7 @@ syscalls! {
     ClockNow = 72,
 
     // ---- console and log ----------------------------------------------------------------------
-    /// Writes `a2` bytes at `a1` to console `a0` (WRITE). Result `v0` bytes written (at most 4096).
+    /// Writes `a2` bytes at `a1` to console `a0` (READ and WRITE: a capability that may only write is one for the log). Result `v0` bytes written (at most 4096).
     ConsoleWrite = 80,
     /// Reads up to `a2` typed bytes (256 at most) into `a1` from console `a0` (READ), without waiting. Result `v0` how many.
     ConsoleRead = 81,

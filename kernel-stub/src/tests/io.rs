@@ -2,7 +2,7 @@
 
 use crate::platform::Trap;
 use crate::testing::{Bench, SCRATCH};
-use kernel_abi::{Error, Syscall};
+use kernel_abi::{Error, Rights, Syscall};
 
 const CONSOLE: u64 = 3;
 
@@ -47,6 +47,20 @@ fn console_output_and_input_pass_through() {
         bench.get(init, Syscall::ConsoleRead, &[CONSOLE, SCRATCH, 999]),
         256
     );
+}
+
+/// Who may log can't print what looks like the shell's, or what makes a terminal do things.
+#[test]
+fn the_right_to_log_is_none_to_the_console() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let write = u64::from(Rights::WRITE.bits());
+    let logger = bench.get(init, Syscall::CapDerive, &[CONSOLE, write, 7]);
+    bench.write(init, SCRATCH, b"\x1b[2Jcauseway> ");
+    let raw = bench.call(init, Syscall::ConsoleWrite, &[logger, SCRATCH, 13]);
+    assert_eq!(raw, Err(Error::NoRights));
+    assert!(bench.kernel.platform.output.is_empty());
+    log(&mut bench, logger, 3, b"a line");
 }
 
 fn log(bench: &mut Bench, console: u64, level: u64, text: &[u8]) {
