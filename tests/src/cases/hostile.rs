@@ -153,12 +153,7 @@ fn attack(machine: &mut Machine, wire: &Wire, seconds: u32, log: &mut File) -> O
     while start.elapsed() < Duration::from_secs(seconds.into()) {
         std::thread::sleep(Duration::from_millis(200));
         let events = wire.events();
-        ensure!(
-            events.moved.failures.is_empty(),
-            "after {:?}: {:#?}",
-            start.elapsed(),
-            events.moved.failures
-        );
+        no_failures(machine, &events)?;
         machine.is_running()?;
         if start.elapsed() - told > Duration::from_secs(10) {
             told = start.elapsed();
@@ -169,15 +164,7 @@ fn attack(machine: &mut Machine, wire: &Wire, seconds: u32, log: &mut File) -> O
     wire.set(Wanted::default());
     eventually(SETTLE, || {
         let events = wire.events();
-        ensure!(
-            events.moved.failures.is_empty(),
-            "at the end: {:#?}\n{}\n{}\n{}\n{}",
-            events.moved.failures,
-            machine.shell("ps")? + &machine.shell("ip")? + &machine.shell("netstat -s")?,
-            machine.shell("netstat")?,
-            machine.shell("netstat -q")?,
-            machine.shell("log -n 30")?
-        );
+        no_failures(machine, &events)?;
         ensure!(events.is_still, "some transfers do not end");
         Ok(())
     })?;
@@ -194,6 +181,20 @@ fn attack(machine: &mut Machine, wire: &Wire, seconds: u32, log: &mut File) -> O
         );
         Ok(lines[lines.len() - 1].to_owned())
     })
+}
+
+/// Every transfer so far has ended well. Else the message says what the machine looks like.
+fn no_failures(machine: &mut Machine, events: &Events) -> Outcome {
+    let failures = &events.moved.failures;
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{failures:#?}\n");
+    for command in ["ps", "ip", "netstat", "netstat -s", "netstat -q"] {
+        // A machine that does not answer has said so by that.
+        text += &machine.shell(command).unwrap_or_else(|Failure(what)| what);
+    }
+    Err(Failure(text))
 }
 
 fn progress(log: &mut File, elapsed: Duration, events: &Events) -> Outcome {

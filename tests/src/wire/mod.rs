@@ -207,7 +207,10 @@ impl Cable {
             // What could not be sent in time is not made up for.
             let room = 512usize.saturating_sub(self.waiting.len());
             self.attacker.turn(millis, (due as usize).min(room));
-            self.waiting.extend(self.attacker.outward.drain(..));
+            // QEMU takes an empty datagram for the end of the connection.
+            let frames = self.attacker.outward.drain(..);
+            self.waiting
+                .extend(frames.filter(|frame| !frame.is_empty()));
             self.flush();
             let mut events = lock(&shared.events);
             events.moved.clone_from(&self.peer.moved);
