@@ -4,7 +4,7 @@ use crate::{
     blind::is_after,
     classify::{self, Frame, Packet, Part, Payload, Quoted, Segment},
     connection::FlowKey,
-    engine::{FrameSink, is_intact_ipv4, whole as whole_frame},
+    engine::{FrameSink, is_intact_ipv4, is_intact_tcp, whole as whole_frame},
     flow::{Entry, Flow},
     listener::{MAX_HALF_OPEN, covers},
     slab::Id,
@@ -335,8 +335,12 @@ impl Stack {
             if !(has_ended && segment.is_opening()) {
                 return self.give_flow(id, packet, frame);
             }
-            self.connections.remove(&key);
         }
+        // The engine looks at checksums, but not before what follows here.
+        if !is_intact_tcp(frame) {
+            return self.malformed();
+        }
+        self.connections.remove(&key);
         if let Some(entry) = self.half_open.get(&key) {
             let expected = segment.seq == entry.peer_isn.wrapping_add(1);
             if segment.is_opening() {

@@ -4,7 +4,7 @@
 use sim::{Options, collect_panics, run};
 
 /// Seeds in which something was found, and what.
-const REMEMBERED: [(u64, &str); 8] = [
+const REMEMBERED: [(u64, &str); 9] = [
     (20, "a leap of the clock made a driver look stuck"),
     (87, "bytes lost with the end of TIME-WAIT"),
     (254, "bytes lost with the end of TIME-WAIT"),
@@ -22,6 +22,7 @@ const REMEMBERED: [(u64, &str); 8] = [
         1620,
         "both sides send again, and neither hears the other's progress",
     ),
+    (9285, "a damaged segment ended a handshake"),
 ];
 
 #[test]

@@ -9,6 +9,28 @@ use smoltcp::wire::{
     TcpSeqNumber,
 };
 
+/// Whether the checksums of a TCP segment and of the header in front of it are right. What lies behind an extension header is
+/// left to the engine.
+pub(crate) fn is_intact_tcp(frame: &[u8]) -> bool {
+    let intact = |segment: &[u8], from: IpAddress, to: IpAddress| {
+        TcpPacket::new_checked(segment).is_ok_and(|segment| segment.verify_checksum(&from, &to))
+    };
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
+        return false;
+    };
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(ethernet.payload()).is_ok_and(|packet| {
+            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+            packet.verify_checksum() && intact(packet.payload(), from, to)
+        }),
+        EthernetProtocol::Ipv6 => Ipv6Packet::new_checked(ethernet.payload()).is_ok_and(|packet| {
+            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+            packet.next_header() != IpProtocol::Tcp || intact(packet.payload(), from, to)
+        }),
+        _ => false,
+    }
+}
+
 /// A frame with a TCP segment, changed to an acknowledgment of `ack`: of what was never sent, so that the engine answers with
 /// a challenge. `None` if the segment's checksum is wrong, or it lies behind an extension header.
 pub(crate) fn challenging(frame: &[u8], ack: u32) -> Option<Vec<u8>> {

@@ -194,3 +194,46 @@ fn a_connection_that_has_ended_waits_its_time_whatever_is_said() {
     new.put(&mut net);
     assert_eq!(net.hosts[1].stack.time_waits.len(), 0);
 }
+
+/// Damage on the wire must not look like the peer's will: neither end a handshake, nor begin one in place of another.
+#[test]
+fn damaged_segments_end_no_handshake() {
+    for flags in [RST, SYN, SYN | RST, FIN | ACK] {
+        let mut net = pair(1);
+        let (_a, _near, mut b, _far, _) = known(&mut net);
+        listen(&mut net, &mut b, address(2, 80), 8).unwrap();
+        let before = net.hosts[1].stack.counters().connections;
+        let syn = Forged {
+            src_port: 5000,
+            dst_port: 80,
+            seq: 1000,
+            flags: SYN,
+            window: 1000,
+            ..Forged::default()
+        };
+        let answers = syn.put(&mut net);
+        let [answer] = answers.as_slice() else {
+            panic!("{answers:?}");
+        };
+        let ack = Forged {
+            seq: 1001,
+            ack: segment(answer).unwrap().seq.wrapping_add(1),
+            flags: ACK,
+            ..syn.clone()
+        };
+        let mut damaged = Forged {
+            flags,
+            ..ack.clone()
+        }
+        .frame();
+        // Another sequence number than the checksum was made of.
+        for seq in [1001_u32, 2000] {
+            damaged[38..42].copy_from_slice(&seq.to_be_bytes());
+            damaged[50] ^= 0x40;
+            assert!(put(&mut net, &damaged).is_empty(), "{flags}");
+        }
+        ack.put(&mut net);
+        let after = net.hosts[1].stack.counters().connections;
+        assert_eq!(after, before + 1, "{flags}");
+    }
+}
