@@ -52,13 +52,9 @@ struct Still {
 
 impl Still {
     /// KiB that belong to nobody: the kernel's own.
-    fn rest(&self) -> u64 {
-        self.used
-            - self
-                .processes
-                .values()
-                .map(|(.., memory)| memory)
-                .sum::<u64>()
+    fn rest(&self) -> i64 {
+        let theirs: u64 = self.processes.values().map(|(.., memory)| memory).sum();
+        self.used as i64 - theirs as i64
     }
 }
 
