@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     peer_isn: Option<u32>,
     /// The sequence number behind everything that was sent.
     sent: u32,
+    /// What the peer has acknowledged, while it has no room for more.
+    shut: Option<u32>,
     ends: Option<StreamEnds>,
     told: Status,
     status: Status,
@@ -95,6 +97,7 @@ impl Connection {
             isn,
             peer_isn,
             sent: isn.wrapping_add(1),
+            shut: None,
             ends: None,
             told: Status::default(),
             status: Status::default(),
@@ -171,9 +174,10 @@ impl Connection {
         let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
         let opened = is_shut.then(|| ajar(frame)).flatten();
         let frame = opened.as_deref().unwrap_or(frame);
+        self.note_window(segment);
         let mut sink = Acknowledging {
             sink: context.frames,
-            sent: self.sent,
+            next: self.acknowledges_at(),
         };
         if let Some(seq) = self.shut_at(segment)
             && let Some(frame) = bare(frame, seq)
@@ -194,6 +198,25 @@ impl Connection {
         }
     }
 
+    /// Notes whether the peer has room. A segment out of order says nothing of that.
+    fn note_window(&mut self, segment: &Segment) {
+        let Some(peer_isn) = self.peer_isn else {
+            return;
+        };
+        let ahead = segment.seq.wrapping_sub(self.tcp.receive_next(peer_isn));
+        if segment.is_ack() && ahead as usize <= self.tcp.receive_capacity() {
+            self.shut = (segment.window == 0).then_some(segment.ack);
+        }
+    }
+
+    /// The number that a bare acknowledgment carries: that of what comes next, but none beyond the window of a peer that has taken
+    /// it back, who would not hear it (RFC 9293 section 3.10.7.4).
+    fn acknowledges_at(&self) -> u32 {
+        self.shut
+            .filter(|shut| is_after(self.sent, *shut))
+            .unwrap_or(self.sent)
+    }
+
     /// The number of the next byte from the peer, if there is no room for any and this segment is beyond it.
     fn shut_at(&self, segment: &Segment) -> Option<u32> {
         let (next, capacity) = (
@@ -202,7 +225,8 @@ impl Connection {
         );
         let ahead = segment.seq.wrapping_sub(next);
         let is_beyond = ahead > 0 || segment.end() != segment.seq;
-        let is_shut = self.tcp.received() >= capacity && ahead as usize <= capacity;
+        let free = capacity.saturating_sub(self.tcp.received());
+        let is_shut = free < self.tcp.window_unit() && ahead as usize <= capacity;
         (is_shut && is_beyond && segment.is_ack()).then_some(next)
     }
 
@@ -460,7 +484,7 @@ impl Connection {
             self.before = self.tcp.state();
             let mut sink = Acknowledging {
                 sink: context.frames,
-                sent: self.sent,
+                next: self.acknowledges_at(),
             };
             let sent = context.engine.egress(context.now, &mut self.tcp, &mut sink);
             self.note_state(false);

@@ -4,7 +4,7 @@
 use sim::{Options, collect_panics, run};
 
 /// Seeds in which something was found, and what.
-const REMEMBERED: [(u64, &str); 9] = [
+const REMEMBERED: [(u64, &str); 10] = [
     (20, "a leap of the clock made a driver look stuck"),
     (87, "bytes lost with the end of TIME-WAIT"),
     (254, "bytes lost with the end of TIME-WAIT"),
@@ -23,6 +23,7 @@ const REMEMBERED: [(u64, &str); 9] = [
         "both sides send again, and neither hears the other's progress",
     ),
     (9285, "a damaged segment ended a handshake"),
+    (28708, "acknowledgments beyond a window that was taken back"),
 ];
 
 #[test]

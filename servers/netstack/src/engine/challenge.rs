@@ -2,7 +2,7 @@
 //! once a second for each connection), and to put right what it gets wrong.
 
 use super::FrameSink;
-use crate::{blind::is_after, classify};
+use crate::classify;
 use alloc::vec::Vec;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
@@ -74,13 +74,14 @@ pub(crate) fn bare(frame: &[u8], seq: u32) -> Option<Vec<u8>> {
     recalculated(bytes)
 }
 
-/// A sink for a connection that has sent everything up to `sent`: bare acknowledgments carry that number.
+/// A sink for a connection whose bare acknowledgments carry the number `next`: behind everything that was sent, as far as the peer
+/// takes it.
 ///
 /// The engine takes its number back when it sends again, and acknowledges with it. A peer drops such a segment as an old one, with the
 /// acknowledgment in it (RFC 9293 section 3.10.7.4); if both do so, neither ever hears of the other's progress.
 pub(crate) struct Acknowledging<'a> {
     pub(crate) sink: &'a mut dyn FrameSink,
-    pub(crate) sent: u32,
+    pub(crate) next: u32,
 }
 
 impl FrameSink for Acknowledging<'_> {
@@ -89,12 +90,12 @@ impl FrameSink for Acknowledging<'_> {
     }
 
     fn send(&mut self, frame: &[u8]) {
-        let is_behind = |segment: &classify::Segment| {
-            let is_bare = segment.is_ack() && !segment.is_fin() && segment.len == 0;
-            is_bare && is_after(self.sent, segment.seq)
+        let is_wrong = |segment: &classify::Segment| {
+            let is_bare = segment.is_ack() && segment.end() == segment.seq;
+            is_bare && segment.seq != self.next
         };
-        let repaired = classify::tcp(frame).filter(is_behind).and_then(|_| {
-            let number = TcpSeqNumber(self.sent as i32);
+        let repaired = classify::tcp(frame).filter(is_wrong).and_then(|_| {
+            let number = TcpSeqNumber(self.next as i32);
             changed(frame, |segment| segment.set_seq_number(number))
         });
         self.sink.send(repaired.as_deref().unwrap_or(frame));

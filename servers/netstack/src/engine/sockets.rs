@@ -125,6 +125,14 @@ impl TcpSocket {
         self.view().recv_capacity()
     }
 
+    /// Bytes that a window's unit stands for at most: as many as the buffer needs to be told in 16 bits (RFC 7323 section 2.3). With
+    /// less room than that the window is shut.
+    pub(crate) fn window_unit(&self) -> usize {
+        (self.receive_capacity() >> 16)
+            .checked_ilog2()
+            .map_or(1, |log2| 2 << log2)
+    }
+
     /// The sequence number of the next byte of a peer whose first one was `peer_isn`, in a synchronized state.
     pub(crate) fn receive_next(&self, peer_isn: u32) -> u32 {
         let fin = matches!(

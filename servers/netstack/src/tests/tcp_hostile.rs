@@ -1,7 +1,7 @@
 //! Peers of TCP that choose odd options, flags and windows, leave holes, say everything twice and never read.
 
 use super::{
-    forge::{ACK, FIN, Forged, RST, SYN, put, segment},
+    forge::{ACK, FIN, Forged, RST, SYN, known, put, segment},
     *,
 };
 
@@ -383,4 +383,44 @@ fn a_frame_to_itself_ends_nothing() {
     assert_eq!(net.hosts[1].stack.half_open.len(), 0);
     open(&mut net, 1000, &[]).unwrap();
     accepted(&mut net, &mut b, listener);
+}
+
+/// A peer that takes its window back hears no number beyond it, so the acknowledgments to it carry none.
+#[test]
+fn a_peer_that_shuts_its_window_still_hears_acknowledgments() {
+    let mut net = pair(1);
+    let (_a, _near, mut b, mut far, right) = known(&mut net);
+    net.hosts[0].nic = None;
+    assert_eq!(far.writer.write(&pattern(3000)), Ok(3000));
+    b.touch(&far);
+    net.hosts[1].stack.poll(net.now);
+    let sent = net.hosts[1].nic.as_mut().unwrap().take();
+    assert!(sent.len() >= 2, "{sent:?}");
+    let shut = Forged {
+        ack: right.ack.wrapping_add(1000),
+        window: 0,
+        ..right.clone()
+    };
+    shut.put(&mut net);
+    // Out of order, so that it is answered at once.
+    let data = Forged {
+        seq: right.seq.wrapping_add(10),
+        data: std::vec![1; 10],
+        ..shut.clone()
+    };
+    let numbers = |answers: Vec<Vec<u8>>| -> Vec<u32> {
+        let segments = answers.iter().filter_map(|frame| segment(frame));
+        let bare = segments.filter(|segment| segment.len == 0);
+        bare.map(|segment| segment.seq).collect()
+    };
+    assert_eq!(numbers(data.put(&mut net)), [shut.ack]);
+    let open = Forged {
+        window: 0xffff,
+        ..data
+    };
+    // With an open window it is the next number, behind two full segments.
+    assert_eq!(
+        numbers(open.put(&mut net)),
+        [right.ack.wrapping_add(2 * 1460)]
+    );
 }
