@@ -14,6 +14,9 @@ use libnet_client::{
 
 /// Pause before something is tried again that failed.
 pub(crate) const RETRY: Duration = Duration::from_millis(200);
+/// Bytes of the future that serves a connection. It is moved into another, and that into a task, and each keeps room for both
+/// before and after: with all connections open, the budget has to hold four times as much for each.
+const MOST_STATE: usize = 2048;
 /// An idle connection is probed this often, so that it ends if its peer is gone.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -37,6 +40,12 @@ impl Service {
     where
         F: Future<Output = Result<()>> + 'static,
     {
+        const {
+            assert!(
+                size_of::<F>() <= MOST_STATE,
+                "what a connection keeps belongs on the heap: futures hold it several times"
+            );
+        }
         let Service { name, port, .. } = self;
         let net = net.with_buffers(self.largest.0, self.largest.1);
         let places = Places::new(self.connections);

@@ -38,7 +38,7 @@ pub(crate) async fn echo(net: Net) -> Result<()> {
         .run(net, move |stream| {
             let net = timer.clone();
             async move {
-                let mut buffer = [0; CHUNK];
+                let mut buffer = vec![0; CHUNK];
                 loop {
                     let len = net.timeout(IDLE, stream.read_async(&mut buffer)).await??;
                     let Some(bytes @ [_, ..]) = buffer.get(..len) else {
@@ -102,7 +102,7 @@ pub(crate) async fn discard(net: Net) -> Result<()> {
         .run(net, move |stream| {
             let net = timer.clone();
             async move {
-                let mut buffer = [0; CHUNK];
+                let mut buffer = vec![0; CHUNK];
                 while net.timeout(IDLE, stream.read_async(&mut buffer)).await?? > 0 {}
                 Ok(())
             }
@@ -166,7 +166,7 @@ async fn send_characters(net: &Net, stream: &TcpStream) -> Result<()> {
 
 /// What the peer says is thrown away; the end of it ends nothing.
 async fn throw_away(stream: &TcpStream) -> Result<()> {
-    let mut buffer = [0; 256];
+    let mut buffer = vec![0; 256];
     loop {
         match stream.read_async(&mut buffer).await {
             Ok(0) => return pending().await,
