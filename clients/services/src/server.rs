@@ -16,7 +16,7 @@ use libnet_client::{
 pub(crate) const RETRY: Duration = Duration::from_millis(200);
 /// Bytes of the future that serves a connection. It is moved into another, and that into a task, and each keeps room for both
 /// before and after: with all connections open, the budget has to hold four times as much for each.
-const MOST_STATE: usize = 2048;
+const MOST_STATE: usize = 3072;
 /// An idle connection is probed this often, so that it ends if its peer is gone.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
