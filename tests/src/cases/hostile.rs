@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_secs(45);
 const SLACK: u64 = 2048;
 /// KiB that the stack may have in all: its heap grows to what connections took at the worst moment, for which half of its budget of 48 MiB
 /// is the limit.
-const STACK: u64 = 28 << 10;
+const STACK: u64 = 40 << 10;
 /// Those that must live through it.
 const PROCESSES: &[&str] = &[
     "init",
@@ -154,6 +154,7 @@ fn attack(machine: &mut Machine, wire: &Wire, seconds: u32, log: &mut File) -> O
         if start.elapsed() - told > Duration::from_secs(10) {
             told = start.elapsed();
             progress(log, told, &events)?;
+            writeln!(log, "        memory:{}", memory(&machine.shell("ps")?))?;
         }
     }
     // The transfers under way go on to their end.
@@ -191,6 +192,19 @@ fn no_failures(machine: &mut Machine, events: &Events) -> Outcome {
         text += &machine.shell(command).unwrap_or_else(|Failure(what)| what);
     }
     Err(Failure(text))
+}
+
+/// Names and memory in the output of `ps`, which lines of the log may have got into.
+fn memory(ps: &str) -> String {
+    let mut text = String::new();
+    for line in ps.lines() {
+        if let [_, name, _, _, memory, ..] = line.split_whitespace().collect::<Vec<_>>()[..]
+            && PROCESSES.contains(&name)
+        {
+            text += &format!(" {name} {memory}");
+        }
+    }
+    text
 }
 
 fn progress(log: &mut File, elapsed: Duration, events: &Events) -> Outcome {
