@@ -151,7 +151,7 @@ impl Pair {
     /// Answers whoever came to the service: some get an echo, all are closed when they are at their end.
     pub(crate) fn serve(&mut self, net: &mut Network) {
         self.service.receive();
-        if self.visitors.len() < 8 && self.accepting.is_none() {
+        if self.visitors.len() < 8 && self.accepting.is_none() && self.service.has_buffers(10) {
             self.accepting = Some(accept(&mut self.service, self.listener));
             net.settle();
         }
@@ -189,7 +189,7 @@ impl Pair {
 
     /// Somebody from the other host tries a port of the first.
     pub(crate) fn visit(&mut self, net: &mut Network, which: u8) {
-        if self.visitors.len() < 8 {
+        if self.visitors.len() < 8 && self.service.has_buffers(10) {
             let port = [80, 81, 82, 49152][usize::from(which & 3)];
             let (id, mut socket) = connect(&mut self.service, (Ipv4Addr::new(10, 0, 0, 1), port));
             net.settle();

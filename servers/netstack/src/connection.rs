@@ -6,7 +6,9 @@ use crate::{
     Instant,
     blind::{Position, Verdict, is_after},
     classify::{self, Segment},
-    engine::{Acknowledging, Engine, TcpSocket, TcpState, ajar, bare, challenging},
+    engine::{
+        Acknowledging, Engine, TcpSocket, TcpState, ajar, bare, challenging, with_other_window,
+    },
     session::Owner,
     slab::Id,
     turn::{Context, Turn},
@@ -62,6 +64,8 @@ pub(crate) struct Connection {
     peer_isn: Option<u32>,
     /// The sequence number behind everything that was sent.
     sent: u32,
+    /// Changes with each repeated acknowledgment of all but the FIN.
+    told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
     shut: Option<u32>,
     ends: Option<StreamEnds>,
@@ -97,6 +101,7 @@ impl Connection {
             isn,
             peer_isn,
             sent: isn.wrapping_add(1),
+            told_twice: false,
             shut: None,
             ends: None,
             told: Status::default(),
@@ -174,6 +179,12 @@ impl Connection {
         let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
         let opened = is_shut.then(|| ajar(frame)).flatten();
         let frame = opened.as_deref().unwrap_or(frame);
+        let retold = self.waits_for_fin(segment).then(|| {
+            self.told_twice = !self.told_twice;
+            with_other_window(frame, self.told_twice)
+        });
+        let retold = retold.flatten();
+        let frame = retold.as_deref().unwrap_or(frame);
         self.note_window(segment);
         let mut sink = Acknowledging {
             sink: context.frames,
@@ -196,6 +207,18 @@ impl Connection {
         if sent.frames > 0 {
             self.note_ack(context.engine);
         }
+    }
+
+    /// Whether the peer says once more that all has come but the FIN.
+    fn waits_for_fin(&self, segment: &Segment) -> bool {
+        let has_ended = matches!(
+            self.tcp.state(),
+            TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck
+        );
+        has_ended
+            && self.tcp.unacknowledged() == 0
+            && segment.is_ack()
+            && segment.ack.wrapping_add(1) == self.sent
     }
 
     /// Notes whether the peer has room. A segment out of order says nothing of that.

@@ -4,7 +4,7 @@
 use sim::{Options, collect_panics, run};
 
 /// Seeds in which something was found, and what.
-const REMEMBERED: [(u64, &str); 10] = [
+const REMEMBERED: [(u64, &str); 11] = [
     (20, "a leap of the clock made a driver look stuck"),
     (87, "bytes lost with the end of TIME-WAIT"),
     (254, "bytes lost with the end of TIME-WAIT"),
@@ -24,6 +24,7 @@ const REMEMBERED: [(u64, &str); 10] = [
     ),
     (9285, "a damaged segment ended a handshake"),
     (28708, "acknowledgments beyond a window that was taken back"),
+    (30219, "a lost FIN, never sent again"),
 ];
 
 #[test]

@@ -49,6 +49,17 @@ pub(crate) fn ajar(frame: &[u8]) -> Option<Vec<u8>> {
     changed(frame, |segment| segment.set_window_len(1))
 }
 
+/// A segment with another window, if it `differs`, than one before that said the same.
+///
+/// The engine takes a third acknowledgment of the same for a loss, sends the earliest data again and stops its clock. Where nothing but its
+/// FIN is on its way there are no data, and the FIN is never sent again. What changes the window is no repetition.
+pub(crate) fn with_other_window(frame: &[u8], differs: bool) -> Option<Vec<u8>> {
+    changed(frame, |segment| {
+        let window = segment.window_len() ^ u16::from(differs);
+        segment.set_window_len(window);
+    })
+}
+
 /// The acknowledgment in a segment, without its data, as if it came in order: with the number `seq`.
 ///
 /// What comes while the window is shut is not taken, but its acknowledgment is (RFC 9293 section 3.10.7.4). The engine drops both, and two

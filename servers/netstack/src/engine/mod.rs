@@ -16,7 +16,9 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use challenge::{Acknowledging, ajar, bare, challenging, is_intact_tcp};
+pub(crate) use challenge::{
+    Acknowledging, ajar, bare, challenging, is_intact_tcp, with_other_window,
+};
 pub(crate) use device::FrameSink;
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};

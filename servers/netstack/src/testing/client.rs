@@ -133,6 +133,11 @@ impl Client {
         (buffers, ends)
     }
 
+    /// Whether the arena has room for such memory.
+    pub fn has_buffers(&self, log2: u8) -> bool {
+        self.arena + CONTROL_SIZE + 2 * (1 << log2) <= self.memory.len()
+    }
+
     /// Uses the arena from its start again.
     pub fn forget_buffers(&mut self) {
         self.arena = Channel::<Request, Reply>::bytes(SOCKET_CHANNEL);

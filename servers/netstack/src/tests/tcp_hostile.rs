@@ -424,3 +424,22 @@ fn a_peer_that_shuts_its_window_still_hears_acknowledgments() {
         [right.ack.wrapping_add(2 * 1460)]
     );
 }
+
+/// A peer that has everything but the FIN, and says so again and again: the FIN is sent again.
+#[test]
+fn a_fin_that_was_lost_is_sent_again_however_often_the_rest_is_acknowledged() {
+    for repeats in [0, 2, 3, 4, 9] {
+        let mut net = pair(1);
+        let (_a, _near, mut b, far, right) = known(&mut net);
+        net.hosts[0].nic = None;
+        close(&mut net, &mut b, far.handle, false);
+        for _ in 0..repeats {
+            right.put(&mut net);
+        }
+        net.log = Some(Vec::new());
+        net.run(SECOND * 10);
+        let log = net.log.as_ref().unwrap().iter();
+        let fins = log.filter(|(_, frame)| segment(frame).is_some_and(|sent| sent.is_fin()));
+        assert!(fins.count() >= 2, "{repeats}");
+    }
+}
