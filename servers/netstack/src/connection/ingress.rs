@@ -1,0 +1,147 @@
+//! What a connection makes of the peer's segments: whether they are believed, and what the engine must be told in other words. Touches the
+//! connection, and the engine through it.
+//!
+//! smoltcp is given each segment that passes [`Position::judge`]; where it is known to draw the wrong conclusion, it gets one that says the
+//! same in a way that it understands (`engine::challenge`).
+
+use super::Connection;
+use crate::{
+    blind::{Position, Verdict, is_after},
+    classify::{self, Segment},
+    engine::{Acknowledging, Engine, TcpState, ajar, bare, challenging, with_other_window},
+    turn::Context,
+};
+
+impl Connection {
+    /// A segment came. False if it was not believed.
+    pub(crate) fn ingress(
+        &mut self,
+        context: &mut Context<'_>,
+        segment: &Segment,
+        frame: &[u8],
+    ) -> bool {
+        match self.judge(segment) {
+            Verdict::Hear => self.hear(context, segment, frame),
+            Verdict::Challenge => {
+                // Half of the circle ahead would be behind.
+                let never_sent = self.sent.wrapping_add(1 << 30);
+                if let Some(frame) = challenging(frame, never_sent) {
+                    let engine = &mut *context.engine;
+                    engine.ingress(context.now, &frame, &mut self.tcp, context.frames);
+                }
+                return false;
+            }
+            Verdict::Drop => return false,
+        }
+        true
+    }
+
+    fn judge(&self, segment: &Segment) -> Verdict {
+        let Some(peer_isn) = self.peer_isn else {
+            return Verdict::Hear;
+        };
+        let position = Position {
+            state: self.tcp.state(),
+            receive_next: self.tcp.receive_next(peer_isn),
+            window: self.tcp.receive_capacity() as u32,
+            sent: self.sent,
+        };
+        position.judge(segment)
+    }
+
+    fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: &[u8]) {
+        self.heard = context.now;
+        self.before = self.tcp.state();
+        let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
+        let opened = is_shut.then(|| ajar(frame)).flatten();
+        let frame = opened.as_deref().unwrap_or(frame);
+        let retold = self.waits_for_fin(segment).then(|| {
+            self.told_twice = !self.told_twice;
+            with_other_window(frame, self.told_twice)
+        });
+        let retold = retold.flatten();
+        let frame = retold.as_deref().unwrap_or(frame);
+        self.note_window(segment);
+        let mut sink = Acknowledging {
+            sink: context.frames,
+            next: self.acknowledges_at(),
+        };
+        if let Some(seq) = self.shut_at(segment)
+            && let Some(frame) = bare(frame, seq)
+        {
+            context
+                .engine
+                .ingress(context.now, &frame, &mut self.tcp, &mut sink);
+        }
+        let sent = context
+            .engine
+            .ingress(context.now, frame, &mut self.tcp, &mut sink);
+        if self.before == TcpState::SynSent && self.tcp.state() != self.before {
+            self.peer_isn = Some(segment.seq);
+        }
+        self.note_state(true);
+        if sent.frames > 0 {
+            self.note_ack(context.engine);
+        }
+    }
+
+    /// Whether the peer says once more that all has come but the FIN.
+    fn waits_for_fin(&self, segment: &Segment) -> bool {
+        let has_ended = matches!(
+            self.tcp.state(),
+            TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck
+        );
+        has_ended
+            && self.tcp.unacknowledged() == 0
+            && segment.is_ack()
+            && segment.ack.wrapping_add(1) == self.sent
+    }
+
+    /// Notes whether the peer has room. A segment out of order says nothing of that.
+    fn note_window(&mut self, segment: &Segment) {
+        let Some(peer_isn) = self.peer_isn else {
+            return;
+        };
+        let ahead = segment.seq.wrapping_sub(self.tcp.receive_next(peer_isn));
+        if segment.is_ack() && ahead as usize <= self.tcp.receive_capacity() {
+            self.shut = (segment.window == 0).then_some(segment.ack);
+        }
+    }
+
+    /// The number that a bare acknowledgment carries: that of what comes next, but none beyond the window of a peer that has taken
+    /// it back, who would not hear it (RFC 9293 section 3.10.7.4).
+    pub(super) fn acknowledges_at(&self) -> u32 {
+        self.shut
+            .filter(|shut| is_after(self.sent, *shut))
+            .unwrap_or(self.sent)
+    }
+
+    /// The number of the next byte from the peer, if there is no room for any and this segment is beyond it.
+    fn shut_at(&self, segment: &Segment) -> Option<u32> {
+        let (next, capacity) = (
+            self.tcp.receive_next(self.peer_isn?),
+            self.tcp.receive_capacity(),
+        );
+        let ahead = segment.seq.wrapping_sub(next);
+        let is_beyond = ahead > 0 || segment.end() != segment.seq;
+        let free = capacity.saturating_sub(self.tcp.received());
+        let is_shut = free < self.tcp.window_unit() && ahead as usize <= capacity;
+        (is_shut && is_beyond && segment.is_ack()).then_some(next)
+    }
+
+    /// Learns from a frame that was sent how far the peer may acknowledge.
+    pub(super) fn note_sent(&mut self, engine: &Engine) {
+        if let Some(segment) = classify::tcp(engine.last_frame())
+            && is_after(segment.end(), self.sent)
+        {
+            self.sent = segment.end();
+        }
+    }
+
+    pub(super) fn note_ack(&mut self, engine: &Engine) {
+        // In the state before, FIN has been acknowledged too.
+        if matches!(self.tcp.state(), TcpState::Closing | TcpState::TimeWait) {
+            self.last_ack = Some(engine.last_frame().into());
+        }
+    }
+}
