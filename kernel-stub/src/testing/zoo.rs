@@ -204,7 +204,8 @@ impl Zoo {
     pub fn step(&mut self, step: &Step) {
         let kernel = &self.bench.kernel;
         let budget = kernel.store.get(kernel.root_budget).unwrap();
-        if budget.limit - budget.used < 3 * self.budget && !self.children.is_empty() {
+        // All children may have to be replaced before the next look.
+        if budget.limit - budget.used < 5 * self.budget && !self.children.is_empty() {
             self.cull();
         }
         let Some(thread) = self.actor(step.who) else {
@@ -328,6 +329,15 @@ impl Zoo {
             }
         }
         kernel.reap();
+        self.quiesce();
+    }
+
+    /// What devices can reach is held by them, whoever is dead.
+    fn quiesce(&mut self) {
+        let init = self.bench.init;
+        for slot in 8..11 {
+            self.bench.get(init, Syscall::DeviceQuiesce, &[slot]);
+        }
     }
 
     /// Everybody goes; what is left is what there was. Returns what the system calls came to.
@@ -336,9 +346,7 @@ impl Zoo {
     /// If something is lost, or a table contradicts another.
     pub fn end(mut self) -> Outcomes {
         let init = self.bench.init;
-        for slot in 8..11 {
-            self.bench.get(init, Syscall::DeviceQuiesce, &[slot]);
-        }
+        self.quiesce();
         for child in self.children.clone() {
             // It may have ended already.
             let _ended = self
