@@ -344,11 +344,9 @@ impl Stack {
         if let Some(entry) = self.half_open.get(&key) {
             let expected = segment.seq == entry.peer_isn.wrapping_add(1);
             if segment.is_opening() {
-                if segment.seq == entry.peer_isn {
-                    return self.answer_syn(&key);
-                }
-                // The peer starts anew.
-                self.half_open.remove(&key);
+                // With another number it may be anybody's. A peer that has started anew answers this by a reset with the number
+                // that is expected, and then tries again (RFC 5961 section 4.2, RFC 9293 section 3.10.7.3).
+                return self.answer_syn(&key);
             } else if segment.is_reset() {
                 if expected {
                     self.half_open.remove(&key);

@@ -237,3 +237,40 @@ fn damaged_segments_end_no_handshake() {
         assert_eq!(after, before + 1, "{flags}");
     }
 }
+
+/// A handshake is not ended by a SYN of somebody who only knows the addresses; a peer that begins anew gets through all the same.
+#[test]
+fn a_syn_inside_a_handshake_is_asked_back() {
+    let mut net = pair(1);
+    let (_a, _near, mut b, _far, right) = known(&mut net);
+    let (listener, local) = listen(&mut net, &mut b, address(2, 0), 8).unwrap();
+    let from_peer = |seq: u32, ack: u32, flags: u8| Forged {
+        src_port: right.src_port.wrapping_add(1),
+        dst_port: local.port(),
+        seq,
+        ack,
+        flags,
+        window: 1000,
+        ..Forged::default()
+    };
+    let opened = |answers: Vec<Vec<u8>>| {
+        let [answer] = &answers[..] else {
+            panic!("{answers:?}")
+        };
+        let sent = segment(answer).unwrap();
+        assert_eq!(sent.flags, SYN | ACK);
+        (sent.seq, sent.ack)
+    };
+    let first = opened(from_peer(1000, 0, SYN).put(&mut net));
+    assert_eq!(first.1, 1001);
+    for seq in [0, 1001, 5000, 1 << 31] {
+        assert_eq!(opened(from_peer(seq, 0, SYN).put(&mut net)), first, "{seq}");
+    }
+    // Begun anew: what does not fit is reset by the peer, and the next try is heard.
+    assert!(from_peer(1001, 0, RST).put(&mut net).is_empty());
+    let second = opened(from_peer(5000, 0, SYN).put(&mut net));
+    assert_eq!(second.1, 5001);
+    opened(from_peer(77, 0, SYN).put(&mut net));
+    from_peer(5001, second.0.wrapping_add(1), ACK).put(&mut net);
+    accept(&mut net, &mut b, listener).unwrap();
+}
