@@ -6,7 +6,7 @@ use crate::{
     random::Random,
     scribble,
 };
-use alloc::{format, vec::Vec};
+use alloc::{format, rc::Rc, vec::Vec};
 use core::time::Duration;
 use ipc_proto::policy::{Allow, Policy, Prefix};
 use libnet_client::{Config, Family, Net, TcpListener, TcpStream, UdpSocket};
@@ -33,10 +33,14 @@ pub(crate) fn run(attack: &mut Attack<'_>) -> Outcome {
     let net = Net::new(system, config);
     attack.tally.sessions += 1;
     let seed = attack.random.word();
+    let tasks = Rc::new(());
     net.block_on(async {
-        let _ = net.timeout(LIFE, take_all(&net, Random::new(seed))).await;
-        // A task that is left over would keep the session for ever.
-        net.sleep(2 * TASK).await;
+        let taken = take_all(&net, Random::new(seed), &tasks);
+        let _ = net.timeout(LIFE, taken).await;
+        // A task that is left over would keep the session for ever: each gives up by itself, on a busy machine later.
+        while Rc::strong_count(&tasks) > 1 {
+            net.sleep(TASK).await;
+        }
     });
     drop(net);
     let mut held = Vec::with_capacity(SESSIONS);
@@ -57,21 +61,24 @@ pub(crate) fn run(attack: &mut Attack<'_>) -> Outcome {
     Ok(())
 }
 
-async fn take_all(net: &Net, mut random: Random) {
+/// All sockets and questions that there are, each attempt a task that holds a share of `tasks`.
+async fn take_all(net: &Net, mut random: Random, tasks: &Rc<()>) {
     let peer = clients::peer(net).await;
     let peer = peer.unwrap_or(core::net::IpAddr::from([10, 77, 0, 1]));
     for number in 0..ASKS {
-        let task = net.clone();
+        let (task, running) = (net.clone(), Rc::clone(tasks));
         net.spawn(async move {
             let name = format!("n{number}.lab");
             let nobody = [10, 77, 0, 99].into();
             if number % 2 == 0 {
-                let _ = task.ping_async(nobody, number, 8, TASK).await;
+                let ping = task.ping_async(nobody, number, 8, TASK);
+                let _ = task.timeout(TASK, ping).await;
             } else {
                 let _ = task
                     .timeout(TASK, task.resolve_async(&name, Family::Any))
                     .await;
             }
+            drop(running);
         });
     }
     let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
@@ -80,12 +87,13 @@ async fn take_all(net: &Net, mut random: Random) {
             0 => listeners.push(TcpListener::bind_async(net, "0.0.0.0:0").await),
             1 => sockets.push(UdpSocket::bind_async(net, "0.0.0.0:0").await),
             _ => {
-                let task = net.clone();
+                let (task, running) = (net.clone(), Rc::clone(tasks));
                 let port = 1 + random.below(65_000) as u16;
                 net.spawn(async move {
                     let _ = task
                         .timeout(TASK, TcpStream::connect_async(&task, (peer, port)))
                         .await;
+                    drop(running);
                 });
             }
         }

@@ -112,12 +112,13 @@ fn settled(machine: &mut Machine, fresh: Option<&Still>) -> Outcome<Still> {
         if let Some(fresh) = fresh {
             ensure!(
                 (now.sockets, now.sessions) == (fresh.sockets, fresh.sessions),
-                "{} sockets and {} sessions stay open, {} and {} in the beginning: {}",
+                "{} sockets and {} sessions stay open, {} and {} in the beginning: {}{}",
                 now.sockets,
                 now.sessions,
                 fresh.sockets,
                 fresh.sessions,
-                machine.shell("netstat")?
+                machine.shell("netstat")?,
+                machine.shell("netstat -q")?
             );
         }
         Ok(now)

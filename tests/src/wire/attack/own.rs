@@ -7,16 +7,20 @@ use crate::wire::{
     shadow::{self, Passed},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::{IpAddr, Ipv4Addr},
 };
 
-/// Connections at once: fewer than the services take, so that there is room for the well-behaved.
-const MOST: usize = 48;
+/// Connections at once: with those that have left fewer than the services take, so that there is room for the well-behaved.
+const MOST: usize = 32;
 /// Milliseconds between two new ones.
 const INTERVAL: u64 = 60;
 /// Milliseconds that one lives at most.
 const LIFE: u64 = 12_000;
+/// Milliseconds after which the guest learns that one has left without a word.
+const SILENCE: u64 = 10_000;
+/// Connections remembered of which the guest was told.
+const TOLD: usize = 256;
 /// Milliseconds between two steps of one.
 const STEP: u64 = 80;
 /// The last octets of its addresses.
@@ -76,6 +80,8 @@ pub(super) struct Own {
     known: BTreeMap<Key, Connection>,
     /// Those that left without a word, of which the guest may not know.
     left: Vec<(Key, Connection)>,
+    /// Those of which the guest was told.
+    told: VecDeque<Key>,
     next_at: u64,
 }
 
@@ -108,11 +114,20 @@ impl Attacker {
             }
             self.own.known.insert(key, known);
         }
-        if !self.is_attacking {
-            // In the end the guest may know. If a number was not exact, its challenge is answered by a reset that is.
-            for (key, known) in std::mem::take(&mut self.own.left) {
-                self.segment(key, &known, flag::RST | flag::ACK, 0, vec![], 0);
-            }
+        // At some time the guest may know. If a number was not exact, its challenge is answered by a reset that is.
+        let (keep, tell) = std::mem::take(&mut self.own.left).into_iter().partition(
+            |(_, known): &(Key, Connection)| {
+                self.is_attacking && millis.saturating_sub(known.born) < LIFE + SILENCE
+            },
+        );
+        self.own.left = keep;
+        let tell: Vec<(Key, Connection)> = tell;
+        for (key, known) in &tell {
+            self.segment(*key, known, flag::RST | flag::ACK, 0, vec![], 0);
+            self.own.told.push_back(*key);
+        }
+        while self.own.told.len() > TOLD {
+            self.own.told.pop_front();
         }
     }
 
@@ -257,7 +272,8 @@ impl Attacker {
     fn take_segment(&mut self, to: Ipv4Addr, segment: &Passed) {
         let key = (to, segment.to.1, segment.from.1);
         let Some(mut known) = self.own.known.remove(&key) else {
-            if !self.is_attacking && segment.flags & flag::RST == 0 {
+            let may_know = !self.is_attacking || self.own.told.contains(&key);
+            if may_know && segment.flags & flag::RST == 0 {
                 // The guest still believes in a connection whose other end has vanished.
                 let ghost = Connection {
                     manner: Manner::Idle,
