@@ -1,6 +1,6 @@
 //! Attacks by a process with ordinary capabilities: on the kernel, on the network stack, on its own memory.
 //!
-//! Each module is one kind of attack, bounded in time; [`campaign`] has the list and what is counted. Used by the program
+//! Each module is one kind of attack, bounded in time; `campaign` has the list and what is counted. Used by the program
 //! `hostile`, and by `probe` of the system tests. `unsafe` only in `wild` and `crashes`, to find the code of their children.
 #![cfg_attr(target_os = "none", no_std)]
 
