@@ -203,7 +203,9 @@ fn a_stream_that_somebody_spoils_stays_within_its_buffer() {
             let mut chaos = Chaos(seed);
             for _ in 0..TRIES {
                 let word = chaos.next() as usize % 32 * 4;
-                memory.store(word, chaos.word(), Ordering::Relaxed).unwrap();
+                // Whole grains of eight bytes, so that nobody is led to copy single ones.
+                let value = chaos.word() & !7;
+                memory.store(word, value, Ordering::Relaxed).unwrap();
                 let place = 128 + chaos.next() as usize % 256 * 8;
                 memory.write(place, &chaos.next().to_le_bytes()).unwrap();
             }
