@@ -56,7 +56,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         );
     }
     println!();
-    for line in lines.iter() {
+    for line in lines.iter().take(60) {
         let share = share(line.instructions, total);
         println!(
             "{:>14} {share:>5.1} %  {}: {}",

@@ -1,14 +1,10 @@
 //! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
 
-use super::checksum;
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 /// Room for the largest frame that the engine builds.
 pub(super) const SCRATCH: usize = 2048;
-
-/// No headers are longer: Ethernet, IP with a hop-by-hop header, TCP with all options.
-const HEADERS: usize = 14 + 40 + 8 + 60;
 
 /// Where frames go. The engine never holds one back: what finds no room is dropped by the sink and counted there.
 pub(crate) trait FrameSink {
@@ -42,8 +38,6 @@ struct Transmit<'a> {
     scratch: &'a mut [u8; SCRATCH],
     frames: u32,
     last: usize,
-    /// TCP and UDP checksums are filled in here, as `Engine::ingress` looks at them.
-    checksums: bool,
 }
 
 impl<'a> OneFrame<'a> {
@@ -68,7 +62,6 @@ impl<'a> OneFrame<'a> {
                 scratch,
                 frames: 0,
                 last: 0,
-                checksums: medium == Medium::Ethernet,
             },
         }
     }
@@ -102,20 +95,14 @@ impl TxToken for Sending<'_, '_> {
             scratch,
             frames,
             last,
-            checksums,
         } = self.0;
         let Some(buffer) = scratch.get_mut(..len) else {
             // Longer than the device said it takes: built to satisfy the caller, and thrown away.
             return f(&mut alloc::vec![0; len]);
         };
-        // Nothing of an earlier frame may leak into padding of the headers, or into bytes of them that the engine leaves
-        // alone. What lies behind is written as a whole.
-        let headers = buffer.len().min(HEADERS);
-        buffer.get_mut(..headers).unwrap_or_default().fill(0);
+        // Nothing of an earlier frame may leak into padding or into bytes that the engine leaves alone.
+        buffer.fill(0);
         let result = f(buffer);
-        if *checksums {
-            checksum::fill(buffer);
-        }
         sink.send(buffer);
         *frames = frames.saturating_add(1);
         *last = len;
@@ -151,10 +138,6 @@ impl<'a> Device for OneFrame<'a> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = self.medium;
         capabilities.max_transmission_unit = self.mtu;
-        if self.transmit.checksums {
-            capabilities.checksum.tcp = Checksum::None;
-            capabilities.checksum.udp = Checksum::None;
-        }
         capabilities
     }
 }

@@ -5,7 +5,6 @@
 //! [`Engine::ingress`] picks the set that the packet belongs to.
 
 mod challenge;
-mod checksum;
 mod device;
 mod dhcp;
 mod dhcp_message;
@@ -116,7 +115,7 @@ impl Engine {
         usize::from(self.mtu).saturating_sub(header.saturating_add(ip))
     }
 
-    /// Gives a frame to a set of sockets, unless its TCP or UDP checksum is wrong. Answers go to the sink.
+    /// Gives a frame to a set of sockets. Answers go to the sink.
     pub(crate) fn ingress(
         &mut self,
         now: Instant,
@@ -124,9 +123,6 @@ impl Engine {
         sockets: &mut impl Sockets,
         sink: &mut dyn FrameSink,
     ) -> Sent {
-        if !checksum::is_intact(frame) {
-            return Sent::default();
-        }
         let mut device = OneFrame::new(
             Medium::Ethernet,
             self.mtu,
