@@ -274,7 +274,7 @@ impl Stack {
         let Some(entry) = self.flows.remove(id) else {
             return;
         };
-        self.timers.set(TimerKey::Flow(id), None);
+        self.timers.remove(TimerKey::Flow(id));
         self.starved.retain(|starved| *starved != id);
         self.orphans.retain(|orphan| *orphan != id);
         if let Some(charge) = entry.charge {

@@ -106,6 +106,28 @@ impl<T> Slab<T> {
         })
     }
 
+    /// The number of the object at a position, if there is one.
+    pub(crate) fn id_at(&self, position: u32) -> Option<Id> {
+        let entry = self.entries.get(position as usize)?;
+        entry.value.as_ref()?;
+        Some(Id {
+            index: position,
+            generation: entry.generation,
+        })
+    }
+
+    /// Positions that objects have, or had.
+    pub(crate) fn positions(&self) -> core::ops::Range<u32> {
+        0..self.entries.len() as u32
+    }
+
+    /// All objects, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries
+            .iter_mut()
+            .filter_map(|entry| entry.value.as_mut())
+    }
+
     /// The numbers of all objects.
     pub(crate) fn ids(&self) -> Vec<Id> {
         self.iter().map(|(id, _)| id).collect()

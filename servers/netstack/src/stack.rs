@@ -104,7 +104,10 @@ pub struct Stack {
     first: u32,
     /// When the next pass was due.
     due: Option<Instant>,
-    buffer: Box<[u8; MAX_FRAME]>,
+    /// For the sockets that a client touched, while it is asked.
+    touched: Vec<u16>,
+    /// For a received frame, while none is looked at.
+    buffer: Option<Box<[u8; MAX_FRAME]>>,
 }
 
 impl Stack {
@@ -149,7 +152,8 @@ impl Stack {
             address_work: true,
             first: 0,
             due: None,
-            buffer: Box::new([0; MAX_FRAME]),
+            touched: Vec::new(),
+            buffer: Some(Box::new([0; MAX_FRAME])),
         }
     }
 
@@ -332,7 +336,9 @@ impl Stack {
             return false;
         }
         // The frame is looked at while the rest of the stack is changed.
-        let mut buffer = core::mem::replace(&mut self.buffer, Box::new([0; MAX_FRAME]));
+        let Some(mut buffer) = self.buffer.take() else {
+            return false;
+        };
         let mut left = true;
         for _ in 0..PASS_FRAMES {
             match self.frames.next(&mut buffer) {
@@ -359,7 +365,7 @@ impl Stack {
                 }
             }
         }
-        self.buffer = buffer;
+        self.buffer = Some(buffer);
         self.frames.refill();
         left
     }
@@ -387,28 +393,30 @@ impl Stack {
 
     /// Takes a bounded number of requests of each client, another one first each time.
     fn serve_sessions(&mut self) -> bool {
-        let mut ids = self.sessions.ids();
-        let count = ids.len().max(1);
+        let positions = self.sessions.positions();
         self.first = self.first.wrapping_add(1);
-        ids.rotate_left((self.first as usize).checked_rem(count).unwrap_or(0));
+        let first = self.first.checked_rem(positions.end).unwrap_or(0);
         let mut left = false;
-        for id in ids {
-            left |= self.serve_session(id);
+        for position in (first..positions.end).chain(0..first) {
+            if let Some(id) = self.sessions.id_at(position) {
+                left |= self.serve_session(id);
+            }
         }
         left
     }
 
     fn serve_session(&mut self, id: SessionId) -> bool {
-        let mut touched = Vec::new();
+        let mut touched = core::mem::take(&mut self.touched);
         if let Some(session) = self.sessions.get_mut(id) {
             session.events(&mut |index| touched.push(index));
         }
-        for index in touched {
+        for index in touched.drain(..) {
             let target = self.sessions.get(id).and_then(|session| session.at(index));
             if let Some(crate::session::Target::Flow(flow)) = target {
                 self.wake(flow);
             }
         }
+        self.touched = touched;
         for _ in 0..PASS_REQUESTS {
             let Some(session) = self.sessions.get_mut(id) else {
                 return false;
@@ -427,8 +435,9 @@ impl Stack {
 
     fn publish(&mut self) {
         self.frames.flush();
-        for id in self.sessions.ids() {
-            if let Some(session) = self.sessions.get_mut(id)
+        for position in self.sessions.positions() {
+            if let Some(id) = self.sessions.id_at(position)
+                && let Some(session) = self.sessions.get_mut(id)
                 && let Err(error) = session.flush()
             {
                 self.violation(id, &error);
@@ -439,10 +448,8 @@ impl Stack {
     /// Says to driver and clients that the stack is about to sleep. False if there is work: then it must not.
     pub fn prepare_sleep(&mut self) -> bool {
         let mut may_sleep = self.ready.is_empty() && self.frames.prepare_sleep();
-        for id in self.sessions.ids() {
-            if let Some(session) = self.sessions.get_mut(id) {
-                may_sleep = may_sleep && session.prepare_sleep();
-            }
+        for session in self.sessions.iter_mut() {
+            may_sleep = may_sleep && session.prepare_sleep();
         }
         if !may_sleep {
             self.awake();
@@ -453,10 +460,8 @@ impl Stack {
     /// Says that it is awake again.
     pub fn awake(&mut self) {
         self.frames.awake();
-        for id in self.sessions.ids() {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.awake();
-            }
+        for session in self.sessions.iter_mut() {
+            session.awake();
         }
     }
 
