@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Measures Causeway side by side with a Linux guest on the same QEMU. bench/ has the programs that do it.
+set -u -o pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+BUILD=$ROOT/build
+mkdir -p "$BUILD"
+cd "$ROOT" || exit 2
+# shellcheck source=scripts/setup.sh
+. "$ROOT/scripts/setup.sh"
+
+target=${CARGO_TARGET_DIR:-$ROOT/target}
+# What decides about what is built; the rest of the command line is the harness's.
+guests=causeway,linux image='' save='' help='' arguments=("$@")
+while [ $# -gt 0 ]; do
+    case $1 in
+        --guest) guests=${2-}; shift ;;
+        --image) image=1; shift ;;
+        --save) save=${2-}; [ -n "$save" ] || die "--save needs a folder (see --help)"; shift ;;
+        --help | -h) help=1 ;;
+    esac
+    shift
+done
+
+need_rust
+cargo build --locked --release -q -p bench -p tcg-count || die "the build failed"
+[ -z "$help" ] || exec "$target/release/bench" --help
+need qemu-system-x86_64 qemu-system-x86
+need ip iproute2
+need wrk wrk
+
+if [ -z "$image" ] && [ "$guests" != linux ]; then
+    say "==> building Causeway"
+    QUIET=1 build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"
+fi
+if [ -n "$save" ]; then
+    mkdir -p "$save/programs" && cp "$BUILD/kernel" "$BUILD/boot.cpio" "$save/" || die "cannot write to $save"
+    for program in $(sed -n 's/^program *= *"\([a-z0-9-]*\)".*/\1/p' "$ROOT/image/manifest.toml" | sort -u) init; do
+        cp "$target/x86_64-unknown-none/release/$program" "$save/programs/" || die "cannot write to $save"
+    done
+    say "saved to $save; use it with: ./bench.sh --image $save"
+    exit 0
+fi
+case ,$guests, in *,linux,*) "$ROOT/bench/linux/make.sh" "$BUILD/linux" || die "no Linux guest" ;; esac
+
+# Whatever ends the run, its machines and namespaces end with it.
+export BENCH_NAMESPACE=causeway-bench-$$
+cleanup() {
+    local name
+    for name in $(ip netns list | awk '{print $1}'); do
+        case $name in
+            "$BENCH_NAMESPACE"-*)
+                ip netns pids "$name" | xargs -r kill 2>/dev/null
+                ip netns del "$name" ;;
+        esac
+    done
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM HUP
+"$target/release/bench" ${arguments[@]+"${arguments[@]}"}

@@ -1,0 +1,204 @@
+//! The command line.
+
+use crate::{
+    Failure, Outcome,
+    figure::{Effort, Figure},
+    guest::{Guest, Net},
+};
+use std::{path::PathBuf, time::Duration};
+
+/// What `--help` prints. bench.sh passes its arguments on, so this is about both.
+pub const USAGE: &str = "\
+usage: ./bench.sh [OPTION]...
+
+Measures Causeway and a Linux guest side by side on the same QEMU: first in time, then in guest instructions.
+Builds and installs what it needs. Each guest has a network namespace of its own; nothing leaves this machine.
+
+  --quick              a second for each figure, one round: for trying changes
+  --only FIGURES       tcp-out, tcp-in, udp-rtt, udp-rate, connect, http-keep, http-close, boot, idle, memory;
+                       several with commas (default: all)
+  --net NETWORKS       tap (offloads offered), tap-plain (none), slirp; several with commas (default: all)
+  --guest GUESTS       causeway, linux, iommu (Causeway behind an IOMMU), single; several with commas
+                       (default: causeway,linux)
+  --image [NAME=]DIR   another Causeway: a folder with kernel, boot.cpio and programs/, as --save writes it; instead of
+                       building one. May be repeated: all are measured side by side
+  --single ARCHIVE     boot archive of the guest `single` (driver, stack and program in one process)
+  --save DIR           copy what was built to DIR, for a later --image, and measure nothing
+  --count              guest instructions only
+  --time               time only
+  --profile            with --count: print programs and functions for each figure
+  --rounds N           how often everything is measured (default 5, with --quick 1)
+  --json FILE          write the results to FILE
+  --report             measure everything and rewrite docs/performance.md, its plot and its JSON
+  --help               this text
+";
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which figures.
+    pub figures: Vec<Figure>,
+    /// On which networks.
+    pub nets: Vec<Net>,
+    /// Which guests.
+    pub guests: Vec<Guest>,
+    /// Whether time is measured.
+    pub time: bool,
+    /// Whether instructions are counted.
+    pub count: bool,
+    /// Whether profiles are printed.
+    pub profile: bool,
+    /// How often.
+    pub rounds: usize,
+    /// How long, how much.
+    pub effort: Effort,
+    /// Where the results go, besides the terminal.
+    pub json: Option<PathBuf>,
+    /// Whether docs/performance.md is rewritten.
+    pub report: bool,
+}
+
+/// Where things were built.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The repository.
+    pub root: PathBuf,
+    /// Kernel and archives.
+    pub build: PathBuf,
+}
+
+impl Options {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// If it can't be understood.
+    pub fn parse(arguments: impl IntoIterator<Item = String>, places: &Places) -> Outcome<Options> {
+        let mut options = Options {
+            figures: Figure::ALL.to_vec(),
+            nets: Net::ALL.to_vec(),
+            guests: Vec::new(),
+            time: true,
+            count: true,
+            profile: false,
+            rounds: 0,
+            effort: Effort {
+                time: Duration::from_secs(4),
+                factor: 4,
+            },
+            json: None,
+            report: false,
+        };
+        let (mut quick, mut names, mut images, mut single) = (false, None, Vec::new(), None);
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| Failure(format!("{argument} needs a value (see --help)")))
+            };
+            match argument.as_str() {
+                "--quick" => quick = true,
+                "--only" => options.figures = list(&value()?, Figure::parse)?,
+                "--net" => options.nets = list(&value()?, Net::parse)?,
+                "--guest" => names = Some(list(&value()?, |name| Ok(name.to_owned()))?),
+                "--image" => images.push(value()?),
+                "--single" => single = Some(PathBuf::from(value()?)),
+                "--count" => options.time = false,
+                "--time" => options.count = false,
+                "--profile" => options.profile = true,
+                "--rounds" => {
+                    options.rounds = value()?
+                        .parse()
+                        .map_err(|_| Failure("--rounds needs a number".into()))?;
+                }
+                "--json" => options.json = Some(value()?.into()),
+                "--report" => options.report = true,
+                _ => return Err(Failure(format!("unknown option '{argument}' (see --help)"))),
+            }
+        }
+        if quick {
+            options.effort = Effort {
+                time: Duration::from_secs(1),
+                factor: 1,
+            };
+        }
+        if options.rounds == 0 {
+            options.rounds = if quick { 1 } else { 5 };
+        }
+        options.guests = guests(names, &images, single, places)?;
+        Ok(options)
+    }
+}
+
+fn list<T>(text: &str, parse: impl Fn(&str) -> Outcome<T>) -> Outcome<Vec<T>> {
+    text.split(',').map(parse).collect()
+}
+
+fn guests(
+    names: Option<Vec<String>>,
+    images: &[String],
+    single: Option<PathBuf>,
+    places: &Places,
+) -> Outcome<Vec<Guest>> {
+    let names = names.unwrap_or_else(|| {
+        let mut names = vec!["causeway".into(), "linux".into()];
+        if single.is_some() {
+            names.push("single".into());
+        }
+        names
+    });
+    let mut guests = Vec::new();
+    for name in &names {
+        match name.as_str() {
+            "causeway" if images.is_empty() => {
+                guests.push(Guest::causeway(name, &places.build, "boot.cpio"))
+            }
+            "causeway" => {
+                for image in images {
+                    let (name, folder) = match image.split_once('=') {
+                        Some((name, folder)) => (name, PathBuf::from(folder)),
+                        None => {
+                            let folder = PathBuf::from(image);
+                            (
+                                image
+                                    .trim_end_matches('/')
+                                    .rsplit('/')
+                                    .next()
+                                    .unwrap_or(image),
+                                folder,
+                            )
+                        }
+                    };
+                    guests.push(Guest::causeway(name, &folder, "boot.cpio"));
+                }
+            }
+            "iommu" => guests.push(Guest {
+                iommu: true,
+                ..Guest::causeway(name, &places.build, "boot.cpio")
+            }),
+            "single" => {
+                let archive = single
+                    .clone()
+                    .ok_or_else(|| Failure("--guest single needs --single ARCHIVE".into()))?;
+                guests.push(Guest {
+                    archive,
+                    ..Guest::causeway(name, &places.build, "boot.cpio")
+                });
+            }
+            "linux" => guests.push(Guest::linux(&places.build.join("linux"))),
+            _ => {
+                return Err(Failure(format!(
+                    "no guest '{name}': causeway, linux, iommu or single"
+                )));
+            }
+        }
+    }
+    for guest in &guests {
+        for file in [&guest.kernel, &guest.archive] {
+            if !file.exists() {
+                return Err(Failure(format!("{} is missing", file.display())));
+            }
+        }
+    }
+    Ok(guests)
+}
