@@ -57,7 +57,7 @@ impl Guest {
             // The clock that it would choose after watching it for a while; without the words it may take a slow one.
             System::Linux => {
                 format!(
-                    "console=ttyS0 quiet panic=-1 tsc=reliable address={address} router={router}"
+                    "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable address={address} router={router}"
                 )
             }
         }

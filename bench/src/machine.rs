@@ -122,7 +122,11 @@ impl Machine {
     fn wait(&mut self, start: Instant, net: Net) -> Outcome {
         let target = self.target;
         if net != Net::Slirp {
-            let answered = self.lab.inside(|| load::first_answer(target, BOOT))?;
+            let child = &mut self.child;
+            let lives = || matches!(child.try_wait(), Ok(None));
+            let answered = self
+                .lab
+                .inside(|| load::first_answer(target, BOOT, lives))?;
             self.boot = Some((answered - start).as_secs_f64());
             self.boot_counts = self.snapshot()?;
             self.lab.queue(QUEUE)?;

@@ -43,8 +43,12 @@ fn nothing_yet(kind: ErrorKind) -> bool {
 /// Sends a datagram every two milliseconds until one comes back. Returns when that was.
 ///
 /// # Errors
-/// If none does in time.
-pub fn first_answer(target: Target, within: Duration) -> Outcome<Instant> {
+/// If none does in time, or while the guest still lives.
+pub fn first_answer(
+    target: Target,
+    within: Duration,
+    mut lives: impl FnMut() -> bool,
+) -> Outcome<Instant> {
     let deadline = Instant::now() + within;
     let socket = socket(target, Duration::from_millis(2))?;
     let sent = datagram(1);
@@ -56,6 +60,7 @@ pub fn first_answer(target: Target, within: Duration) -> Outcome<Instant> {
         match socket.recv(&mut buffer) {
             Ok(len) if buffer.get(..len) == Some(&sent) => return Ok(Instant::now()),
             Ok(_) => return Err(Failure("the first answer is not what was sent".into())),
+            Err(_) if !lives() => return Err(Failure("QEMU ended".into())),
             Err(_) => std::thread::sleep(again.saturating_duration_since(Instant::now())),
         }
     }
