@@ -75,6 +75,8 @@ pub(crate) enum TimerKey {
     HalfOpen,
     /// Connections that have ended.
     TimeWait,
+    /// Datagrams that come in parts.
+    Fragments,
 }
 
 impl Stack {

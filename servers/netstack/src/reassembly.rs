@@ -86,7 +86,15 @@ impl Reassembly {
         datagrams <= MAX_DATAGRAMS && bytes <= MAX_BYTES && bytes == counted
     }
 
-    fn age(&mut self, now: Instant) {
+    /// When the oldest one is forgotten.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.datagrams
+            .front()
+            .map(|oldest| oldest.born.after(TIMEOUT))
+    }
+
+    /// Forgets what is not complete in time.
+    pub(crate) fn age(&mut self, now: Instant) {
         while self
             .datagrams
             .front()

@@ -282,6 +282,8 @@ impl Stack {
             .set(TimerKey::HalfOpen, self.half_open.deadline());
         self.timers
             .set(TimerKey::TimeWait, self.time_waits.deadline());
+        self.timers
+            .set(TimerKey::Fragments, self.reassembly.deadline());
         self.publish();
         // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
         let deadline = earlier(self.timers.first(), self.frames.deadline())
@@ -386,6 +388,7 @@ impl Stack {
                 TimerKey::Addressing => self.address_work = true,
                 TimerKey::HalfOpen => self.age_half_open(),
                 TimerKey::TimeWait => self.time_waits.age(self.now),
+                TimerKey::Fragments => self.reassembly.age(self.now),
             }
         }
         true

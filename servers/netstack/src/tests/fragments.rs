@@ -222,3 +222,18 @@ fn a_flood_of_tiny_parts_takes_little() {
     ];
     assert_eq!(answers(&mut net, &parts), 1);
 }
+
+#[test]
+fn parts_that_nothing_comes_behind_are_forgotten() {
+    let mut net = acquainted();
+    for id in 0..300 {
+        let frame = part(1, 0, true, US, &pattern(1400));
+        put(&mut net, &numbered(id, frame));
+    }
+    assert!(net.hosts[1].stack.reassembly.size().1 > 80_000);
+    net.run(SECOND * 29);
+    assert!(net.hosts[1].stack.reassembly.size().1 > 80_000);
+    // Nothing comes: time alone ends them.
+    net.run(SECOND * 2);
+    assert_eq!(net.hosts[1].stack.reassembly.size(), (0, 0));
+}
