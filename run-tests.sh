@@ -98,8 +98,11 @@ step_miri() {
 # and whole servers run several times as often. docs/fuzzing.md.
 step_fuzz() { FUZZ_SANITIZER=none timeout 900 ./fuzz.sh all "${FUZZ_SECONDS:-4}"; }
 
-# A fixed number of simulated worlds; each seed counts as a test.
-step_sim() { timeout 900 cargo run --locked --profile sim -p sim -- --seeds 0..3000; }
+# A fixed number of simulated worlds, each seed counts as a test; and storms on one stack, longer ones than in `host`.
+step_sim() {
+    timeout 900 cargo run --locked --profile sim -p sim -- --seeds 0..3000 \
+        && STORM_SECONDS=15 timeout 900 cargo test --locked --profile sim -p sim --test memory
+}
 
 step_qemu() {
     build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"
