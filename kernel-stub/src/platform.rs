@@ -75,6 +75,10 @@ pub trait Platform {
 
     /// Nanoseconds since boot, never going back.
     fn now(&self) -> u64;
+    /// The counter that [`Platform::now`] comes from: its value at boot, and nanoseconds a tick with 32 bits after the point.
+    fn counter(&self) -> (u64, u64);
+    /// Whether user code may read the counter from now on; at first it may not.
+    fn let_user_count(&mut self, allowed: bool);
     /// Interrupt at this time (at once if it is past); `None` turns the timer off.
     fn set_timer(&mut self, deadline: Option<u64>);
     /// Continues user code in the address space `root` until something happens.

@@ -164,10 +164,20 @@ impl<P: Platform> Kernel<P> {
             self.sched.root = entry.root;
             if is_other {
                 entry.switches += 1;
+                self.platform.let_user_count(entry.counts);
                 self.sched.switches += 1;
                 self.sched.last_process = Some(process);
             }
         }
+    }
+
+    /// Whether the threads of a process may read the processor's counter.
+    pub(crate) fn let_count(&mut self, process: Ref<Process>, allowed: bool) -> Result<(), Error> {
+        self.store.get_mut(process)?.counts = allowed;
+        if self.sched.last_process == Some(process) {
+            self.platform.let_user_count(allowed);
+        }
+        Ok(())
     }
 
     /// Books the time since the last booking; returns the time.

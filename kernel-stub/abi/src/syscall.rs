@@ -170,6 +170,11 @@ syscalls! {
     // ---- clock --------------------------------------------------------------------------------
     /// `a0` clock (READ). Result `v0` nanoseconds since boot.
     ClockNow = 72,
+    /// How to tell the time without system calls: lets the caller's process read the processor's counter (`rdtsc`), until it
+    /// loses a capability to a clock; then reading faults. `a0` clock (READ). Results: `v0` the counter at boot, `v1`
+    /// nanoseconds a tick, with 32 bits after the point: nanoseconds since boot are `(counter - v0) * v1 >> 32`, or zero
+    /// before `v0`. The counter of a virtual machine may step back.
+    ClockScale = 74,
 
     // ---- console and log ----------------------------------------------------------------------
     /// Writes `a2` bytes at `a1` to console `a0` (READ and WRITE: a capability that may only write is one for the log). Result `v0` bytes written (at most 4096).

@@ -120,6 +120,11 @@ impl<P: Platform> Kernel<P> {
                 *word &= !(1 << (cap.slot % 64));
             }
         }
+        if cap.kind == Kind::Clock as u8
+            && let Some(owner) = self.store.live(cap.owner)
+        {
+            self.must(|k| k.let_count(owner, false));
+        }
         let bereft = cap
             .parent
             .get(&self.store)

@@ -32,6 +32,8 @@ pub(crate) struct Process {
     /// A page of its own that takes the place of memory revoked by somebody else. Gone once the process ended.
     pub(crate) scratch: Frame,
     pub(crate) state: ProcessState,
+    /// May read the processor's counter: it has shown a clock, and lost none since.
+    pub(crate) counts: bool,
     /// Highest priority of its threads.
     pub(crate) max_priority: u8,
     /// Frames of the capability table, zero where there is none.
@@ -79,6 +81,7 @@ impl Process {
             root,
             scratch,
             state: ProcessState::Running,
+            counts: false,
             max_priority,
             tables: [0; TABLES],
             used,

@@ -24,6 +24,13 @@ impl<P: Platform> Kernel<P> {
         Ok(done(self.platform.now()))
     }
 
+    pub(super) fn clock_scale(&mut self, me: Caller, clock: u64) -> Result<Outcome, Error> {
+        self.own(me, clock, Kind::Clock, Rights::READ)?;
+        self.let_count(me.process, true)?;
+        let (start, scale) = self.platform.counter();
+        Ok(Outcome::Done([start, scale, 0]))
+    }
+
     pub(super) fn console_write(
         &mut self,
         me: Caller,

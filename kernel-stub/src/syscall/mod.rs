@@ -95,6 +95,7 @@ impl<P: Platform> Kernel<P> {
             Syscall::DeviceWatch => self.device_watch(me, a0, a1, a2),
             Syscall::InterruptAck => self.interrupt_ack(me, a0),
             Syscall::ClockNow => self.clock_now(me, a0),
+            Syscall::ClockScale => self.clock_scale(me, a0),
             Syscall::ConsoleWrite => self.console_write(me, a0, a1, a2),
             Syscall::ConsoleRead => self.console_read(me, a0, a1, a2),
             Syscall::ConsoleBind => self.console_bind(me, a0, a1, a2),

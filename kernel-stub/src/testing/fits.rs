@@ -70,7 +70,7 @@ pub(super) fn fits(call: Syscall) -> Vec<Fit> {
         Syscall::DeviceStart | Syscall::DeviceQuiesce => vec![Of(Kind::Device)],
         Syscall::DeviceWatch => watch(Of(Kind::Device)),
         Syscall::InterruptAck => vec![Of(Kind::Interrupt)],
-        Syscall::ClockNow => vec![Of(Kind::Clock)],
+        Syscall::ClockNow | Syscall::ClockScale => vec![Of(Kind::Clock)],
         Syscall::ConsoleWrite | Syscall::ConsoleRead => {
             vec![Of(Kind::Console), Place, Below(600)]
         }

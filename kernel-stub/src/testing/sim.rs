@@ -33,6 +33,8 @@ impl Context for SimContext {
 /// State of the machine.
 pub(crate) struct Sim {
     pub(crate) clock: u64,
+    /// The user may read it.
+    pub(crate) counts: bool,
     pub(crate) timer: Option<u64>,
     /// System call that the thread to run makes.
     pub(crate) next: Option<(u64, [u64; 6])>,
@@ -63,6 +65,7 @@ impl Default for Sim {
     fn default() -> Sim {
         let mut sim = Sim {
             clock: 1,
+            counts: false,
             timer: None,
             next: None,
             trap: None,
@@ -155,6 +158,14 @@ impl Platform for Sim {
 
     fn now(&self) -> u64 {
         self.clock
+    }
+
+    fn counter(&self) -> (u64, u64) {
+        (0, 1 << 32)
+    }
+
+    fn let_user_count(&mut self, allowed: bool) {
+        self.counts = allowed;
     }
 
     fn set_timer(&mut self, deadline: Option<u64>) {

@@ -157,6 +157,34 @@ fn the_command_line_is_told_with_its_full_length() {
 }
 
 #[test]
+fn the_counter_is_read_by_those_who_have_shown_a_clock_until_they_lose_it() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let child = bench.spawn(init, 64);
+    let counts = |bench: &mut Bench, thread| {
+        bench.get(thread, Syscall::ThreadYield, &[]);
+        bench.kernel.platform.counts
+    };
+    let far = bench.grant(init, 4, child.slot);
+    let far_too = bench.grant(init, 4, child.slot);
+    assert!(!counts(&mut bench, child.thread), "it may, but did not ask");
+    let scale = bench.call(child.thread, Syscall::ClockScale, &[far]);
+    assert_eq!(scale, Ok([0, 1 << 32, 0]));
+    assert!(counts(&mut bench, child.thread));
+    assert!(!counts(&mut bench, init), "another process");
+    assert!(counts(&mut bench, child.thread));
+    bench.get(child.thread, Syscall::CapDelete, &[far]);
+    assert!(!bench.kernel.platform.counts, "at once");
+    let wrong = bench.call(child.thread, Syscall::ClockScale, &[far]);
+    assert_eq!(wrong, Err(Error::BadSlot));
+    bench.get(child.thread, Syscall::ClockScale, &[far_too]);
+    assert!(counts(&mut bench, child.thread));
+    bench.get(init, Syscall::CapRevoke, &[4]);
+    assert!(!counts(&mut bench, child.thread));
+    bench.check();
+}
+
+#[test]
 #[should_panic(expected = "power off 7")]
 fn power_off_reaches_the_platform() {
     let mut bench = Bench::new();

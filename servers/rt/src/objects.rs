@@ -233,6 +233,15 @@ impl Clock {
     pub fn now(&self) -> Result<u64, Error> {
         syscall::simple(Syscall::ClockNow, self.slot()).map(|[now, ..]| now)
     }
+
+    /// The processor's counter at boot, and nanoseconds a tick with 32 bits after the point. From now on this process may
+    /// read the counter, until it loses a clock.
+    ///
+    /// # Errors
+    /// [`Error::NoRights`], [`Error::BadSlot`].
+    pub fn scale(&self) -> Result<(u64, u64), Error> {
+        syscall::simple(Syscall::ClockScale, self.slot()).map(|[start, scale, _]| (start, scale))
+    }
 }
 
 /// A record of the log.

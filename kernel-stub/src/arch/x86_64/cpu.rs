@@ -6,6 +6,9 @@ use crate::phys::Frame;
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
 
+/// CR4.TSD: `rdtsc` faults in user mode.
+const TIME_STAMP_DISABLE: u64 = 1 << 2;
+
 /// Reads a byte from an I/O port.
 ///
 /// # Safety
@@ -69,6 +72,19 @@ pub(super) unsafe fn outl(port: u16, value: u32) {
 pub(super) fn timestamp() -> u64 {
     // SAFETY: every 64-bit processor has the counter and the kernel may always read it.
     unsafe { _rdtsc() }
+}
+
+/// Whether `rdtsc` works in user mode (CR4.TSD); the kernel may always use it.
+pub(super) fn let_user_count(allowed: bool) {
+    let mut cr4: u64;
+    // SAFETY: reading a control register has no effect.
+    unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags)) };
+    match allowed {
+        true => cr4 &= !TIME_STAMP_DISABLE,
+        false => cr4 |= TIME_STAMP_DISABLE,
+    }
+    // SAFETY: no other bit changes, and this one concerns user mode only.
+    unsafe { asm!("mov cr4, {}", in(reg) cr4, options(nomem, nostack, preserves_flags)) };
 }
 
 /// Address of the last page fault.
@@ -236,7 +252,7 @@ impl Features {
     }
 
     /// Switches on what protects: no-execute and write protection, SMEP, SMAP, UMIP; makes every floating point
-    /// or vector instruction fault, and `rdtsc` in user mode (the time is behind a capability).
+    /// or vector instruction fault, and `rdtsc` in user mode (the time is behind a capability: [`let_user_count`]).
     pub(super) fn enable(self) {
         let efer = read_msr(Msr::Efer);
         // SAFETY: SCE (bit 0) and NXE (bit 11) add `syscall` and the NX bit; the current mode stays.
@@ -245,9 +261,9 @@ impl Features {
         let mut cr4: u64;
         // SAFETY: reading a control register has no effect.
         unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags)) };
-        // TSD. Cleared: PCE, OSFXSR, OSXMMEXCPT, FSGSBASE, PCIDE, OSXSAVE, PKE, which give user mode registers
+        // Cleared: PCE, OSFXSR, OSXMMEXCPT, FSGSBASE, PCIDE, OSXSAVE, PKE, which give user mode registers
         // that the kernel does not switch.
-        cr4 |= 1 << 2;
+        cr4 |= TIME_STAMP_DISABLE;
         cr4 &= !(1 << 8 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 22);
         // Without MCE a machine check resets the machine without a word.
         for (present, bit) in [

@@ -34,6 +34,8 @@ pub struct Machine {
     kernel_root: Frame,
     /// The current address space.
     root: Frame,
+    /// User code may read the time stamp counter.
+    user_counts: bool,
 }
 
 impl Machine {
@@ -61,6 +63,7 @@ impl Machine {
             iommu,
             kernel_root,
             root: kernel_root,
+            user_counts: false,
         }
     }
 
@@ -100,6 +103,17 @@ impl Platform for Machine {
 
     fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    fn counter(&self) -> (u64, u64) {
+        self.clock.scale()
+    }
+
+    fn let_user_count(&mut self, allowed: bool) {
+        if self.user_counts != allowed {
+            cpu::let_user_count(allowed);
+            self.user_counts = allowed;
+        }
     }
 
     fn set_timer(&mut self, deadline: Option<u64>) {

@@ -9,18 +9,24 @@ pub(crate) struct Scale(u64);
 impl Scale {
     /// From ticks of a counter with this frequency in hertz to nanoseconds; `None` outside 1 MHz to 1 THz.
     pub(crate) fn to_nanos(hertz: u64) -> Option<Scale> {
-        Scale::ratio(NANOS_PER_SECOND, in_range(hertz)?)
+        Scale::of(NANOS_PER_SECOND, in_range(hertz)?)
     }
 
     /// From nanoseconds to ticks of a counter with this frequency in hertz; `None` outside 1 MHz to 1 THz.
     pub(crate) fn to_ticks(hertz: u64) -> Option<Scale> {
-        Scale::ratio(in_range(hertz)?, NANOS_PER_SECOND)
+        Scale::of(in_range(hertz)?, NANOS_PER_SECOND)
     }
 
-    fn ratio(numerator: u128, denominator: u128) -> Option<Scale> {
+    fn of(numerator: u128, denominator: u128) -> Option<Scale> {
         u64::try_from((numerator << 32) / denominator)
             .ok()
             .map(Scale)
+    }
+
+    /// The ratio, with 32 bits after the point.
+    #[cfg(target_os = "none")]
+    pub(crate) fn ratio(self) -> u64 {
+        self.0
     }
 
     /// Converts, rounding down; what does not fit 64 bits is the largest value.

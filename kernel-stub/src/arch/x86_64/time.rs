@@ -161,6 +161,11 @@ impl Clock {
         })
     }
 
+    /// The counter at the start, and nanoseconds a tick with 32 bits after the point.
+    pub(super) fn scale(&self) -> (u64, u64) {
+        (self.start, self.scale.ratio())
+    }
+
     /// Nanoseconds since [`Clock::new`].
     pub(super) fn now(&self) -> u64 {
         let ticks = cpu::timestamp().saturating_sub(self.start);
