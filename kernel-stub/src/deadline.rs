@@ -1,5 +1,8 @@
 //! Deadlines of waiting threads: a pairing heap that runs through the threads' own frames.
 //! Arming is constant time, taking the earliest logarithmic (amortised); no allocation. Touches only the heap's links.
+//!
+//! A thread whose wait ends before its deadline, as most do, stays in the heap: when its time has come there, the scheduler
+//! looks what it waits for now. So the usual wait costs no work here, and the timer is not set anew for each.
 #![forbid(unsafe_code)]
 
 use crate::object::{Tcb, TimerLinks};
@@ -7,9 +10,10 @@ use crate::store::{Ref, Store};
 use kernel_abi::Error;
 
 /// All armed deadlines.
-#[derive(Default)]
 pub(crate) struct Deadlines {
-    root: Option<Ref<Tcb>>,
+    root: Link,
+    /// Key of the root.
+    next: Option<u64>,
 }
 
 type Link = Option<Ref<Tcb>>;
@@ -23,7 +27,7 @@ fn meld(store: &mut Store, a: Link, b: Link) -> Result<Link, Error> {
     let (Some(a), Some(b)) = (a, b) else {
         return Ok(a.or(b));
     };
-    let (first, later) = match store.get(a)?.deadline <= store.get(b)?.deadline {
+    let (first, later) = match store.get(a)?.timer.key <= store.get(b)?.timer.key {
         true => (a, b),
         false => (b, a),
     };
@@ -69,24 +73,51 @@ fn combine(store: &mut Store, mut chain: Link) -> Result<Link, Error> {
 }
 
 impl Deadlines {
-    /// The earliest deadline.
-    pub(crate) fn next(&self, store: &Store) -> Option<u64> {
-        Some(store.get(self.root?).ok()?.deadline)
+    pub(crate) const EMPTY: Deadlines = Deadlines {
+        root: None,
+        next: None,
+    };
+
+    fn set_root(&mut self, store: &Store, root: Link) -> Result<(), Error> {
+        self.root = root;
+        self.next = match root {
+            Some(root) => Some(store.get(root)?.timer.key),
+            None => None,
+        };
+        Ok(())
     }
 
-    /// The thread with the earliest deadline.
-    pub(crate) fn first(&self) -> Option<Ref<Tcb>> {
-        self.root
+    /// When to look at the first thread: no deadline is earlier.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.next
     }
 
-    /// Adds a thread that is not armed, with its `deadline` set.
+    /// Sees to it that the thread is looked at when its `deadline` comes, or before.
     pub(crate) fn arm(&mut self, store: &mut Store, thread: Ref<Tcb>) -> Result<(), Error> {
+        let tcb = store.get(thread)?;
+        let key = tcb.deadline;
+        if tcb.timer.armed {
+            if tcb.timer.key <= key {
+                return Ok(());
+            }
+            self.disarm(store, thread)?;
+        }
         *timer(store, thread)? = TimerLinks {
             armed: true,
+            key,
             ..TimerLinks::default()
         };
-        self.root = meld(store, self.root, Some(thread))?;
-        Ok(())
+        let root = meld(store, self.root, Some(thread))?;
+        self.set_root(store, root)
+    }
+
+    /// Takes the first thread out if its time has come.
+    pub(crate) fn take(&mut self, store: &mut Store, now: u64) -> Option<Ref<Tcb>> {
+        let thread = self
+            .root
+            .filter(|_| self.next.is_some_and(|next| next <= now))?;
+        self.disarm(store, thread).ok()?;
+        Some(thread)
     }
 
     /// Removes a thread; does nothing if it is not armed.
@@ -95,6 +126,7 @@ impl Deadlines {
         if !links.armed {
             return Ok(());
         }
+        let mut rest = self.root;
         if let Some(prev) = links.prev {
             let before = timer(store, prev)?;
             match before.child == Some(thread) {
@@ -105,17 +137,19 @@ impl Deadlines {
                 timer(store, next)?.prev = Some(prev);
             }
         } else {
-            self.root = None;
+            rest = None;
         }
         let children = combine(store, links.child)?;
-        self.root = meld(store, self.root, children)?;
-        Ok(())
+        let root = meld(store, rest, children)?;
+        self.set_root(store, root)
     }
 
-    /// Threads in the heap; each is later than the one that it hangs from.
+    /// Threads in the heap; none is earlier than the one that it hangs from.
     #[cfg(any(test, feature = "testing"))]
     #[allow(clippy::unwrap_used, reason = "for tests")]
     pub(crate) fn count(&self, store: &Store) -> u32 {
+        let first = self.root.map(|root| store.get(root).unwrap().timer.key);
+        assert_eq!(self.next, first);
         let mut left: Vec<_> = self.root.into_iter().collect();
         let mut count = 0;
         while let Some(thread) = left.pop() {
@@ -125,7 +159,7 @@ impl Deadlines {
             let (mut next, mut prev) = (tcb.timer.child, thread);
             while let Some(child) = next {
                 let below = store.get(child).unwrap();
-                assert!(below.deadline >= tcb.deadline);
+                assert!(below.timer.key >= tcb.timer.key);
                 assert_eq!(below.timer.prev, Some(prev));
                 left.push(child);
                 prev = child;

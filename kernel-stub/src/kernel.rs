@@ -91,7 +91,7 @@ impl<P: Platform> Kernel<P> {
             platform,
             store,
             sched: Scheduler::new(now),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::EMPTY,
             console: Console::default(),
             log,
             vectors,
@@ -131,11 +131,12 @@ impl<P: Platform> Kernel<P> {
             self.sched.current = None;
             return;
         };
-        if let Some(result) = running.tcb.result.take() {
-            set_result(&mut running.context, result);
-        }
         match self.platform.run_user(root, &mut running.context) {
-            Trap::Syscall => self.handle_syscall(thread),
+            Trap::Syscall => {
+                let (number, arguments) = running.context.syscall();
+                let process = running.tcb.process;
+                self.handle_syscall(thread, process, number, arguments);
+            }
             Trap::Fault {
                 vector,
                 error,
@@ -155,25 +156,28 @@ impl<P: Platform> Kernel<P> {
         self.reap();
     }
 
-    fn handle_syscall(&mut self, thread: Ref<Tcb>) {
+    fn handle_syscall(
+        &mut self,
+        thread: Ref<Tcb>,
+        process: Ref<Process>,
+        number: u64,
+        arguments: [u64; 6],
+    ) {
         self.syscalls += 1;
-        let Ok(running) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) else {
+        match self.syscall(thread, process, number, arguments) {
+            Ok(Outcome::Blocked) => {}
+            Ok(Outcome::Done(values)) => self.set_result(thread, Ok(values)),
+            Err(error) => self.set_result(thread, Err(error)),
+        }
+    }
+
+    /// What the system call of a thread returns when it runs next. A thread that ended has no use for it.
+    #[inline]
+    fn set_result(&mut self, thread: Ref<Tcb>, result: Result<[u64; 3], Error>) {
+        let Ok(caller) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) else {
             return;
         };
-        let (number, arguments) = running.context.syscall();
-        let process = running.tcb.process;
-        if let Ok(process) = self.store.get_mut(process) {
-            process.syscalls += 1;
-        }
-        let result = match self.syscall(thread, process, number, arguments) {
-            Ok(Outcome::Blocked) => return,
-            Ok(Outcome::Done(values)) => Ok(values),
-            Err(error) => Err(error),
-        };
-        // A thread that ended itself has no use for a result.
-        if let Ok(caller) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) {
-            set_result(&mut caller.context, result);
-        }
+        set_result(&mut caller.context, result);
     }
 
     fn handle_event(&mut self, trap: Trap) {
@@ -195,7 +199,9 @@ impl<P: Platform> Kernel<P> {
     }
 }
 
-fn set_result<C: Context>(context: &mut C, result: Result<[u64; 3], Error>) {
+/// What a system call returns.
+#[inline]
+pub(crate) fn set_result<C: Context>(context: &mut C, result: Result<[u64; 3], Error>) {
     match result {
         Ok(values) => context.set_result(0, values),
         Err(error) => context.set_result(error.code(), [0; 3]),

@@ -14,6 +14,30 @@ fn links(store: &mut Store, thread: Ref<Tcb>, chain: Chain) -> Result<&mut Links
 }
 
 impl ThreadList {
+    /// Puts a thread that is in no list of this chain into the list if that is empty. Its links are clear, and stay so.
+    #[inline]
+    pub(crate) fn push_only(&mut self, thread: Ref<Tcb>) -> bool {
+        let is_empty = self.len == 0;
+        if is_empty {
+            *self = ThreadList {
+                head: Some(thread),
+                tail: Some(thread),
+                len: 1,
+            };
+        }
+        is_empty
+    }
+
+    /// Removes the thread of a list of one.
+    #[inline]
+    pub(crate) fn remove_only(&mut self) -> bool {
+        let is_only = self.len == 1;
+        if is_only {
+            *self = ThreadList::EMPTY;
+        }
+        is_only
+    }
+
     /// Appends a thread that is in no list of this chain.
     pub(crate) fn push_back(
         &mut self,
@@ -21,6 +45,9 @@ impl ThreadList {
         chain: Chain,
         thread: Ref<Tcb>,
     ) -> Result<(), Error> {
+        if self.push_only(thread) {
+            return Ok(());
+        }
         *links(store, thread, chain)? = Links {
             prev: self.tail,
             next: None,
@@ -41,6 +68,9 @@ impl ThreadList {
         chain: Chain,
         thread: Ref<Tcb>,
     ) -> Result<(), Error> {
+        if self.push_only(thread) {
+            return Ok(());
+        }
         *links(store, thread, chain)? = Links {
             prev: None,
             next: self.head,
@@ -61,6 +91,9 @@ impl ThreadList {
         chain: Chain,
         thread: Ref<Tcb>,
     ) -> Result<(), Error> {
+        if self.remove_only() {
+            return Ok(());
+        }
         let Links { prev, next } = core::mem::take(links(store, thread, chain)?);
         match prev {
             Some(prev) => links(store, prev, chain)?.next = next,

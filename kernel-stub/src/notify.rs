@@ -19,6 +19,9 @@ impl<P: Platform> Kernel<P> {
         entry.bits |= bits;
         let mut left = entry.bits;
         let mut next = entry.waiters.head;
+        if next.is_none() {
+            return Ok(());
+        }
         while let Some(thread) = next.filter(|_| left != 0) {
             next = ThreadList::next(&self.store, Chain::Queue, thread);
             if let ThreadState::Waiting(_, mask) = self.store.get(thread)?.state
@@ -56,9 +59,12 @@ impl<P: Platform> Kernel<P> {
         if self.is_past(deadline) {
             return Ok(Outcome::Done([0; 3]));
         }
-        let mut list = self.store.get(notification)?.waiters;
-        list.push_back(&mut self.store, Chain::Queue, thread)?;
-        self.store.get_mut(notification)?.waiters = list;
+        let entry = self.store.get_mut(notification)?;
+        if !entry.waiters.push_only(thread) {
+            let mut list = entry.waiters;
+            list.push_back(&mut self.store, Chain::Queue, thread)?;
+            self.store.get_mut(notification)?.waiters = list;
+        }
         self.block(thread, ThreadState::Waiting(notification, mask), deadline)?;
         Ok(Outcome::Blocked)
     }

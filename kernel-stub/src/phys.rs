@@ -97,7 +97,11 @@ impl PhysMemory {
 
     /// Where a frame is seen. Making use of the pointer is the unsafe part.
     pub(crate) fn frame_pointer(&self, frame: Frame) -> Result<NonNull<u8>, OutOfRange> {
-        self.pointer(frame.address(), PAGE_SIZE)
+        if frame.0 >= self.frames {
+            return Err(OutOfRange);
+        }
+        // SAFETY: the frame is one of those that `new` was promised to be one mapping.
+        Ok(unsafe { self.base.add(frame.0 as usize * PAGE_SIZE) })
     }
 
     /// Reads the aligned word at `address`.

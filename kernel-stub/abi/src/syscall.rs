@@ -151,7 +151,7 @@ syscalls! {
     /// Errors: `BadArgument` if it is not contiguous RAM, `Busy` if it is mapped executable or 128 objects are mapped.
     DeviceDmaMap = 67,
     /// Routes MSI-X entry `a1` of device `a0` (MANAGE) to bits `a3` of notification `a2` (SIGNAL).
-    /// Delivered once, then masked until [`Syscall::InterruptAck`]. Result `v0` slot of the interrupt (MANAGE), a child
+    /// Delivered twice at most, then masked until [`Syscall::InterruptAck`]. Result `v0` slot of the interrupt (MANAGE), a child
     /// of `a0`. Errors: `Busy` if the entry is routed already, `NotSupported` without such an entry or a free vector.
     DeviceInterrupt = 68,
     /// Turns bus mastering of device `a0` (MANAGE) on: from here on it can write to what was mapped.
@@ -160,7 +160,7 @@ syscalls! {
     /// pinned by [`Syscall::DeviceDmaMap`]. Interrupts of the device end: what is left of their capabilities is good for
     /// nothing (`Gone`).
     DeviceQuiesce = 70,
-    /// Unmasks interrupt `a0` (MANAGE) again.
+    /// Lets interrupt `a0` (MANAGE) come again.
     InterruptAck = 71,
     /// Whenever device `a0` (GRANT) is stopped because it tried to reach memory that it was not given, signal bits `a2`
     /// on notification `a1` (SIGNAL); `a1` = NULL ends it. One watch a device. It starts again only after

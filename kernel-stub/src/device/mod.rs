@@ -198,6 +198,8 @@ impl<P: Platform> Kernel<P> {
             device: Some(device),
             entry: number,
             vector,
+            came: false,
+            masked: false,
             watch,
         };
         let interrupt = self.store.create(Some(payer), interrupt)?;
@@ -209,16 +211,20 @@ impl<P: Platform> Kernel<P> {
         Ok(interrupt)
     }
 
-    /// A device interrupt arrived: it stays masked until it is acknowledged.
+    /// A device interrupt arrived. The second that nobody acknowledged masks it, so that no device can take more of the
+    /// processor than its driver lets it; the first does not, since reaching the device's table takes longer than all else.
     pub(crate) fn deliver_interrupt(&mut self, vector: u8) {
         let Some(interrupt) = self.vectors.owner(vector) else {
             return;
         };
-        let Ok(entry) = self.store.get(interrupt) else {
+        let Ok(entry) = self.store.get_mut(interrupt) else {
             return;
         };
         let (device, number, watch) = (entry.device, entry.entry, entry.watch);
-        if let Some(device) = device {
+        if core::mem::replace(&mut entry.came, true)
+            && let Some(device) = device
+        {
+            entry.masked = true;
             self.must(|k| k.mask_entry(device, number, true));
         }
         self.signal_watch(watch);
@@ -226,9 +232,13 @@ impl<P: Platform> Kernel<P> {
 
     /// Lets an interrupt come again.
     pub(crate) fn acknowledge(&mut self, interrupt: Ref<Interrupt>) -> Result<(), Error> {
-        let entry = self.store.get(interrupt)?;
+        let entry = self.store.get_mut(interrupt)?;
         let (device, number) = (entry.device.ok_or(Error::Gone)?, entry.entry);
-        self.mask_entry(device, number, false)
+        entry.came = false;
+        match core::mem::take(&mut entry.masked) {
+            true => self.mask_entry(device, number, false),
+            false => Ok(()),
+        }
     }
 
     /// The last capability to an interrupt went.

@@ -65,5 +65,9 @@ pub(crate) struct Interrupt {
     pub(crate) entry: u16,
     /// Vector of the processor.
     pub(crate) vector: u8,
+    /// It came since it was acknowledged last.
+    pub(crate) came: bool,
+    /// It came again: its entry is masked until it is acknowledged.
+    pub(crate) masked: bool,
     pub(crate) watch: Watch,
 }

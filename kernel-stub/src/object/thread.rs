@@ -3,7 +3,7 @@
 use super::{Endpoint, Notification, Process};
 use crate::sched::SLICE_NS;
 use crate::store::Ref;
-use kernel_abi::{Error, Message};
+use kernel_abi::Message;
 
 /// What a thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +61,8 @@ impl ThreadList {
 pub(crate) struct TimerLinks {
     /// In the heap.
     pub(crate) armed: bool,
+    /// When the heap looks at the thread: at its deadline, or before.
+    pub(crate) key: u64,
     pub(crate) child: Option<Ref<Tcb>>,
     pub(crate) next: Option<Ref<Tcb>>,
     /// Parent of a first child, else the sibling before.
@@ -79,8 +81,6 @@ pub(crate) struct Tcb {
     pub(crate) deadline: u64,
     /// What is left of its slice while it does not run, in nanoseconds.
     pub(crate) slice: u64,
-    /// What its system call returned, until it runs again.
-    pub(crate) result: Option<Result<[u64; 3], Error>>,
     /// Badge of the capability that it called through.
     pub(crate) badge: u64,
     /// Makes the token of each of its calls different.
@@ -101,7 +101,6 @@ impl Tcb {
             timer: TimerLinks::default(),
             deadline: 0,
             slice: SLICE_NS,
-            result: None,
             badge: 0,
             sequence: 0,
             buffer: 0,

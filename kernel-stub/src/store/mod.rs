@@ -16,6 +16,7 @@ use crate::phys::{Frame, PhysMemory};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
+use core::ptr::NonNull;
 pub(crate) use frames::FrameKind;
 use frames::Frames;
 use kernel_abi::{Error, PAGE_SIZE};
@@ -342,17 +343,29 @@ impl Store {
         (meta.kind == T::KIND).then_some(Ref::new(frame, meta.generation))
     }
 
+    /// Where the `T` in a frame is, if there is one.
+    #[inline]
+    fn place<T: Object>(&self, frame: u32) -> Option<NonNull<T>> {
+        if self.frames.kind(frame) != T::KIND {
+            return None;
+        }
+        Some(self.memory.frame_pointer(Frame(frame)).ok()?.cast())
+    }
+
     /// What a frame holds now, if it is a `T`.
     #[inline]
     pub(crate) fn at<T: Object>(&self, frame: u32) -> Option<&T> {
-        self.get(self.live::<T>(frame)?).ok()
+        let place = self.place(frame)?;
+        // SAFETY: as in `get`.
+        Some(unsafe { place.as_ref() })
     }
 
     /// What a frame holds now, if it is a `T`, to be changed.
     #[inline]
     pub(crate) fn at_mut<T: Object>(&mut self, frame: u32) -> Option<&mut T> {
-        let object = self.live::<T>(frame)?;
-        self.get_mut(object).ok()
+        let mut place = self.place(frame)?;
+        // SAFETY: as in `get_mut`.
+        Some(unsafe { place.as_mut() })
     }
 
     // ---- references ---------------------------------------------------------------------------
@@ -390,7 +403,10 @@ impl Store {
     /// Takes one object off the list of those that lost their last reference. The caller destroys it.
     pub(crate) fn next_dead(&mut self) -> Option<(FrameKind, Frame)> {
         let frame = self.dead;
-        let meta = self.frames.get_mut(frame).filter(|_| frame != 0)?;
+        if frame == 0 {
+            return None;
+        }
+        let meta = self.frames.get_mut(frame)?;
         let kind = meta.kind;
         let next = core::mem::take(&mut meta.refs);
         self.dead = next;

@@ -9,7 +9,7 @@ use crate::object::{
 };
 use crate::platform::Platform;
 use crate::store::{FrameKind, Ref};
-use kernel_abi::{Kind, ProcessState, Prot, Rights};
+use kernel_abi::{FOREVER, Kind, ProcessState, Prot, Rights};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the tables say when they are counted anew.
@@ -227,11 +227,10 @@ fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
             let tcb = store.get(thread).unwrap();
             assert_eq!(tcb.process.frame, frame);
             armed += tcb.timer.armed as u32;
+            let is_seen_to = tcb.timer.armed && tcb.timer.key <= tcb.deadline;
             let queue = match tcb.state {
-                ThreadState::Ready => {
-                    assert!(!tcb.timer.armed);
-                    continue;
-                }
+                ThreadState::Ready => continue,
+                _ if tcb.deadline != FOREVER && !is_seen_to => panic!("it would wait for ever"),
                 ThreadState::Dead => panic!("a dead thread in a process"),
                 ThreadState::Calling(endpoint) => store.get(endpoint).unwrap().callers,
                 ThreadState::Receiving(endpoint, _) => store.get(endpoint).unwrap().receivers,

@@ -194,9 +194,6 @@ impl Bench {
         if running.tcb.state != ThreadState::Ready {
             return None;
         }
-        if let Some(result) = running.tcb.result.take() {
-            return Some(result);
-        }
         let (code, values) = running.context.result.take()?;
         Some(match Error::from_code(code) {
             Some(error) => Err(error),

@@ -2,9 +2,9 @@
 //! their memory. Whatever they do, the kernel's tables stay right, and everything comes back in the end.
 
 use super::fits::{Fit, fits};
-use super::{Bench, Child, SCRATCH};
+use super::{Bench, Child, SCRATCH, SimContext};
 use crate::cap::CapRef;
-use crate::object::{Chain, Process, Tcb, ThreadList, ThreadState};
+use crate::object::{Chain, Process, Tcb, Thread, ThreadList, ThreadState};
 use crate::platform::Trap;
 use crate::store::{FrameKind, Ref};
 use kernel_abi::{FOREVER, Kind, ProcessState, Rights, Syscall};
@@ -280,8 +280,13 @@ impl Zoo {
             .map(|child| child.thread)
             .collect::<Vec<_>>()
         {
-            if let Ok(tcb) = self.bench.kernel.store.get(thread)
-                && let Some(Ok([_, token, _])) = tcb.result
+            let child = self
+                .bench
+                .kernel
+                .store
+                .get::<Thread<SimContext>>(thread.cast());
+            if let Ok(child) = child
+                && let Some((0, [_, token, _])) = child.context.result
             {
                 self.tokens.push(token);
             }

@@ -155,7 +155,7 @@ fn a_bar_over_ram_is_refused() {
 }
 
 #[test]
-fn an_interrupt_comes_once_until_it_is_acknowledged() {
+fn an_interrupt_comes_twice_at_most_until_it_is_acknowledged() {
     let mut bench = Bench::new();
     let init = bench.init;
     let slot = nic(&mut bench);
@@ -169,14 +169,22 @@ fn an_interrupt_comes_once_until_it_is_acknowledged() {
     );
     let data = bench.kernel.platform.registers[&(MSIX_TABLE + 2 * 16 + 8)];
     let vector = data as u8;
-    bench.trap(init, Trap::Interrupt(vector));
-    assert_eq!(vector_control(&bench, 2), 1);
-    assert_eq!(
-        bench.get(init, Syscall::NotificationWait, &[bell, 16, 0]),
-        16
-    );
-    bench.get(init, Syscall::InterruptAck, &[interrupt]);
-    assert_eq!(vector_control(&bench, 2), 0);
+    for masked in [0, 1, 1] {
+        bench.trap(init, Trap::Interrupt(vector));
+        assert_eq!(vector_control(&bench, 2), masked);
+        // Told each time: what it is about may have come after the driver looked.
+        assert_eq!(
+            bench.get(init, Syscall::NotificationWait, &[bell, 16, 0]),
+            16
+        );
+    }
+    for _ in 0..3 {
+        bench.get(init, Syscall::InterruptAck, &[interrupt]);
+        assert_eq!(vector_control(&bench, 2), 0);
+        bench.trap(init, Trap::Interrupt(vector));
+        assert_eq!(vector_control(&bench, 2), 0);
+        bench.get(init, Syscall::NotificationWait, &[bell, 16, 0]);
+    }
     let twice = bench.call(init, Syscall::DeviceInterrupt, &[slot, 2, bell, 1]);
     assert_eq!(twice, Err(Error::Busy));
     let beyond = bench.call(init, Syscall::DeviceInterrupt, &[slot, 4, bell, 1]);

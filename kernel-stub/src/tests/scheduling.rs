@@ -1,6 +1,6 @@
 //! Who runs when: priorities, slices, deadlines, idle time.
 
-use crate::object::Tcb;
+use crate::object::{Tcb, ThreadState};
 use crate::sched::SLICE_NS;
 use crate::store::Ref;
 use crate::testing::{Bench, SCRATCH};
@@ -210,14 +210,19 @@ proptest! {
                 }
             }
             bench.check();
-            prop_assert_eq!(bench.kernel.deadlines.next(&bench.kernel.store), armed.values().min().copied());
+            let next = bench.kernel.deadlines.next().unwrap_or(FOREVER);
+            prop_assert!(armed.values().all(|deadline| next <= *deadline));
         }
-        while let Some(next) = armed.values().min().copied() {
+        while let Some(next) = bench.kernel.deadlines.next() {
             bench.kernel.platform.clock = next;
             bench.kernel.timer_expired();
             armed.retain(|_, deadline| *deadline > next);
             bench.check();
-            prop_assert_eq!(bench.kernel.deadlines.next(&bench.kernel.store), armed.values().min().copied());
+            for (index, thread) in made.iter().enumerate() {
+                let waits = matches!(bench.state(*thread), ThreadState::Waiting(..));
+                prop_assert_eq!(waits, armed.contains_key(&index));
+            }
         }
+        prop_assert!(armed.is_empty());
     }
 }

@@ -54,7 +54,7 @@ impl Device {
         Ok((address, len))
     }
 
-    /// Routes MSI-X entry `entry` to `bits` of `notification`. Delivered once, then masked until
+    /// Routes MSI-X entry `entry` to `bits` of `notification`. Delivered twice at most, then masked until
     /// [`Interrupt::ack`].
     ///
     /// # Errors
