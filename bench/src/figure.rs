@@ -1,22 +1,7 @@
-//! The figures: what is measured, how, in which unit, and what it should come to beside Linux.
+//! The figures: what is measured, in which units, and what it should come to.
 
-use crate::{
-    Failure, Outcome,
-    guest::Net,
-    load::{self, Amount},
-    machine::Machine,
-    stats::percentile,
-};
-use std::time::{Duration, Instant};
-
-/// Bytes of a megabyte here.
-const MEGABYTE: f64 = 1e6;
-/// Pause from one round trip to the next where instructions are counted: back to back, guest and host meet awake or asleep as it happens.
-const PACE: Duration = Duration::from_millis(3);
-/// Datagrams on the way at once.
-const WINDOW: u64 = 32;
-/// Connections of `wrk`.
-const CLIENTS: u32 = 16;
+use crate::{Failure, Outcome, guest::Net};
+use serde::{Deserialize, Serialize};
 
 /// Something that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,39 +28,74 @@ pub enum Figure {
     Memory,
 }
 
-/// What a time measurement gives.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// By the clock.
+    Time,
+    /// Time of the host's processors that QEMU takes for a unit of work: with emulation, the work of the devices too.
+    /// Other work on the host changes it less than it changes what the clock says.
+    Processor,
+    /// Instructions of the guest for a unit of work.
+    Instructions,
+}
+
+/// A figure, measured in one way.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
+    /// How.
+    pub kind: Kind,
     /// Name in results.
     pub name: &'static str,
     /// For a table.
     pub title: &'static str,
     /// Unit.
-    pub unit: &'static str,
+    pub unit: String,
+    /// What one of this unit is in bytes, packets, seconds, instructions.
+    pub scale: f64,
     /// Whether more is better.
     pub more_is_better: bool,
 }
 
-/// Room for a measurement: seconds for a figure in time, a factor for counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// For each figure in time.
-    pub time: Duration,
-    /// For each figure in instructions: 1 is the least that gives a steady result.
-    pub factor: u64,
+/// What a figure should come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// At least so many times what Linux does.
+    AtLeast(f64),
+    /// At most so many times what Linux does.
+    AtMost(f64),
+    /// At most this value, whatever Linux does.
+    Value(f64),
 }
 
-const fn metric(
+/// The constant part of a figure.
+struct Info {
     name: &'static str,
     title: &'static str,
-    unit: &'static str,
+    /// Unit by the clock.
+    clock: &'static str,
     more_is_better: bool,
-) -> Metric {
-    Metric {
+    /// A unit of work.
+    each: &'static str,
+    /// Whether that is a large one.
+    large: bool,
+}
+
+const fn info(
+    (name, title): (&'static str, &'static str),
+    clock: &'static str,
+    more_is_better: bool,
+    each: &'static str,
+    large: bool,
+) -> Info {
+    Info {
         name,
         title,
-        unit,
+        clock,
         more_is_better,
+        each,
+        large,
     }
 }
 
@@ -94,20 +114,60 @@ impl Figure {
         Figure::Memory,
     ];
 
+    const fn info(self) -> Info {
+        match self {
+            Figure::TcpOut => info(("tcp-out", "TCP, guest to host"), "MB/s", true, "MB", true),
+            Figure::TcpIn => info(("tcp-in", "TCP, host to guest"), "MB/s", true, "MB", true),
+            Figure::UdpRoundTrip => info(
+                ("udp-rtt", "UDP echo, round trip"),
+                "us",
+                false,
+                "packet",
+                false,
+            ),
+            Figure::UdpRate => info(
+                ("udp-rate", "UDP echo, 32 outstanding"),
+                "packets/s",
+                true,
+                "packet",
+                false,
+            ),
+            Figure::Connect => info(
+                ("connect", "TCP connect and close"),
+                "1/s",
+                true,
+                "connection",
+                false,
+            ),
+            Figure::HttpKeep => info(
+                ("http-keep", "HTTP, kept connections"),
+                "requests/s",
+                true,
+                "request",
+                false,
+            ),
+            Figure::HttpClose => info(
+                ("http-close", "HTTP, one connection each"),
+                "requests/s",
+                true,
+                "request",
+                false,
+            ),
+            Figure::Boot => info(("boot", "boot to first answer"), "s", false, "boot", true),
+            Figure::Idle => info(("idle", "idle"), "% of a processor", false, "s", false),
+            Figure::Memory => info(
+                ("memory", "memory of QEMU after boot"),
+                "MB",
+                false,
+                "",
+                false,
+            ),
+        }
+    }
+
     /// Name on the command line and in results.
     pub const fn name(self) -> &'static str {
-        match self {
-            Figure::TcpOut => "tcp-out",
-            Figure::TcpIn => "tcp-in",
-            Figure::UdpRoundTrip => "udp-rtt",
-            Figure::UdpRate => "udp-rate",
-            Figure::Connect => "connect",
-            Figure::HttpKeep => "http-keep",
-            Figure::HttpClose => "http-close",
-            Figure::Boot => "boot",
-            Figure::Idle => "idle",
-            Figure::Memory => "memory",
-        }
+        self.info().name
     }
 
     /// The figure of that name.
@@ -115,12 +175,14 @@ impl Figure {
     /// # Errors
     /// If there is none.
     pub fn parse(name: &str) -> Outcome<Figure> {
-        Figure::ALL
-            .into_iter()
+        let all = Figure::ALL;
+        all.into_iter()
             .find(|figure| figure.name() == name)
             .ok_or_else(|| {
-                let all: Vec<&str> = Figure::ALL.into_iter().map(Figure::name).collect();
-                Failure(format!("no figure '{name}': {}", all.join(", ")))
+                Failure(format!(
+                    "no figure '{name}': {}",
+                    all.map(Figure::name).join(", ")
+                ))
             })
     }
 
@@ -135,216 +197,99 @@ impl Figure {
         )
     }
 
-    /// What it gives in time.
-    pub const fn metrics(self) -> &'static [Metric] {
-        match self {
-            Figure::TcpOut => const { &[metric("tcp-out", "TCP, guest to host", "MB/s", true)] },
-            Figure::TcpIn => const { &[metric("tcp-in", "TCP, host to guest", "MB/s", true)] },
-            Figure::UdpRoundTrip => {
-                const {
-                    &[
-                        metric("udp-rtt-p50", "UDP echo, round trip, p50", "us", false),
-                        metric("udp-rtt-p99", "UDP echo, round trip, p99", "us", false),
-                    ]
-                }
+    /// The figure, measured in this way.
+    pub fn metric(self, kind: Kind) -> Option<Metric> {
+        let Info {
+            name,
+            title,
+            clock,
+            more_is_better,
+            each,
+            large,
+        } = self.info();
+        let (unit, scale, more_is_better) = match (kind, self) {
+            (Kind::Time, Figure::TcpOut | Figure::TcpIn | Figure::Memory) => {
+                (clock.to_owned(), 1e6, more_is_better)
             }
-            Figure::UdpRate => {
-                const {
-                    &[metric(
-                        "udp-rate",
-                        "UDP echo, 32 outstanding",
-                        "packets/s",
-                        true,
-                    )]
-                }
-            }
-            Figure::Connect => const { &[metric("connect", "TCP connect and close", "1/s", true)] },
-            Figure::HttpKeep => {
-                const {
-                    &[metric(
-                        "http-keep",
-                        "HTTP, kept connections",
-                        "requests/s",
-                        true,
-                    )]
-                }
-            }
-            Figure::HttpClose => {
-                const {
-                    &[metric(
-                        "http-close",
-                        "HTTP, one connection each",
-                        "requests/s",
-                        true,
-                    )]
-                }
-            }
-            Figure::Boot => const { &[metric("boot", "boot to first answer", "s", false)] },
-            Figure::Idle => const { &[metric("idle", "idle, processor of the host", "%", false)] },
-            Figure::Memory => {
-                const { &[metric("memory", "memory of QEMU after boot", "MB", false)] }
-            }
+            (Kind::Time, Figure::UdpRoundTrip) => (clock.to_owned(), 1e-6, more_is_better),
+            (Kind::Time, Figure::Idle) => (clock.to_owned(), 0.01, more_is_better),
+            (Kind::Time, _) => (clock.to_owned(), 1.0, more_is_better),
+            // Idle is a time of the processor already, and the others are not about one.
+            (Kind::Processor, Figure::Boot | Figure::Idle) | (_, Figure::Memory) => return None,
+            (Kind::Processor, _) if large => (format!("ms/{each}"), 1e-3, false),
+            (Kind::Processor, _) => (format!("us/{each}"), 1e-6, false),
+            (Kind::Instructions, _) if large => (format!("M/{each}"), 1e6, false),
+            (Kind::Instructions, _) => (format!("k/{each}"), 1e3, false),
+        };
+        Some(Metric {
+            kind,
+            name,
+            title,
+            unit,
+            scale,
+            more_is_better,
+        })
+    }
+
+    /// The same figure by the clock, for the slowest one in a hundred.
+    pub fn slowest(self) -> Option<Metric> {
+        (self == Figure::UdpRoundTrip).then_some(())?;
+        Some(Metric {
+            name: "udp-rtt-p99",
+            title: "UDP echo, round trip, p99",
+            ..self.metric(Kind::Time)?
+        })
+    }
+}
+
+/// What a metric should come to on a network; not every one has a goal.
+pub fn goal(net: &str, kind: Kind, metric: &str) -> Option<Goal> {
+    // With offloads, without, and on QEMU's user network, which has none.
+    let by_net = |values: [f64; 3]| match net {
+        "tap" => values[0],
+        "tap-plain" => values[1],
+        _ => values[2],
+    };
+    Some(match (kind, metric) {
+        (Kind::Time, "tcp-out" | "tcp-in") => Goal::AtLeast(by_net([1.2, 1.5, 1.5])),
+        (Kind::Time, "udp-rtt") => Goal::AtMost(0.6),
+        (Kind::Time, "udp-rate" | "http-keep" | "http-close") => Goal::AtLeast(2.0),
+        (Kind::Time, "boot") => Goal::AtMost(0.2),
+        (Kind::Time, "idle") => Goal::AtMost(1.0),
+        (Kind::Instructions, "tcp-out") => Goal::Value(by_net([0.43, 2.0, 3.5])),
+        (Kind::Instructions, "tcp-in") => Goal::Value(by_net([0.40, 1.5, 1.6])),
+        (Kind::Instructions, "udp-rtt") => Goal::Value(8.0),
+        (Kind::Instructions, "udp-rate") => Goal::Value(5.0),
+        (Kind::Instructions, "connect") => Goal::Value(30.0),
+        (Kind::Instructions, "http-keep") => Goal::Value(12.0),
+        (Kind::Instructions, "boot") => Goal::Value(60.0),
+        (Kind::Instructions, "idle") => Goal::Value(10.0),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_a_name_of_its_own_and_is_measured_in_some_way() {
+        for figure in Figure::ALL {
+            assert_eq!(Figure::parse(figure.name()).unwrap(), figure);
+            assert!(figure.metric(Kind::Time).is_some());
         }
+        assert!(Figure::parse("tcp").is_err());
     }
 
-    /// What it gives in guest instructions, with the number of instructions that its unit stands for.
-    pub const fn instructions(self) -> Option<(Metric, f64)> {
-        Some(match self {
-            Figure::TcpOut => (metric("tcp-out", "TCP, guest to host", "M/MB", false), 1e6),
-            Figure::TcpIn => (metric("tcp-in", "TCP, host to guest", "M/MB", false), 1e6),
-            Figure::UdpRoundTrip => (
-                metric("udp-rtt", "UDP echo, one at a time", "k/packet", false),
-                1e3,
-            ),
-            Figure::UdpRate => (
-                metric("udp-rate", "UDP echo, 32 outstanding", "k/packet", false),
-                1e3,
-            ),
-            Figure::Connect => (
-                metric("connect", "TCP connect and close", "k each", false),
-                1e3,
-            ),
-            Figure::HttpKeep => (
-                metric("http-keep", "HTTP, kept connections", "k/request", false),
-                1e3,
-            ),
-            Figure::HttpClose => (
-                metric(
-                    "http-close",
-                    "HTTP, one connection each",
-                    "k/request",
-                    false,
-                ),
-                1e3,
-            ),
-            Figure::Boot => (metric("boot", "boot to first answer", "M", false), 1e6),
-            Figure::Idle => (metric("idle", "idle", "k/s", false), 1e3),
-            Figure::Memory => return None,
-        })
-    }
-
-    /// Measures it in time: a value for each of its metrics.
-    ///
-    /// # Errors
-    /// Of the load.
-    pub fn time(self, machine: &mut Machine, net: Net, effort: Effort) -> Outcome<Vec<f64>> {
-        let time = Amount::Time(effort.time);
-        Ok(match self {
-            Figure::TcpOut => vec![
-                machine
-                    .load(|_, target| load::receive(target, time))?
-                    .rate()
-                    / MEGABYTE,
-            ],
-            Figure::TcpIn => {
-                vec![machine.load(|_, target| load::send(target, time))?.rate() / MEGABYTE]
-            }
-            Figure::UdpRoundTrip => {
-                let (mut times, _) =
-                    machine.load(|_, target| load::round_trips(target, time, Duration::ZERO))?;
-                [0.5, 0.99]
-                    .into_iter()
-                    .filter_map(|share| percentile(&mut times, share))
-                    .collect()
-            }
-            Figure::UdpRate => vec![
-                machine
-                    .load(|_, target| load::flood(target, time, WINDOW))?
-                    .0
-                    .rate(),
-            ],
-            Figure::Connect => vec![
-                machine
-                    .load(|_, target| load::connects(target, time, parallel(net)))?
-                    .rate(),
-            ],
-            Figure::HttpKeep => vec![
-                machine
-                    .load(|lab, target| load::wrk(lab, target, effort.time, clients(net), true))?
-                    .rate(),
-            ],
-            Figure::HttpClose => vec![
-                machine
-                    .load(|lab, target| load::wrk(lab, target, effort.time, clients(net), false))?
-                    .rate(),
-            ],
-            Figure::Boot => machine.boot.into_iter().collect(),
-            Figure::Idle => {
-                let (before, start) = (machine.processor_time()?, Instant::now());
-                std::thread::sleep(effort.time.max(Duration::from_secs(3)));
-                vec![100.0 * (machine.processor_time()? - before) / start.elapsed().as_secs_f64()]
-            }
-            Figure::Memory => vec![machine.memory()? / MEGABYTE],
-        })
-    }
-
-    /// Does a given amount of it, so that instructions can be counted meanwhile, and returns how much that was, in its unit.
-    ///
-    /// # Errors
-    /// Of the load.
-    pub fn work(self, machine: &mut Machine, effort: Effort) -> Outcome<f64> {
-        let count = |count: u64| Amount::Count(count * effort.factor);
-        Ok(match self {
-            Figure::TcpOut => {
-                machine
-                    .load(|_, target| load::receive(target, count(32_000_000)))?
-                    .count as f64
-                    / MEGABYTE
-            }
-            Figure::TcpIn => {
-                machine
-                    .load(|_, target| load::send(target, count(32_000_000)))?
-                    .count as f64
-                    / MEGABYTE
-            }
-            Figure::UdpRoundTrip => {
-                let (times, _) =
-                    machine.load(|_, target| load::round_trips(target, count(300), PACE))?;
-                times.len() as f64
-            }
-            Figure::UdpRate => {
-                machine
-                    .load(|_, target| load::flood(target, count(10_000), WINDOW))?
-                    .0
-                    .count as f64
-            }
-            Figure::Connect => {
-                machine
-                    .load(|_, target| load::connects(target, count(500), 1))?
-                    .count as f64
-            }
-            Figure::HttpKeep => {
-                machine
-                    .load(|_, target| load::http(target, 2000 * effort.factor, true))?
-                    .count as f64
-            }
-            Figure::HttpClose => {
-                machine
-                    .load(|_, target| load::http(target, 500 * effort.factor, false))?
-                    .count as f64
-            }
-            Figure::Boot | Figure::Memory => 1.0,
-            Figure::Idle => {
-                let start = Instant::now();
-                std::thread::sleep(Duration::from_secs(3));
-                start.elapsed().as_secs_f64()
-            }
-        })
-    }
-}
-
-/// Connections that are opened at once. QEMU's user network lets one wait.
-const fn parallel(net: Net) -> u64 {
-    match net {
-        Net::Tap | Net::TapPlain => 8,
-        Net::Slirp => 1,
-    }
-}
-
-/// Connections of the HTTP load, for the same reason.
-const fn clients(net: Net) -> u32 {
-    match net {
-        Net::Tap | Net::TapPlain => CLIENTS,
-        Net::Slirp => 1,
+    #[test]
+    fn units_follow_from_what_is_done() {
+        let unit = |figure: Figure, kind| figure.metric(kind).map(|metric| metric.unit);
+        assert_eq!(unit(Figure::TcpIn, Kind::Instructions).unwrap(), "M/MB");
+        assert_eq!(
+            unit(Figure::Connect, Kind::Processor).unwrap(),
+            "us/connection"
+        );
+        assert_eq!(unit(Figure::Idle, Kind::Instructions).unwrap(), "k/s");
+        assert_eq!(unit(Figure::Memory, Kind::Instructions), None);
     }
 }

@@ -8,6 +8,7 @@ pub mod guest;
 pub mod lab;
 pub mod load;
 pub mod machine;
+pub mod measure;
 pub mod options;
 pub mod profile;
 pub mod results;

@@ -54,6 +54,7 @@ pub struct Machine {
     /// What was counted until then.
     pub boot_counts: Option<Snapshot>,
     counts: bool,
+    since: Instant,
 }
 
 /// The files of a machine.
@@ -112,6 +113,7 @@ impl Machine {
             boot: None,
             boot_counts: None,
             counts: setup.plugin.is_some(),
+            since: start,
         };
         machine
             .wait(start, setup.net)
@@ -127,6 +129,7 @@ impl Machine {
             let answered = self
                 .lab
                 .inside(|| load::first_answer(target, BOOT, lives))?;
+            self.since = answered;
             self.boot = Some((answered - start).as_secs_f64());
             self.boot_counts = self.snapshot()?;
             self.lab.queue(QUEUE)?;
@@ -177,23 +180,30 @@ impl Machine {
         Ok(Some(counts::snapshot(&self.files.counter)?))
     }
 
-    /// Time of the processor that QEMU has used, in seconds.
+    /// How long ago it answered for the first time, or was started where that is not known.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Time of the processors that QEMU has used, in seconds.
     ///
     /// # Errors
     /// If it is not known.
     pub fn processor_time(&self) -> Outcome<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
-        // Behind the name, which may hold anything: the state is the third field, the times are 14 and 15.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().collect())
-            .unwrap_or_default();
-        let ticks = |field: usize| -> Option<f64> { fields.get(field)?.parse().ok() };
-        match (ticks(11), ticks(12)) {
-            // The kernel's unit for these is 1/100 s on every x86_64.
-            (Some(user), Some(system)) => Ok((user + system) / 100.0),
-            _ => Err(Failure("/proc/PID/stat is not as expected".into())),
+        let mut nanos = 0.0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            // A thread that has ended meanwhile was one of the short-lived ones for files.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let ran = text
+                .split_whitespace()
+                .next()
+                .and_then(|field| field.parse::<f64>().ok());
+            nanos += ran
+                .ok_or_else(|| Failure("/proc/PID/task/ID/schedstat is not as expected".into()))?;
         }
+        Ok(nanos / 1e9)
     }
 
     /// Memory of this machine that QEMU occupies, in bytes.

@@ -2,8 +2,9 @@
 
 use crate::{
     Failure, Outcome,
-    figure::{Effort, Figure},
+    figure::Figure,
     guest::{Guest, Net},
+    measure::Effort,
 };
 use std::{path::PathBuf, time::Duration};
 

@@ -1,6 +1,11 @@
 //! What was measured, as JSON.
 
-use crate::{Outcome, figure::Metric, guest::Net, stats::Samples};
+use crate::{
+    Outcome,
+    figure::{Kind, Metric},
+    guest::Net,
+    stats::Samples,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
@@ -18,8 +23,8 @@ pub struct Results {
 pub struct Row {
     /// Name of the network.
     pub net: String,
-    /// Whether guest instructions are counted; else time is measured.
-    pub instructions: bool,
+    /// How it is measured.
+    pub kind: Kind,
     /// Name of the metric.
     pub metric: String,
     /// For a table.
@@ -38,19 +43,27 @@ pub struct Row {
 impl Results {
     /// Adds the samples of a row to those of the same metric.
     pub fn add(&mut self, row: Row) {
-        let known = self.rows.iter_mut().find(|known| {
-            (&known.net, known.instructions, &known.metric)
-                == (&row.net, row.instructions, &row.metric)
-        });
-        match known {
+        match self.find(&row.net, row.kind, &row.metric) {
             Some(known) => {
                 for (guest, samples) in row.guests {
                     known.guests.entry(guest).or_default().0.extend(samples.0);
                 }
-                known.programs.extend(row.programs);
             }
             None => self.rows.push(row),
         }
+    }
+
+    /// Notes how the instructions of a metric are divided among the programs of a guest, in percent.
+    pub fn divide(&mut self, net: Net, metric: &Metric, guest: &str, shares: Vec<(String, f64)>) {
+        if let Some(row) = self.find(net.name(), metric.kind, metric.name) {
+            row.programs
+                .insert(guest.into(), shares.into_iter().collect());
+        }
+    }
+
+    fn find(&mut self, net: &str, kind: Kind, metric: &str) -> Option<&mut Row> {
+        let mut rows = self.rows.iter_mut();
+        rows.find(|row| (row.net.as_str(), row.kind, row.metric.as_str()) == (net, kind, metric))
     }
 
     /// Writes them to a file.
@@ -74,13 +87,13 @@ impl Results {
 
 impl Row {
     /// A row with one sample.
-    pub fn sample(net: Net, instructions: bool, metric: &Metric, guest: &str, value: f64) -> Row {
+    pub fn sample(net: Net, metric: &Metric, guest: &str, value: f64) -> Row {
         Row {
             net: net.name().into(),
-            instructions,
+            kind: metric.kind,
             metric: metric.name.into(),
             title: metric.title.into(),
-            unit: metric.unit.into(),
+            unit: metric.unit.clone(),
             more_is_better: metric.more_is_better,
             guests: BTreeMap::from([(guest.into(), Samples(vec![value]))]),
             programs: BTreeMap::new(),
@@ -95,14 +108,17 @@ mod tests {
 
     #[test]
     fn samples_come_together_and_survive_a_file() {
-        let metric = Figure::TcpOut.metrics()[0];
+        let metric = Figure::TcpOut.metric(Kind::Time).unwrap();
+        let counted = Figure::TcpOut.metric(Kind::Instructions).unwrap();
         let mut results = Results::default();
-        results.add(Row::sample(Net::Tap, false, &metric, "linux", 5.0));
-        results.add(Row::sample(Net::Tap, false, &metric, "causeway", 9.0));
-        results.add(Row::sample(Net::Tap, false, &metric, "linux", 6.0));
-        results.add(Row::sample(Net::Slirp, false, &metric, "linux", 1.0));
-        results.add(Row::sample(Net::Tap, true, &metric, "linux", 2.0));
+        results.add(Row::sample(Net::Tap, &metric, "linux", 5.0));
+        results.add(Row::sample(Net::Tap, &metric, "causeway", 9.0));
+        results.add(Row::sample(Net::Tap, &metric, "linux", 6.0));
+        results.add(Row::sample(Net::Slirp, &metric, "linux", 1.0));
+        results.add(Row::sample(Net::Tap, &counted, "linux", 2.0));
+        results.divide(Net::Tap, &counted, "linux", vec![("kernel".into(), 100.0)]);
         assert_eq!(results.rows.len(), 3);
+        assert_eq!(results.rows[2].programs["linux"]["kernel"], 100.0);
         assert_eq!(results.rows[0].guests["linux"], Samples(vec![5.0, 6.0]));
         let text = serde_json::to_string(&results).unwrap();
         assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results);

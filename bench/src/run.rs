@@ -2,15 +2,21 @@
 
 use crate::{
     Outcome,
-    counts::Programs,
-    figure::Figure,
-    guest::Net,
+    counts::{Line, Programs, Snapshot},
+    figure::{Figure, Kind, Metric},
+    guest::{Guest, Net},
     machine::{Machine, Setup},
+    measure,
     options::Options,
     profile,
     results::{Results, Row},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
+
+/// Rounds of counting: counts hardly differ.
+const MOST_COUNTED: usize = 3;
+/// What the figure before has left behind is done by then.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Where a run finds what it needs and leaves its logs.
 #[derive(Clone, Copy)]
@@ -30,179 +36,177 @@ pub struct Tools<'a> {
 pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcome<usize> {
     let mut failed = 0;
     for &net in &options.nets {
-        for round in 1..=options.rounds {
-            if options.time {
-                failed += time(options, tools, net, round, results)?;
-            }
+        let mut round = Round {
+            options,
+            tools,
+            net,
+            number: 0,
+            results,
+            failed: 0,
+        };
+        for number in 1..=if options.time { options.rounds } else { 0 } {
+            round.number = number;
+            round.time()?;
         }
-        for round in 1..=options.rounds.min(3) {
-            if options.count {
-                failed += count(options, tools, net, round, results)?;
-            }
+        for number in 1..=if options.count {
+            options.rounds.min(MOST_COUNTED)
+        } else {
+            0
+        } {
+            round.number = number;
+            round.count()?;
         }
+        failed += round.failed;
     }
     Ok(failed)
 }
 
-/// The figures in the order in which they are measured: first what a machine is before it has done anything.
-fn order(options: &Options, net: Net) -> Vec<Figure> {
-    let mut figures: Vec<Figure> = options
-        .figures
-        .iter()
-        .copied()
-        .filter(|figure| figure.is_on(net))
-        .collect();
-    figures.sort_by_key(|figure| match figure {
-        Figure::Boot => 0,
-        Figure::Memory => 1,
-        Figure::Idle => 2,
-        _ => 3,
-    });
-    figures
+/// A round on one network.
+struct Round<'a> {
+    options: &'a Options,
+    tools: Tools<'a>,
+    net: Net,
+    number: usize,
+    results: &'a mut Results,
+    failed: usize,
 }
 
-/// One round in time: all guests run, and each figure is taken from one after the other.
-fn time(
-    options: &Options,
-    tools: Tools<'_>,
-    net: Net,
-    round: usize,
-    results: &mut Results,
-) -> Outcome<usize> {
-    let mut failed = 0;
-    let mut machines = Vec::new();
-    for guest in &options.guests {
-        let setup = Setup {
-            guest,
-            net,
-            plugin: None,
-            folder: tools.folder,
-        };
-        machines.push((guest, Machine::start(setup)?));
+impl Round<'_> {
+    /// In time: all guests run, and each figure is taken from one after the other, in turns.
+    fn time(&mut self) -> Outcome {
+        let mut machines = Vec::new();
+        for guest in &self.options.guests {
+            machines.push((guest, self.start(guest, None)?));
+        }
+        if self.number.is_multiple_of(2) {
+            machines.reverse();
+        }
+        for figure in self.order() {
+            for (guest, machine) in &mut machines {
+                let timed = match measure::time(figure, machine, self.net, self.options.effort) {
+                    Ok(timed) => timed,
+                    Err(failure) => {
+                        self.fail(guest, figure, &failure.0);
+                        continue;
+                    }
+                };
+                let metrics = figure
+                    .metric(Kind::Time)
+                    .into_iter()
+                    .chain(figure.slowest());
+                for (metric, value) in metrics.zip(timed.clock) {
+                    self.add(guest, &metric, value);
+                }
+                for (metric, value) in figure
+                    .metric(Kind::Processor)
+                    .into_iter()
+                    .zip(timed.processor)
+                {
+                    self.add(guest, &metric, value);
+                }
+            }
+        }
+        Ok(())
     }
-    for figure in order(options, net) {
-        for (guest, machine) in &mut machines {
-            match figure.time(machine, net, options.effort) {
-                Ok(values) => {
-                    for (metric, value) in figure.metrics().iter().zip(values) {
-                        say(
-                            net,
-                            round,
-                            options,
+
+    /// In instructions, guest after guest: other machines do not change what is counted.
+    fn count(&mut self) -> Outcome {
+        for guest in &self.options.guests {
+            let programs = profile::programs(guest, self.tools.programs)?;
+            let mut machine = self.start(guest, Some(self.tools.plugin))?;
+            for figure in self.order() {
+                let Some(metric) = figure.metric(Kind::Instructions) else {
+                    continue;
+                };
+                match self.counted(figure, &mut machine, &programs) {
+                    Ok((lines, work)) => {
+                        let total: u64 = lines.iter().map(|line| line.instructions).sum();
+                        self.add(guest, &metric, total as f64 / work / metric.scale);
+                        self.results.divide(
+                            self.net,
+                            &metric,
                             &guest.name,
-                            metric.title,
-                            value,
-                            metric.unit,
+                            profile::shares(&lines),
                         );
-                        results.add(Row::sample(net, false, metric, &guest.name, value));
+                        if self.options.profile {
+                            println!("{}", profile::table(&lines, work));
+                        }
                     }
-                }
-                Err(failure) => {
-                    failed += 1;
-                    eprintln!(
-                        "{}: {}: {}: FAILED: {}",
-                        net.name(),
-                        guest.name,
-                        figure.name(),
-                        failure.0
-                    );
+                    Err(failure) => self.fail(guest, figure, &failure.0),
                 }
             }
         }
+        Ok(())
     }
-    Ok(failed)
-}
 
-/// One round in instructions, guest after guest: other machines do not change what is counted.
-fn count(
-    options: &Options,
-    tools: Tools<'_>,
-    net: Net,
-    round: usize,
-    results: &mut Results,
-) -> Outcome<usize> {
-    let mut failed = 0;
-    for guest in &options.guests {
-        let setup = Setup {
+    /// The instructions of a figure, and the work that was done with them.
+    fn counted(
+        &self,
+        figure: Figure,
+        machine: &mut Machine,
+        programs: &Programs,
+    ) -> Outcome<(Vec<Line>, f64)> {
+        if figure == Figure::Boot {
+            let after = machine.boot_counts.take().unwrap_or_default();
+            return Ok((programs.attribute(&Snapshot::new(), &after), 1.0));
+        }
+        match figure {
+            Figure::Idle => measure::settle(machine),
+            _ => std::thread::sleep(PAUSE),
+        }
+        let before = machine.snapshot()?.unwrap_or_default();
+        let work = measure::work(figure, machine, self.options.effort)?;
+        let after = machine.snapshot()?.unwrap_or_default();
+        Ok((programs.attribute(&before, &after), work))
+    }
+
+    /// The figures in the order in which they are measured: first what a machine is before it has done anything.
+    fn order(&self) -> Vec<Figure> {
+        let figures = self.options.figures.iter().copied();
+        let mut figures: Vec<Figure> = figures.filter(|figure| figure.is_on(self.net)).collect();
+        figures.sort_by_key(|figure| match figure {
+            Figure::Boot => 0,
+            Figure::Memory => 1,
+            Figure::Idle => 2,
+            _ => 3,
+        });
+        figures
+    }
+
+    fn start(&self, guest: &Guest, plugin: Option<&Path>) -> Outcome<Machine> {
+        Machine::start(Setup {
             guest,
-            net,
-            plugin: Some(tools.plugin),
-            folder: tools.folder,
+            net: self.net,
+            plugin,
+            folder: self.tools.folder,
+        })
+    }
+
+    fn add(&mut self, guest: &Guest, metric: &Metric, value: f64) {
+        let kind = match metric.kind {
+            Kind::Time => "",
+            Kind::Processor => " (processor)",
+            Kind::Instructions => " (instructions)",
         };
-        let programs = profile::programs(guest, tools.programs)?;
-        let mut machine = Machine::start(setup)?;
-        for figure in order(options, net) {
-            let Some((metric, unit)) = figure.instructions() else {
-                continue;
-            };
-            match counted(figure, &mut machine, options, &programs) {
-                Ok((lines, work)) => {
-                    let total: u64 = lines.iter().map(|line| line.instructions).sum();
-                    let value = total as f64 / work / unit;
-                    say(
-                        net,
-                        round,
-                        options,
-                        &guest.name,
-                        metric.title,
-                        value,
-                        metric.unit,
-                    );
-                    if options.profile {
-                        println!("{}", profile::table(&lines, work));
-                    }
-                    let mut row = Row::sample(net, true, &metric, &guest.name, value);
-                    let shares = profile::shares(&lines).into_iter().collect();
-                    row.programs.insert(guest.name.clone(), shares);
-                    results.add(row);
-                }
-                Err(failure) => {
-                    failed += 1;
-                    eprintln!(
-                        "{}: {}: {}: FAILED: {}",
-                        net.name(),
-                        guest.name,
-                        figure.name(),
-                        failure.0
-                    );
-                }
-            }
-        }
+        println!(
+            "{:<9} {}  {:<10} {:<42} {value:>11.3} {}",
+            self.net.name(),
+            self.number,
+            guest.name,
+            format!("{}{kind}", metric.title),
+            metric.unit
+        );
+        self.results
+            .add(Row::sample(self.net, metric, &guest.name, value));
     }
-    Ok(failed)
-}
 
-/// The instructions of a figure, and the work that was done with them.
-fn counted(
-    figure: Figure,
-    machine: &mut Machine,
-    options: &Options,
-    programs: &Programs,
-) -> Outcome<(Vec<crate::counts::Line>, f64)> {
-    if figure == Figure::Boot {
-        let after = machine.boot_counts.take().unwrap_or_default();
-        return Ok((programs.attribute(&Default::default(), &after), 1.0));
+    fn fail(&mut self, guest: &Guest, figure: Figure, why: &str) {
+        self.failed += 1;
+        eprintln!(
+            "{}: {}: {}: FAILED: {why}",
+            self.net.name(),
+            guest.name,
+            figure.name()
+        );
     }
-    // What the figure before has left behind.
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let before = machine.snapshot()?.unwrap_or_default();
-    let work = figure.work(machine, options.effort)?;
-    let after = machine.snapshot()?.unwrap_or_default();
-    Ok((programs.attribute(&before, &after), work))
-}
-
-fn say(
-    net: Net,
-    round: usize,
-    options: &Options,
-    guest: &str,
-    title: &str,
-    value: f64,
-    unit: &str,
-) {
-    let rounds = options.rounds;
-    println!(
-        "{:<9} {round}/{rounds}  {guest:<10} {title:<28} {value:>12.3} {unit}",
-        net.name()
-    );
 }

@@ -67,8 +67,8 @@ pub fn first_answer(
     Err(Failure(format!("no answer within {within:?}")))
 }
 
-/// Round trips, one after the other, each begun `pause` after the one before was. Returns the times of all, in
-/// microseconds, and how many were lost.
+/// Round trips, one after the other, each begun `pause` after the one before was. Returns the times of all, in seconds,
+/// and how many were lost.
 ///
 /// # Errors
 /// Of the socket, and if something else comes back.
@@ -87,7 +87,7 @@ pub fn round_trips(target: Target, amount: Amount, pause: Duration) -> Outcome<(
         loop {
             match socket.recv(&mut buffer) {
                 Ok(len) if buffer.get(..len) == Some(&sent) => {
-                    times.push(begun.elapsed().as_secs_f64() * 1e6);
+                    times.push(begun.elapsed().as_secs_f64());
                     break;
                 }
                 // One that was given up.
