@@ -11,12 +11,13 @@ cd "$ROOT" || exit 2
 
 target=${CARGO_TARGET_DIR:-$ROOT/target}
 # What decides about what is built; the rest of the command line is the harness's.
-guests=causeway,linux image='' save='' help='' arguments=("$@")
+guests=causeway,linux image='' save='' help='' from='' arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
         --guest) guests=${2-}; shift ;;
         --image) image=1; shift ;;
         --save) save=${2-}; [ -n "$save" ] || die "--save needs a folder (see --help)"; shift ;;
+        --from) from=1; shift ;;
         --help | -h) help=1 ;;
     esac
     shift
@@ -25,6 +26,7 @@ done
 need_rust
 cargo build --locked --release -q -p bench -p tcg-count || die "the build failed"
 [ -z "$help" ] || exec "$target/release/bench" --help
+[ -z "$from" ] || exec "$target/release/bench" "${arguments[@]}"
 need qemu-system-x86_64 qemu-system-x86
 need ip iproute2
 need wrk wrk

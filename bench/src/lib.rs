@@ -2,6 +2,7 @@
 //! no traffic leaves this machine.
 #![forbid(unsafe_code)]
 
+pub mod about;
 pub mod counts;
 pub mod figure;
 pub mod guest;
@@ -10,7 +11,9 @@ pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod options;
+pub mod plot;
 pub mod profile;
+pub mod report;
 pub mod results;
 pub mod run;
 pub mod stats;

@@ -3,7 +3,9 @@
 
 use bench::{
     Outcome,
+    about::about,
     options::{Options, Places, USAGE},
+    plot, report,
     results::Results,
     run::{self, Tools},
 };
@@ -52,10 +54,40 @@ fn measure(arguments: Vec<String>) -> Outcome<usize> {
         programs: &target.join("x86_64-unknown-none/release"),
         folder: &folder,
     };
-    let mut results = Results::default();
-    let failed = run::run(&options, tools, &mut results)?;
+    let (results, failed) = match &options.from {
+        Some(file) => (Results::load(file)?, 0),
+        None => {
+            let mut results = Results {
+                about: about(&places.root, &places.build.join("linux")),
+                ..Results::default()
+            };
+            let failed = run::run(&options, tools, &mut results)?;
+            (results, failed)
+        }
+    };
+    println!("\n{}", report::tables(&results));
     if let Some(path) = &options.json {
         results.save(path)?;
     }
+    if options.report {
+        write_report(&places.root.join("docs"), &results)?;
+    }
     Ok(failed)
+}
+
+/// docs/performance.md, with its plot and its data.
+fn write_report(docs: &Path, results: &Results) -> Outcome {
+    results.save(&docs.join("performance.json"))?;
+    std::fs::write(
+        docs.join("performance.svg"),
+        plot::plot(results, "causeway", "linux"),
+    )?;
+    let page = docs.join("performance.md");
+    let part = format!(
+        "{}\n![Causeway beside Linux](performance.svg)\n\n{}",
+        report::about(results),
+        report::tables(results)
+    );
+    let text = report::replace(&std::fs::read_to_string(&page)?, part.trim_end())?;
+    Ok(std::fs::write(page, text)?)
 }

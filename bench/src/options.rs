@@ -30,7 +30,8 @@ Builds and installs what it needs. Each guest has a network namespace of its own
   --profile            with --count: print programs and functions for each figure
   --rounds N           how often everything is measured (default 5, with --quick 1)
   --json FILE          write the results to FILE
-  --report             measure everything and rewrite docs/performance.md, its plot and its JSON
+  --report             rewrite the measured part of docs/performance.md, its plot and its JSON
+  --from FILE          measure nothing, take the results of an earlier --json FILE
   --help               this text
 ";
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Whether docs/performance.md is rewritten.
     pub report: bool,
+    /// Results that were measured before.
+    pub from: Option<PathBuf>,
 }
 
 /// Where things were built.
@@ -88,6 +91,7 @@ impl Options {
             },
             json: None,
             report: false,
+            from: None,
         };
         let (mut quick, mut names, mut images, mut single) = (false, None, Vec::new(), None);
         let mut arguments = arguments.into_iter();
@@ -114,6 +118,7 @@ impl Options {
                 }
                 "--json" => options.json = Some(value()?.into()),
                 "--report" => options.report = true,
+                "--from" => options.from = Some(value()?.into()),
                 _ => return Err(Failure(format!("unknown option '{argument}' (see --help)"))),
             }
         }
@@ -125,6 +130,9 @@ impl Options {
         }
         if options.rounds == 0 {
             options.rounds = if quick { 1 } else { 5 };
+        }
+        if options.from.is_some() {
+            return Ok(options);
         }
         options.guests = guests(names, &images, single, places)?;
         Ok(options)

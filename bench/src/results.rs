@@ -16,6 +16,22 @@ pub struct Results {
     pub about: BTreeMap<String, String>,
     /// The figures.
     pub rows: Vec<Row>,
+    /// Small figures, each by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub micros: Vec<Micro>,
+}
+
+/// A figure that is compared with nothing but its neighbours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Micro {
+    /// Those of one group stand in one table.
+    pub group: String,
+    /// For the table.
+    pub title: String,
+    /// Unit.
+    pub unit: String,
+    /// Samples.
+    pub samples: Samples,
 }
 
 /// One figure on one network.
@@ -86,6 +102,12 @@ impl Results {
 }
 
 impl Row {
+    /// The median of one guest divided by that of another.
+    pub fn ratio(&self, guest: &str, other: &str) -> Option<f64> {
+        let ratio = self.guests.get(guest)?.median()? / self.guests.get(other)?.median()?;
+        (guest != other && ratio.is_finite()).then_some(ratio)
+    }
+
     /// A row with one sample.
     pub fn sample(net: Net, metric: &Metric, guest: &str, value: f64) -> Row {
         Row {
