@@ -29,6 +29,8 @@ const WEB: u64 = 2;
 const HOSTILE: usize = 6;
 /// Bytes of a frame.
 const FRAME: std::ops::RangeInclusive<usize> = 14..=1514;
+/// Milliseconds in which stack and peer find each other.
+const ACQUAINTANCE: u64 = 200;
 /// Milliseconds of one step of the world, in a storm and in the quiet behind it.
 const STEP: u64 = 2;
 const QUIET_STEP: u64 = 50;
@@ -200,8 +202,13 @@ impl Machine {
     /// Attacks for so many seconds.
     pub(crate) fn storm(&mut self, seconds: u64) {
         self.peer.is_busy = true;
+        // The two know each other before anybody lies about where the peer is: who comes first is believed.
+        let start = self.millis() + ACQUAINTANCE;
+        while self.millis() < start {
+            self.step(STEP, 0);
+        }
         self.attacker.is_attacking = true;
-        let end = self.millis() + seconds * 1000;
+        let end = start + seconds * 1000;
         while self.millis() < end {
             self.clients();
             self.step(STEP, (RATE * STEP / 1000) as usize);
