@@ -1,11 +1,12 @@
 //! The frame protocol: network driver and stack.
 //!
-//! Frames lie in the stack's frame pool, an array of [`BUFFER_SIZE`]-byte buffers in DMA-able memory; messages name
+//! Frames lie in the stack's frame pool, an array of buffers in DMA-able memory ([`Pool`]); messages name
 //! them by number. A buffer belongs to the driver from `Receive`/`Transmit` until `Received`/`Transmitted`
 //! names it, and to the stack at every other time. The first [`HEADROOM`] bytes of a buffer are the driver's (device header);
 //! the frame, from the Ethernet destination on and without FCS, starts behind them.
 //!
-//! When a driver attaches, every buffer belongs to the stack.
+//! When a driver attaches, every buffer belongs to the stack. It says then what its device can do with frames, and the
+//! stack answers which of that it will use ([`Offloads`]); both sides keep to it as long as the attachment lasts.
 #![forbid(unsafe_code)]
 
 use crate::codec::Message;
@@ -13,8 +14,11 @@ use postcard::experimental::max_size::MaxSize;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-/// Bytes in a buffer of the pool.
+/// Bytes in a small buffer of the pool: room for a frame as it is on the wire.
 pub const BUFFER_SIZE: usize = 2048;
+/// Bytes in a large buffer of the pool: room for a packet of the largest size that IP has, whatever the MTU, and for the
+/// 65,562 bytes that a device may ask for (VIRTIO 1.2 section 5.1.6.3.1).
+pub const LARGE_BUFFER_SIZE: usize = 33 * BUFFER_SIZE;
 /// Bytes at the start of a buffer that are the driver's: room for the virtio-net header (VIRTIO 1.2
 /// section 5.1.6: 12 bytes), padded so that the IP header is 4-aligned.
 pub const HEADROOM: usize = 18;
@@ -22,6 +26,123 @@ pub const HEADROOM: usize = 18;
 pub const SLOT_SIZE: usize = 16;
 /// Slots of each ring of a frame channel.
 pub const RING_SLOTS: u32 = 1024;
+
+/// Which buffers a pool has: small ones first, then large ones. Both are numbered from zero on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, MaxSize, Schema)]
+pub struct Pool {
+    /// How many of [`BUFFER_SIZE`] bytes.
+    pub small: u16,
+    /// How many of [`LARGE_BUFFER_SIZE`] bytes.
+    pub large: u16,
+}
+
+impl Pool {
+    /// Buffers in it. More than numbers can name are too many: [`Pool::place`] has none beyond.
+    #[must_use]
+    pub const fn count(self) -> usize {
+        self.small as usize + self.large as usize
+    }
+
+    /// Bytes of its memory.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.small as usize * BUFFER_SIZE + self.large as usize * LARGE_BUFFER_SIZE
+    }
+
+    /// Where a buffer starts in the memory, and how long it is; `None` if there is no such buffer.
+    #[inline]
+    #[must_use]
+    pub const fn place(self, buffer: u16) -> Option<(usize, usize)> {
+        if buffer < self.small {
+            return Some((buffer as usize * BUFFER_SIZE, BUFFER_SIZE));
+        }
+        let number = buffer - self.small;
+        if number >= self.large {
+            return None;
+        }
+        let small = self.small as usize * BUFFER_SIZE;
+        Some((
+            small + number as usize * LARGE_BUFFER_SIZE,
+            LARGE_BUFFER_SIZE,
+        ))
+    }
+}
+
+/// What a device does with frames for the stack, one flag each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, MaxSize, Schema)]
+pub struct Offloads {
+    /// Fills the checksums of frames that it sends ([`Offload::Checksum`]).
+    pub transmit_checksum: bool,
+    /// Says of frames that it received whether their checksums are right; may leave them unfinished, for frames that never
+    /// were on a wire ([`Checksum`]).
+    pub receive_checksum: bool,
+    /// Cuts TCP segments over IPv4 to size ([`Offload::Segment`]); needs `transmit_checksum`.
+    pub transmit_segments: bool,
+    /// Joins TCP segments that it received, to packets beyond the MTU: every buffer to receive into is a large one. Needs
+    /// `receive_checksum`.
+    pub receive_segments: bool,
+}
+
+impl Offloads {
+    /// What both can, without what lacks something that it needs.
+    #[must_use]
+    pub const fn and(self, other: Offloads) -> Offloads {
+        let transmit_checksum = self.transmit_checksum && other.transmit_checksum;
+        let receive_checksum = self.receive_checksum && other.receive_checksum;
+        Offloads {
+            transmit_checksum,
+            receive_checksum,
+            transmit_segments: transmit_checksum
+                && self.transmit_segments
+                && other.transmit_segments,
+            receive_segments: receive_checksum && self.receive_segments && other.receive_segments,
+        }
+    }
+}
+
+/// What the device is to do to a frame before it sends it. Places are counted from the Ethernet destination on.
+///
+/// Variant order is the wire discriminant: append new variants, never reorder or remove one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
+pub enum Offload {
+    /// Nothing: the frame is complete.
+    Nothing,
+    /// Put the checksum of all bytes from `start` on at `start + offset`, where the sum of the pseudo-header stands.
+    Checksum {
+        /// Where the TCP or UDP header starts.
+        start: u8,
+        /// Where in that header the checksum stands.
+        offset: u8,
+    },
+    /// Cut the data of a TCP segment over IPv4 into segments, each with headers made from those in front, and fill all their
+    /// checksums. The sum of the pseudo-header stands where the checksum does.
+    Segment {
+        /// Where the TCP header starts.
+        start: u8,
+        /// Where in that header the checksum stands.
+        offset: u8,
+        /// Bytes of all headers: the data start there.
+        header: u8,
+        /// Most bytes of data in a segment, at least [`MIN_SEGMENT`].
+        size: u16,
+    },
+}
+
+/// Fewest bytes of data in the segments that a device is asked to cut: less would be a flood.
+pub const MIN_SEGMENT: u16 = 48;
+
+/// What is known of the TCP or UDP checksum of a received frame.
+///
+/// Variant order is the wire discriminant: append new variants, never reorder or remove one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
+pub enum Checksum {
+    /// Nothing.
+    Unknown,
+    /// The device has found it right.
+    Valid,
+    /// It is unfinished: the frame comes from the same machine and was never on a wire.
+    Partial,
+}
 
 /// Stack to driver.
 ///
@@ -39,6 +160,8 @@ pub enum ToDriver {
         buffer: u16,
         /// Length of the frame in bytes, at least 14.
         len: u16,
+        /// What is to be done to it; [`Offloads`] says what may be asked.
+        offload: Offload,
     },
 }
 
@@ -51,8 +174,10 @@ pub enum ToStack {
     Received {
         /// Number in the pool.
         buffer: u16,
-        /// Length of the frame in bytes.
-        len: u16,
+        /// Length of the frame in bytes. In a large buffer it may be more than 65,535, by the Ethernet header.
+        len: u32,
+        /// What is known of its checksum.
+        checksum: Checksum,
     },
     /// A buffer given by [`ToDriver::Transmit`] is free again (sent, or dropped by the device).
     Transmitted {

@@ -7,7 +7,7 @@
 use crate::{
     channel::{Channel, Geometry, SendError, Side},
     fifo::{self, End, StreamEnds},
-    frame::{ToDriver, ToStack},
+    frame::{Offload, ToDriver, ToStack},
     shm::Shm,
     socket::Buffers,
 };
@@ -38,6 +38,7 @@ fn message(number: u16) -> ToDriver {
     ToDriver::Transmit {
         buffer: number,
         len: number ^ 0x55aa,
+        offload: Offload::Nothing,
     }
 }
 

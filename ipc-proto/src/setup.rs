@@ -6,6 +6,7 @@
 
 use crate::{
     codec::{Message, size},
+    frame::{Offloads, Pool},
     hello::Hello,
     policy::Policy,
 };
@@ -84,6 +85,8 @@ pub enum DevRequest {
         mtu: u16,
         /// Whether the link is up.
         link_up: bool,
+        /// What the device can do with frames.
+        offloads: Offloads,
     },
 }
 
@@ -98,9 +101,11 @@ pub enum DevReply {
         /// Grows with every attachment.
         generation: u32,
         /// Buffers in the pool.
-        buffers: u16,
+        pool: Pool,
         /// Buffers that the driver will be given to receive into, at most.
         receive_buffers: u16,
+        /// What the device is to do with frames: nothing that it can't.
+        offloads: Offloads,
     },
     /// Refused.
     Refused(Refusal),

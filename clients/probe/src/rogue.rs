@@ -6,7 +6,7 @@
 
 use crate::image::Finding;
 use alloc::{format, string::ToString, vec::Vec};
-use ipc_proto::frame::{BUFFER_SIZE, HEADROOM};
+use ipc_proto::frame::{BUFFER_SIZE, HEADROOM, Offloads, Pool};
 use rt::{Device, Env, Mapping, Memory, Notification, Prot};
 use virtio_net::{
     error::ProbeError,
@@ -84,9 +84,13 @@ pub(crate) fn lead_astray(env: &Env) -> Finding {
     let lie = DeviceMemory {
         arena,
         pool: address,
-        buffers,
+        layout: Pool {
+            small: buffers,
+            large: 0,
+        },
     };
-    let mut nic = Nic::start(transport, lie).map_err(|error| error.to_string())?;
+    let mut nic =
+        Nic::start(transport, lie, Offloads::default()).map_err(|error| error.to_string())?;
     let posted = match way {
         "write" => (0..buffers).all(|buffer| nic.post_receive(buffer)),
         _ => nic.post_transmit(0, SECRET.len() as u16),

@@ -9,7 +9,7 @@ mod stack;
 mod world;
 
 use crate::input::Input;
-use ipc_proto::frame::{ToDriver, ToStack};
+use ipc_proto::frame::{Checksum, Offload, ToDriver, ToStack};
 use virtio_net::{
     fake::{self, frame},
     server::{Events, Outcome, run as serve},
@@ -80,7 +80,11 @@ fn recover(world: &mut World) -> Events {
         Phase::Give => {
             world.give(ToDriver::Receive { buffer: 1 });
             let len = 60;
-            world.give(ToDriver::Transmit { buffer: 2, len });
+            world.give(ToDriver::Transmit {
+                buffer: 2,
+                len,
+                offload: Offload::Nothing,
+            });
             world.phase = Phase::Move;
             Events::BELL
         }
@@ -93,7 +97,11 @@ fn recover(world: &mut World) -> Events {
         Phase::Take => {
             world.read();
             let expected = [
-                ToStack::Received { buffer: 1, len: 64 },
+                ToStack::Received {
+                    buffer: 1,
+                    len: 64,
+                    checksum: Checksum::Unknown,
+                },
                 ToStack::Transmitted { buffer: 2 },
             ];
             for message in expected {

@@ -9,14 +9,16 @@ use arbitrary::Unstructured;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SOCKET_CHANNEL},
     codec::{self, Message},
-    frame::{BUFFER_SIZE, ToDriver, ToStack},
+    frame::{Offloads, Pool, ToDriver, ToStack},
     hello::{Hello, Protocol},
     policy::{MAX_RULES, Policy, PortRange, Prefix},
     setup::{DevReply, DevRequest, MAX_INLINE, NetReply, NetRequest, Refusal},
     shm::Shm,
     socket::{MAX_SOCKETS, Reply, Request},
 };
-use netstack::{Addressing, Config, Instant, RECEIVE_BUFFERS, SessionId, Stack, testing::Bell};
+use netstack::{
+    Addressing, Config, FramePool, Instant, RECEIVE_BUFFERS, SessionId, Stack, testing::Bell,
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
@@ -100,6 +102,7 @@ impl World {
                     mac: [generate::byte(input), 1, 2, 3, 4, 5],
                     mtu: generate::number(input, 2) as u16,
                     link_up: generate::byte(input) & 1 != 0,
+                    offloads: offloads(generate::byte(input)),
                 });
                 let request = request.map_or(Vec::new(), |request| encoded(&request));
                 self.driver_call(input, &request);
@@ -266,15 +269,26 @@ impl World {
             1 => usize::from(RECEIVE_BUFFERS),
             _ => few,
         };
+        let layout = Pool {
+            small: buffers as u16,
+            large: 0,
+        };
         let reply = self.stack.attach(
             &request,
             Shm::heap(channel),
-            Shm::heap(buffers * BUFFER_SIZE),
+            FramePool {
+                memory: Shm::heap(layout.bytes()),
+                layout,
+            },
             Box::new(Bell::default()),
             self.now,
         );
         let DevRequest::Attach {
-            hello, mac, mtu, ..
+            hello,
+            mac,
+            mtu,
+            offloads,
+            ..
         } = request;
         let expected = if hello != Hello::FRAME {
             DevReply::Refused(Refusal::Mismatch(Hello::FRAME))
@@ -286,13 +300,27 @@ impl World {
             self.attachments += 1;
             DevReply::Attached {
                 generation: self.attachments,
-                buffers: buffers as u16,
+                pool: layout,
                 receive_buffers: RECEIVE_BUFFERS,
+                offloads: Offloads {
+                    transmit_segments: false,
+                    receive_segments: false,
+                    ..offloads
+                },
             }
         };
         assert_eq!(reply, expected);
         assert_eq!(self.stack.attachments(), self.attachments);
         assert_eq!(codec::decode(&encoded(&reply)), Ok(reply));
+    }
+}
+
+fn offloads(bits: u8) -> Offloads {
+    Offloads {
+        transmit_checksum: bits & 1 != 0,
+        receive_checksum: bits & 2 != 0,
+        transmit_segments: bits & 4 != 0,
+        receive_segments: bits & 8 != 0,
     }
 }
 

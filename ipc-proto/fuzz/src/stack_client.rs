@@ -66,7 +66,7 @@ fn narrow() -> Policy {
 /// Plays an input.
 pub fn run(data: &[u8]) {
     let mut net = Network::new(1);
-    net.buffers = 128;
+    net.buffers.small = 128;
     net.patience = 1000;
     net.add(config(1));
     net.add(config(2));

@@ -15,7 +15,7 @@ use crate::{
 };
 use driver::Driver;
 use ipc_proto::{
-    frame::ToStack,
+    frame::{Checksum, ToStack},
     policy::Policy,
     socket::{Family, Reply, Request},
 };
@@ -112,7 +112,7 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let dhcp = input.u8() & 3 == 3;
     let mut net = Network::new(1);
-    net.buffers = 128;
+    net.buffers.small = 128;
     net.patience = 1000;
     net.add(config(1, dhcp));
     net.add(config(2, false));
@@ -316,11 +316,13 @@ impl World {
             1 => ToStack::Transmitted { buffer },
             _ => ToStack::Received {
                 buffer,
-                len: if input.flag() {
-                    input.u16()
-                } else {
-                    input.u8().into()
+                len: match input.below(8) {
+                    0 => input.u32(),
+                    1 => 65_536 + u32::from(input.u8()),
+                    2 | 3 => input.u16().into(),
+                    _ => input.u8().into(),
                 },
+                checksum: input.pick(&[Checksum::Unknown, Checksum::Valid, Checksum::Partial]),
             },
         };
         self.forged = true;

@@ -191,11 +191,14 @@ pub(crate) fn records() -> String {
 /// The numbers of the frame pool.
 pub(crate) fn frames() -> String {
     format!(
-        "A buffer takes {} bytes; buffer `n` starts at offset `n * {}` of the pool. Its first {} bytes are the driver's; the frame starts \
-         behind them and has at most {} bytes.",
+        "The small buffers come first: a small one takes {} bytes, so that buffer `n` starts at offset `n * {}` of the pool. The large ones \
+         lie behind all small ones, and take {} bytes each. The first {} bytes of a buffer are the driver's; the frame starts behind them and \
+         has at most {} bytes in a small buffer. Of a large buffer, a frame to send uses at most 65,535 bytes, and one that was received at most {}.",
         frame::BUFFER_SIZE,
         frame::BUFFER_SIZE,
+        frame::LARGE_BUFFER_SIZE,
         frame::HEADROOM,
         frame::BUFFER_SIZE - frame::HEADROOM,
+        frame::LARGE_BUFFER_SIZE - frame::HEADROOM,
     )
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    frame::{ToDriver, ToStack},
+    frame::{Offload, ToDriver, ToStack},
     socket::{Reply, Request},
 };
 use proptest::prelude::*;
@@ -32,7 +32,11 @@ fn socket_channel() -> (Client, Server) {
 #[test]
 fn messages_are_visible_after_flush_only() {
     let (mut driver, mut stack) = frame_channel();
-    let message = ToDriver::Transmit { buffer: 7, len: 60 };
+    let message = ToDriver::Transmit {
+        buffer: 7,
+        len: 60,
+        offload: Offload::Nothing,
+    };
     stack.send(&message).unwrap();
     assert_eq!(driver.receive(), Ok(None));
     assert!(!stack.flush(), "nobody sleeps");

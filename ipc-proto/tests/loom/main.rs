@@ -14,7 +14,7 @@ mod streams;
 use core::sync::atomic::Ordering;
 use ipc_proto::{
     channel::{Channel, Geometry, Side},
-    frame::{ToDriver, ToStack},
+    frame::{Offload, ToDriver, ToStack},
     shm::Shm,
 };
 use loom::{
@@ -75,6 +75,7 @@ fn message(n: u16) -> ToDriver {
     ToDriver::Transmit {
         buffer: n,
         len: 1000 + n,
+        offload: Offload::Nothing,
     }
 }
 

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use heapless::{String, Vec};
 use ipc_proto::{
     codec::{Message, encode},
-    frame::{self, ToDriver, ToStack},
+    frame::{self, Checksum, Offload, Offloads, Pool, ToDriver, ToStack},
     hello::{Hello, Protocol},
     policy::{Allow, Policy, PortRange, Prefix},
     rings::RingInfo,
@@ -79,23 +79,37 @@ fn sizes_are_tight() {
         mac: [255; 6],
         mtu: u16::MAX,
         link_up: true,
+        offloads: Offloads::default(),
     };
     assert_eq!(size(&attach), DevRequest::MAX_SIZE);
-    assert_eq!(
-        size(&DevReply::Refused(Refusal::Mismatch(HELLO))),
-        DevReply::MAX_SIZE
-    );
+    let attached = DevReply::Attached {
+        generation: u32::MAX,
+        pool: Pool {
+            small: u16::MAX,
+            large: u16::MAX,
+        },
+        receive_buffers: u16::MAX,
+        offloads: Offloads::default(),
+    };
+    assert_eq!(size(&attached), DevReply::MAX_SIZE);
     assert_eq!(
         size(&ToDriver::Transmit {
             buffer: u16::MAX,
-            len: u16::MAX
+            len: u16::MAX,
+            offload: Offload::Segment {
+                start: u8::MAX,
+                offset: u8::MAX,
+                header: u8::MAX,
+                size: u16::MAX,
+            },
         }),
         ToDriver::MAX_SIZE
     );
     assert_eq!(
         size(&ToStack::Received {
             buffer: u16::MAX,
-            len: u16::MAX
+            len: u32::MAX,
+            checksum: Checksum::Partial,
         }),
         ToStack::MAX_SIZE
     );
@@ -267,6 +281,49 @@ fn ip_headers_are_aligned_in_frame_buffers() {
     const ETHERNET_HEADER: usize = 14;
     const { assert!(frame::HEADROOM + 1514 <= frame::BUFFER_SIZE) };
     assert_eq!((frame::HEADROOM + ETHERNET_HEADER) % 4, 0);
+    // With the device's header of 12 bytes in front (VIRTIO 1.2 section 5.1.6.3.1).
+    const { assert!(frame::HEADROOM - 12 + 65_562 <= frame::LARGE_BUFFER_SIZE) };
     assert!(ToDriver::MAX_SIZE.max(ToStack::MAX_SIZE) + 2 <= frame::SLOT_SIZE);
     assert!(Request::MAX_SIZE.max(Reply::MAX_SIZE) + 2 <= socket::SLOT_SIZE);
+}
+
+#[test]
+fn buffers_lie_one_behind_the_other() {
+    let pool = Pool { small: 3, large: 2 };
+    let mut end = 0;
+    for buffer in 0..5 {
+        let (start, len) = pool.place(buffer).unwrap();
+        assert_eq!(start, end);
+        end = start + len;
+    }
+    assert_eq!((end, pool.count()), (pool.bytes(), 5));
+    assert_eq!(pool.place(5), None);
+    // More than numbers can name: the numbers end first.
+    let most = Pool {
+        small: u16::MAX,
+        large: u16::MAX,
+    };
+    assert_eq!(most.place(u16::MAX).unwrap().1, frame::LARGE_BUFFER_SIZE);
+}
+
+#[test]
+fn what_lacks_what_it_needs_is_not_agreed_on() {
+    let all = Offloads {
+        transmit_checksum: true,
+        receive_checksum: true,
+        transmit_segments: true,
+        receive_segments: true,
+    };
+    let without = |checksum: bool| Offloads {
+        transmit_checksum: checksum,
+        receive_checksum: !checksum,
+        ..all
+    };
+    for checksum in [false, true] {
+        let agreed = without(checksum).and(all);
+        assert_eq!(agreed, all.and(without(checksum)));
+        assert_eq!(agreed.transmit_segments, checksum);
+        assert_eq!(agreed.receive_segments, !checksum);
+    }
+    assert_eq!(all.and(Offloads::default()), Offloads::default());
 }

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use heapless::{String, Vec};
 use ipc_proto::{
-    frame::{ToDriver, ToStack},
+    frame::{Checksum, Offload, Offloads, Pool, ToDriver, ToStack},
     hello::{Hello, Protocol},
     policy::{Allow, MAX_RULES, Policy, PortRange, Prefix},
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
@@ -118,25 +118,48 @@ pub(crate) fn net_reply() -> impl Strategy<Value = NetReply> {
 }
 
 pub(crate) fn dev_request() -> impl Strategy<Value = DevRequest> {
-    (hello(), any::<[u8; 6]>(), any::<u16>(), any::<bool>()).prop_map(
-        |(hello, mac, mtu, link_up)| DevRequest::Attach {
+    (
+        hello(),
+        any::<[u8; 6]>(),
+        any::<u16>(),
+        any::<bool>(),
+        offloads(),
+    )
+        .prop_map(|(hello, mac, mtu, link_up, offloads)| DevRequest::Attach {
             hello,
             mac,
             mtu,
             link_up,
+            offloads,
+        })
+}
+
+fn offloads() -> impl Strategy<Value = Offloads> {
+    any::<[bool; 4]>().prop_map(
+        |[
+            transmit_checksum,
+            receive_checksum,
+            transmit_segments,
+            receive_segments,
+        ]| Offloads {
+            transmit_checksum,
+            receive_checksum,
+            transmit_segments,
+            receive_segments,
         },
     )
 }
 
 pub(crate) fn dev_reply() -> impl Strategy<Value = DevReply> {
     prop_oneof![
-        (word(), any::<u16>(), any::<u16>()).prop_map(|(generation, buffers, receive_buffers)| {
-            DevReply::Attached {
+        (word(), any::<[u16; 3]>(), offloads()).prop_map(
+            |(generation, [small, large, receive_buffers], offloads)| DevReply::Attached {
                 generation,
-                buffers,
+                pool: Pool { small, large },
                 receive_buffers,
+                offloads,
             }
-        }),
+        ),
         refusal().prop_map(DevReply::Refused),
     ]
 }
@@ -144,13 +167,41 @@ pub(crate) fn dev_reply() -> impl Strategy<Value = DevReply> {
 pub(crate) fn to_driver() -> impl Strategy<Value = ToDriver> {
     prop_oneof![
         any::<u16>().prop_map(|buffer| ToDriver::Receive { buffer }),
-        any::<(u16, u16)>().prop_map(|(buffer, len)| ToDriver::Transmit { buffer, len }),
+        (any::<(u16, u16)>(), offload()).prop_map(|((buffer, len), offload)| {
+            ToDriver::Transmit {
+                buffer,
+                len,
+                offload,
+            }
+        }),
+    ]
+}
+
+fn offload() -> impl Strategy<Value = Offload> {
+    prop_oneof![
+        Just(Offload::Nothing),
+        any::<(u8, u8)>().prop_map(|(start, offset)| Offload::Checksum { start, offset }),
+        any::<(u8, u8, u8, u16)>().prop_map(|(start, offset, header, size)| Offload::Segment {
+            start,
+            offset,
+            header,
+            size,
+        }),
     ]
 }
 
 pub(crate) fn to_stack() -> impl Strategy<Value = ToStack> {
     prop_oneof![
-        any::<(u16, u16)>().prop_map(|(buffer, len)| ToStack::Received { buffer, len }),
+        (
+            any::<u16>(),
+            word(),
+            select(vec![Checksum::Unknown, Checksum::Valid, Checksum::Partial])
+        )
+            .prop_map(|(buffer, len, checksum)| ToStack::Received {
+                buffer,
+                len,
+                checksum,
+            }),
         any::<u16>().prop_map(|buffer| ToStack::Transmitted { buffer }),
         any::<bool>().prop_map(|up| ToStack::Link { up }),
     ]

@@ -1,6 +1,6 @@
 //! A look at a frame before the engine gets it: to whom it belongs, and whether it may be believed at all.
 //!
-//! Everything here is read from a private copy, bounds checked; checksums are the engine's business.
+//! Everything here is read from a private copy, bounds checked; checksums are the business of `checksum`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -173,6 +173,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) part: Option<Part<'a>>,
     /// What it carries (of a first fragment as of a whole).
     pub(crate) payload: Payload<'a>,
+    /// The bytes of its IP header, without extension headers.
+    pub(crate) header: &'a [u8],
+    /// The bytes behind all IP headers.
+    pub(crate) body: &'a [u8],
 }
 
 /// An ARP packet for IPv4 over Ethernet.
@@ -352,6 +356,8 @@ fn packet_v4(bytes: &[u8]) -> Option<Frame<'_>> {
         hop_limit: byte(bytes, 8)?,
         part,
         payload,
+        header: bytes.get(..header)?,
+        body,
     }))
 }
 
@@ -407,6 +413,8 @@ fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
         hop_limit,
         part: None,
         payload,
+        header: bytes.get(..40)?,
+        body,
     }))
 }
 

@@ -4,19 +4,28 @@
 //! before anybody looks at it, and its buffer is given back at once. Whoever breaks the rules is detached, and all
 //! buffers are the stack's again.
 
-use crate::{Doorbell, engine::FrameSink, time::Instant};
-use alloc::{boxed::Box, vec, vec::Vec};
+mod buffers;
+
+pub use buffers::FramePool;
+
+use crate::{Doorbell, checksum::Unfinished, engine::FrameSink, time::Instant};
+use alloc::boxed::Box;
+use buffers::{Buffers, Owner, Size};
 use core::{fmt, time::Duration};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
     fifo::PeerError,
-    frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    frame::{
+        BUFFER_SIZE, Checksum, HEADROOM, LARGE_BUFFER_SIZE, Offload, Offloads, ToDriver, ToStack,
+    },
     rings::RingInfo,
     shm::Shm,
 };
 
-/// Longest frame that fits in a buffer.
+/// Longest frame that fits in a small buffer.
 pub(crate) const MAX_FRAME: usize = BUFFER_SIZE - HEADROOM;
+/// Longest frame that fits in a large buffer.
+const MAX_LARGE_FRAME: usize = LARGE_BUFFER_SIZE - HEADROOM;
 /// A driver that has not completed a single transmission for so long is taken for dead.
 const STUCK: Duration = Duration::from_secs(5);
 /// Buffers that answers to received frames may take when sockets may send no more.
@@ -40,7 +49,9 @@ pub(crate) enum Violation {
     /// It named a buffer that it does not have, or has for the other use.
     NotItsBuffer(u16),
     /// The length of a received frame is below an Ethernet header or beyond the buffer.
-    Length(u16),
+    Length(u32),
+    /// It vouches for a checksum, which it was not asked to look at.
+    Checksum,
     /// It completed no transmission for five seconds.
     Stuck,
 }
@@ -51,6 +62,7 @@ impl fmt::Display for Violation {
             Violation::Channel(error) => error.fmt(f),
             Violation::NotItsBuffer(buffer) => write!(f, "buffer {buffer} is not the driver's"),
             Violation::Length(len) => write!(f, "received frame of {len} bytes"),
+            Violation::Checksum => f.write_str("it was not asked to look at checksums"),
             Violation::Stuck => f.write_str("no transmission completed for 5 seconds"),
         }
     }
@@ -61,32 +73,42 @@ impl core::error::Error for Violation {}
 /// What came from the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
-    /// A frame of so many bytes, now in the caller's buffer.
-    Frame(usize),
+    /// A frame, now in the caller's buffer.
+    Frame {
+        /// Its length in bytes.
+        len: usize,
+        /// Whether the device vouches for the checksum of a TCP segment or UDP datagram in it.
+        vouches: bool,
+    },
     /// The link went up or down.
     Link(bool),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Owner {
-    Stack,
-    Receiving,
-    Transmitting,
-}
-
 struct Driver {
     channel: Channel<ToDriver, ToStack>,
-    pool: Shm,
     bell: Box<dyn Doorbell>,
-    owners: Vec<Owner>,
-    free: Vec<u16>,
-    receiving: usize,
-    max_receiving: usize,
-    transmitting: usize,
+    buffers: Buffers,
+    offloads: Offloads,
     /// When the driver last completed a transmission, or was given one while it had none.
     progress: Instant,
     link_up: bool,
     broken: Option<Violation>,
+}
+
+/// What a new driver is attached with.
+pub(crate) struct Attachment {
+    /// Memory of the channel.
+    pub(crate) channel: Shm,
+    /// The frame pool.
+    pub(crate) pool: FramePool,
+    /// Wakes the driver.
+    pub(crate) bell: Box<dyn Doorbell>,
+    /// Buffers that it gets to receive into, at most.
+    pub(crate) receive_buffers: u16,
+    /// Whether the link is up.
+    pub(crate) link_up: bool,
+    /// What its device is to do with frames.
+    pub(crate) offloads: Offloads,
 }
 
 /// What was counted.
@@ -114,40 +136,42 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Takes a new driver, in place of any other. All buffers of `pool` are the stack's.
+    /// Takes a new driver, in place of any other. All buffers of the pool are the stack's.
     ///
     /// # Errors
     /// A message if the memory is too small.
     pub(crate) fn attach(
         &mut self,
-        memory: Shm,
-        pool: Shm,
-        bell: Box<dyn Doorbell>,
-        receive_buffers: u16,
-        link_up: bool,
+        attachment: Attachment,
         now: Instant,
-    ) -> Result<u16, &'static str> {
-        let channel = Channel::new(memory, Side::Stack, FRAME_CHANNEL)
-            .map_err(|_| "the channel memory is too small")?;
-        let buffers = u16::try_from(pool.len() / BUFFER_SIZE).unwrap_or(u16::MAX);
-        if buffers <= receive_buffers {
-            return Err("the frame pool is too small");
-        }
-        self.driver = Some(Driver {
+    ) -> Result<(), &'static str> {
+        let Attachment {
             channel,
             pool,
             bell,
-            owners: vec![Owner::Stack; buffers.into()],
-            free: (0..buffers).rev().collect(),
-            receiving: 0,
-            max_receiving: receive_buffers.into(),
-            transmitting: 0,
+            receive_buffers,
+            link_up,
+            offloads,
+        } = attachment;
+        let channel = Channel::new(channel, Side::Stack, FRAME_CHANNEL)
+            .map_err(|_| "the channel memory is too small")?;
+        let receives_into = match offloads.receive_segments {
+            true => Size::Large,
+            false => Size::Small,
+        };
+        let buffers = Buffers::new(pool, receives_into, receive_buffers)
+            .ok_or("the frame pool is too small")?;
+        self.driver = Some(Driver {
+            channel,
+            bell,
+            buffers,
+            offloads,
             progress: now,
             link_up,
             broken: None,
         });
         self.refill();
-        Ok(buffers)
+        Ok(())
     }
 
     /// Forgets the driver. All buffers are the stack's again.
@@ -165,14 +189,19 @@ impl Frames {
         self.driver.as_ref().is_some_and(|driver| driver.link_up)
     }
 
-    /// The next event, with its frame copied to `buffer`.
+    /// Longest frame that there can be.
+    pub(crate) fn longest(&self) -> usize {
+        match &self.driver {
+            Some(driver) if driver.offloads.receive_segments => MAX_LARGE_FRAME,
+            _ => MAX_FRAME,
+        }
+    }
+
+    /// The next event, with its frame copied to `buffer`, which has room for the longest.
     ///
     /// # Errors
     /// [`Violation`]: the caller detaches the driver.
-    pub(crate) fn next(
-        &mut self,
-        buffer: &mut [u8; MAX_FRAME],
-    ) -> Result<Option<Event>, Violation> {
+    pub(crate) fn next(&mut self, buffer: &mut [u8]) -> Result<Option<Event>, Violation> {
         let Some(driver) = &mut self.driver else {
             return Ok(None);
         };
@@ -182,23 +211,27 @@ impl Frames {
         // Bounded: the ring has fewer slots, and one slot is one step.
         while let Some(message) = driver.channel.receive().map_err(Violation::Channel)? {
             match message {
-                ToStack::Received { buffer: id, len } => {
+                ToStack::Received {
+                    buffer: id,
+                    len,
+                    checksum,
+                } => {
                     driver.take_back(id, Owner::Receiving)?;
-                    let size = usize::from(len);
+                    let vouches = checksum != Checksum::Unknown;
+                    if vouches && !driver.offloads.receive_checksum {
+                        return Err(Violation::Checksum);
+                    }
+                    let size = len as usize;
                     let frame = buffer
                         .get_mut(..size)
                         .filter(|_| size >= crate::classify::ETHERNET)
                         .ok_or(Violation::Length(len))?;
-                    let offset = usize::from(id)
-                        .saturating_mul(BUFFER_SIZE)
-                        .saturating_add(HEADROOM);
-                    driver
-                        .pool
-                        .read(offset, frame)
-                        .map_err(|_| Violation::Length(len))?;
+                    if !driver.buffers.read(id, frame) {
+                        return Err(Violation::Length(len));
+                    }
                     self.counters.rx_frames = self.counters.rx_frames.saturating_add(1);
                     self.counters.rx_bytes = self.counters.rx_bytes.saturating_add(len.into());
-                    return Ok(Some(Event::Frame(size)));
+                    return Ok(Some(Event::Frame { len: size, vouches }));
                 }
                 ToStack::Transmitted { buffer: id } => {
                     driver.take_back(id, Owner::Transmitting)?;
@@ -218,12 +251,10 @@ impl Frames {
         let Some(driver) = &mut self.driver else {
             return;
         };
-        while driver.receiving < driver.max_receiving {
-            let Some(id) = driver.free.pop() else { break };
+        while let Some(id) = driver.buffers.next_to_receive() {
             if !driver.give(id, Owner::Receiving, &ToDriver::Receive { buffer: id }) {
                 break;
             }
-            driver.receiving = driver.receiving.saturating_add(1);
         }
     }
 
@@ -241,7 +272,9 @@ impl Frames {
     pub(crate) fn tick(&mut self, now: Instant) -> Result<(), Violation> {
         self.now = now;
         match &self.driver {
-            Some(driver) if driver.transmitting > 0 && now.since(driver.progress) >= STUCK => {
+            Some(driver)
+                if driver.buffers.transmitting() > 0 && now.since(driver.progress) >= STUCK =>
+            {
                 Err(Violation::Stuck)
             }
             _ => Ok(()),
@@ -251,7 +284,7 @@ impl Frames {
     /// When [`tick`](Self::tick) has to be called next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let driver = self.driver.as_ref()?;
-        (driver.transmitting > 0).then(|| driver.progress.after(STUCK))
+        (driver.buffers.transmitting() > 0).then(|| driver.progress.after(STUCK))
     }
 
     /// Publishes what was sent and given, and rings the driver if it sleeps.
@@ -287,100 +320,72 @@ impl Frames {
     /// Buffers that the driver has yet to send.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn transmitting(&self) -> usize {
-        self.driver.as_ref().map_or(0, |driver| driver.transmitting)
+        let driver = self.driver.as_ref();
+        driver.map_or(0, |driver| driver.buffers.transmitting())
     }
 
     /// Panics unless each buffer of the pool has exactly one owner, and the counts are those of the owners.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self) {
-        let Some(driver) = &self.driver else {
-            return;
-        };
-        let count = |whose| {
-            driver
-                .owners
-                .iter()
-                .filter(|owner| **owner == whose)
-                .count()
-        };
-        assert_eq!(count(Owner::Receiving), driver.receiving, "to receive into");
-        assert!(
-            driver.receiving <= driver.max_receiving,
-            "too many to receive into"
-        );
-        assert_eq!(
-            count(Owner::Transmitting),
-            driver.transmitting,
-            "to transmit"
-        );
-        assert_eq!(count(Owner::Stack), driver.free.len(), "free buffers");
-        let mut free = vec![false; driver.owners.len()];
-        for id in &driver.free {
-            let place = free.get_mut(usize::from(*id));
-            let seen = place.map(|seen| core::mem::replace(seen, true));
-            assert_eq!(seen, Some(false), "buffer {id} is free twice, or is none");
-            let owner = driver.owners.get(usize::from(*id));
-            assert_eq!(owner, Some(&Owner::Stack), "buffer {id} is free and given");
+        if let Some(driver) = &self.driver {
+            driver.buffers.check();
         }
     }
 
+    /// Sends a frame, with its checksum filled in here or by the device.
     fn submit(&mut self, frame: &[u8]) -> Option<()> {
         let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
-        let len = u16::try_from(frame.len())
-            .ok()
-            .filter(|len| usize::from(*len) <= MAX_FRAME)?;
-        let id = driver.free.pop()?;
-        let offset = usize::from(id)
-            .saturating_mul(BUFFER_SIZE)
-            .saturating_add(HEADROOM);
-        if driver.pool.write(offset, frame).is_err() {
-            driver.free.push(id);
+        let len = u16::try_from(frame.len()).ok()?;
+        let id = driver.buffers.next_to_send(frame.len())?;
+        if !driver.buffers.write(id, 0, frame) {
             return None;
         }
-        if !driver.give(
-            id,
-            Owner::Transmitting,
-            &ToDriver::Transmit { buffer: id, len },
-        ) {
-            return None;
+        let mut offload = Offload::Nothing;
+        if let Some(unfinished) = Unfinished::find(frame) {
+            let bytes = if driver.offloads.transmit_checksum {
+                offload = Offload::Checksum {
+                    start: unfinished.start,
+                    offset: unfinished.offset,
+                };
+                unfinished.pseudo()
+            } else {
+                unfinished.checksum(frame)
+            };
+            if !driver.buffers.write(id, unfinished.place(), &bytes) {
+                return None;
+            }
         }
-        if driver.transmitting == 0 {
+        if driver.buffers.transmitting() == 0 {
             driver.progress = self.now;
         }
-        driver.transmitting = driver.transmitting.saturating_add(1);
-        Some(())
+        let message = ToDriver::Transmit {
+            buffer: id,
+            len,
+            offload,
+        };
+        driver.give(id, Owner::Transmitting, &message).then_some(())
     }
 }
 
 impl Driver {
     fn take_back(&mut self, id: u16, from: Owner) -> Result<(), Violation> {
-        match self.owners.get_mut(usize::from(id)) {
-            Some(owner) if *owner == from => *owner = Owner::Stack,
-            _ => return Err(Violation::NotItsBuffer(id)),
+        match self.buffers.take_back(id, from) {
+            true => Ok(()),
+            false => Err(Violation::NotItsBuffer(id)),
         }
-        let count = match from {
-            Owner::Receiving => &mut self.receiving,
-            _ => &mut self.transmitting,
-        };
-        *count = count.saturating_sub(1);
-        self.free.push(id);
-        Ok(())
     }
 
     /// Hands a buffer over. It stays the stack's if the ring is full.
     fn give(&mut self, id: u16, to: Owner, message: &ToDriver) -> bool {
         match self.channel.send(message) {
             Ok(()) => {
-                if let Some(owner) = self.owners.get_mut(usize::from(id)) {
-                    *owner = to;
-                }
+                self.buffers.give(id, to);
                 true
             }
             Err(error) => {
                 if let SendError::Peer(error) = error {
                     self.broken = Some(Violation::Channel(error));
                 }
-                self.free.push(id);
                 false
             }
         }
@@ -389,11 +394,9 @@ impl Driver {
 
 impl FrameSink for Frames {
     fn has_room(&self) -> bool {
-        self.driver.as_ref().is_some_and(|driver| {
-            // What receiving still needs is not room for sending.
-            let wanted = driver.max_receiving.saturating_sub(driver.receiving);
-            driver.link_up && driver.free.len() > wanted.saturating_add(RESERVE)
-        })
+        self.driver
+            .as_ref()
+            .is_some_and(|driver| driver.link_up && driver.buffers.sendable(Size::Small) > RESERVE)
     }
 
     fn send(&mut self, frame: &[u8]) {

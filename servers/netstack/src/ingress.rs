@@ -2,9 +2,10 @@
 
 use crate::{
     blind::is_after,
+    checksum,
     classify::{self, Frame, Packet, Part, Payload, Quoted, Segment},
     connection::FlowKey,
-    engine::{FrameSink, is_intact_ipv4, is_intact_tcp, whole as whole_frame},
+    engine::{FrameSink, whole as whole_frame},
     flow::{Entry, Flow},
     listener::{MAX_HALF_OPEN, covers},
     slab::Id,
@@ -28,8 +29,9 @@ fn flow_key(packet: &Packet<'_>, segment: Segment) -> FlowKey {
 }
 
 impl Stack {
-    /// Takes a frame. Whatever it says, the work is bounded.
-    pub(crate) fn ingress(&mut self, frame: &[u8]) {
+    /// Takes a frame; whether the device `vouches` for the checksum of a TCP segment or UDP datagram in it. Whatever it says, the work is
+    /// bounded.
+    pub(crate) fn ingress(&mut self, frame: &[u8], vouches: bool) {
         let longest = usize::from(self.engine.mtu()).saturating_add(classify::ETHERNET);
         match classify::frame(frame) {
             Frame::Malformed => self.malformed(),
@@ -37,7 +39,7 @@ impl Stack {
             _ if !self.is_for_us(frame) => self.dropped(),
             Frame::Foreign => self.dropped(),
             Frame::Arp(arp) => self.arp(&arp, frame),
-            Frame::Ip(packet) => self.packet(&packet, frame),
+            Frame::Ip(packet) => self.packet(&packet, frame, vouches),
         }
     }
 
@@ -54,12 +56,16 @@ impl Stack {
         self.counters.rx_dropped = self.counters.rx_dropped.saturating_add(1);
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, frame: &[u8]) {
+    fn packet(&mut self, packet: &Packet<'_>, frame: &[u8], vouches: bool) {
         // Nobody sends from this host's address, or from that of a group: an answer would go to all of them.
         let is_sender = !self.engine.has_address(packet.src) && !self.engine.is_group(packet.src);
         if !is_sender || packet.src.is_ipv6() && !self.config.ipv6 {
             self.dropped();
             return;
+        }
+        // The engine does not look at these any more.
+        if !checksum::is_intact(packet, vouches) {
+            return self.malformed();
         }
         if let Some(mac) = frame.get(6..).and_then(|bytes| bytes.first_chunk()) {
             self.neighbors.seen(packet.src, mac, self.now);
@@ -116,15 +122,13 @@ impl Stack {
             return self.dropped();
         }
         let header = classify::header(frame).unwrap_or_default();
-        if !is_intact_ipv4(frame) {
-            return self.malformed();
-        }
         let whole = self.reassembly.add(part, header, self.now);
         let Some(frame) = whole.and_then(|(header, body)| whole_frame(header, &body)) else {
             return;
         };
         match classify::frame(&frame) {
-            Frame::Ip(packet) if packet.part.is_none() => self.packet(&packet, &frame),
+            // Nobody but the sender has seen the whole.
+            Frame::Ip(packet) if packet.part.is_none() => self.packet(&packet, &frame, false),
             _ => self.malformed(),
         }
     }
@@ -335,10 +339,6 @@ impl Stack {
             if !(has_ended && segment.is_opening()) {
                 return self.give_flow(id, packet, frame);
             }
-        }
-        // The engine looks at checksums, but not before what follows here.
-        if !is_intact_tcp(frame) {
-            return self.malformed();
         }
         self.connections.remove(&key);
         if let Some(entry) = self.half_open.get(&key) {

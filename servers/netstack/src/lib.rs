@@ -13,6 +13,7 @@ extern crate alloc;
 mod accounts;
 mod addressing;
 mod blind;
+mod checksum;
 mod claims;
 mod classify;
 mod clients;
@@ -56,6 +57,7 @@ mod turn;
 mod udp;
 
 pub use config::{Addressing, BadArgument, Config, RECEIVE_BUFFERS};
+pub use frames::FramePool;
 #[cfg(any(test, feature = "testing"))]
 pub use invariants::Holdings;
 pub use slab::Id;

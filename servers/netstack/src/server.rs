@@ -6,11 +6,11 @@ use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL},
-    frame::{BUFFER_SIZE, ToDriver, ToStack},
+    frame::{Pool, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
-use netstack::{Config, Doorbell, Instant, RECEIVE_BUFFERS, SessionId, Stack};
+use netstack::{Config, Doorbell, FramePool, Instant, RECEIVE_BUFFERS, SessionId, Stack};
 use rt::{
     Budget, Cap, Endpoint, Env, Error, FOREVER, Mapping, Memory, Message, Notification, PAGE_SIZE,
     Prot, Slot, Token, cap,
@@ -27,7 +27,10 @@ const ALL: u64 = RANG | NET_CALLS | DEV_CALLS | GONE;
 /// Calls answered in one pass. More wait for the next.
 const PASS_CALLS: usize = 16;
 /// Buffers of the frame pool: as many to send from as to receive into.
-const POOL_BUFFERS: usize = 2 * RECEIVE_BUFFERS as usize;
+const POOL: Pool = Pool {
+    small: 2 * RECEIVE_BUFFERS,
+    large: 0,
+};
 
 /// Rings another process.
 struct Bell(Notification);
@@ -371,12 +374,16 @@ impl Server {
                 .map_err(exhausted)
         };
         let channel = make(Channel::<ToDriver, ToStack>::bytes(FRAME_CHANNEL), false)?;
-        let pool = make(POOL_BUFFERS * BUFFER_SIZE, true)?;
+        let pool = make(POOL.bytes(), true)?;
+        let frames = FramePool {
+            memory: pool.shm(),
+            layout: POOL,
+        };
         let given = self.events.doorbell(RANG).map_err(exhausted)?;
         let bell = Box::new(Bell(Notification::from_raw(bell.into_raw())));
         let reply = self
             .stack
-            .attach(request, channel.shm(), pool.shm(), bell, now());
+            .attach(request, channel.shm(), frames, bell, now());
         if let DevReply::Refused(refusal) = reply {
             return Err(refusal);
         }

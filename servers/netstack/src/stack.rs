@@ -7,7 +7,7 @@ use crate::{
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, Flow, TimerKey},
-    frames::{Event, Frames, MAX_FRAME, Mac, Violation},
+    frames::{Attachment, Event, FramePool, Frames, MAX_FRAME, Mac, Violation},
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
     policy::{Bucket, Policies},
@@ -22,11 +22,13 @@ use crate::{
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, VecDeque},
+    vec,
     vec::Vec,
 };
 
 use core::time::Duration;
 use ipc_proto::{
+    frame::Offloads,
     hello::Hello,
     setup::{DevReply, DevRequest, Refusal},
     shm::Shm,
@@ -46,6 +48,14 @@ const VAIN_ANSWERS: u32 = 300;
 const ECHO_REPLIES: u32 = 5000;
 /// Smallest IP packet that a network has to carry (RFC 791 section 3.2 asks that 576 be taken).
 const MIN_MTU: u16 = 576;
+
+/// What a device may do with frames.
+const OFFLOADS: Offloads = Offloads {
+    transmit_checksum: true,
+    receive_checksum: true,
+    transmit_segments: false,
+    receive_segments: false,
+};
 
 /// Shortest time from one pass without work left to the next.
 const MIN_SLEEP: Duration = Duration::from_micros(100);
@@ -106,8 +116,8 @@ pub struct Stack {
     due: Option<Instant>,
     /// For the sockets that a client touched, while it is asked.
     touched: Vec<u16>,
-    /// For a received frame, while none is looked at.
-    buffer: Option<Box<[u8; MAX_FRAME]>>,
+    /// For a received frame, while none is looked at: as long as the longest.
+    buffer: Vec<u8>,
 }
 
 impl Stack {
@@ -153,7 +163,7 @@ impl Stack {
             first: 0,
             due: None,
             touched: Vec::new(),
-            buffer: Some(Box::new([0; MAX_FRAME])),
+            buffer: Vec::new(),
         }
     }
 
@@ -163,7 +173,7 @@ impl Stack {
         &mut self,
         request: &DevRequest,
         memory: Shm,
-        pool: Shm,
+        pool: FramePool,
         bell: Box<dyn Doorbell>,
         now: Instant,
     ) -> DevReply {
@@ -172,6 +182,7 @@ impl Stack {
             mac,
             mtu,
             link_up,
+            offloads,
         } = request;
         if let Err(mismatch) = Hello::FRAME.check(hello) {
             log::error!("driver refused: {mismatch}");
@@ -183,31 +194,43 @@ impl Stack {
         }
         self.now = now;
         let receive_buffers = self.config.receive_buffers;
-        let buffers = match self
-            .frames
-            .attach(memory, pool, bell, receive_buffers, *link_up, now)
-        {
-            Ok(buffers) => buffers,
-            Err(error) => {
-                log::error!("driver not attached: {error}");
-                return DevReply::Refused(Refusal::Exhausted);
-            }
+        let layout = pool.layout;
+        let offloads = offloads.and(OFFLOADS);
+        let attachment = Attachment {
+            channel: memory,
+            pool,
+            bell,
+            receive_buffers,
+            link_up: *link_up,
+            offloads,
         };
+        if let Err(error) = self.frames.attach(attachment, now) {
+            log::error!("driver not attached: {error}");
+            return DevReply::Refused(Refusal::Exhausted);
+        }
+        self.buffer = vec![0; self.frames.longest()];
         self.generation = self.generation.saturating_add(1);
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
         // A new engine forgets neighbours. Connections are not part of it.
         self.engine = Engine::new(*mac, mtu, self.random.u64(), now);
         log::info!(
-            "driver {} attached: {}, MTU {mtu}, link {}",
+            "driver {} attached: {}, MTU {mtu}, link {}, checksums by the {}",
             self.generation,
             Mac(*mac),
-            if *link_up { "up" } else { "down" }
+            if *link_up { "up" } else { "down" },
+            match (offloads.transmit_checksum, offloads.receive_checksum) {
+                (true, true) => "device",
+                (false, false) => "stack",
+                (true, false) => "device for sending, the stack for receiving",
+                (false, true) => "device for receiving, the stack for sending",
+            }
         );
         self.link_changed(*link_up);
         DevReply::Attached {
             generation: self.generation,
-            buffers,
+            pool: layout,
             receive_buffers,
+            offloads,
         }
     }
 
@@ -338,9 +361,7 @@ impl Stack {
             return false;
         }
         // The frame is looked at while the rest of the stack is changed.
-        let Some(mut buffer) = self.buffer.take() else {
-            return false;
-        };
+        let mut buffer = core::mem::take(&mut self.buffer);
         let mut left = true;
         for _ in 0..PASS_FRAMES {
             match self.frames.next(&mut buffer) {
@@ -348,9 +369,9 @@ impl Stack {
                     left = false;
                     break;
                 }
-                Ok(Some(Event::Frame(len))) => {
+                Ok(Some(Event::Frame { len, vouches })) => {
                     if let Some(frame) = buffer.get(..len) {
-                        self.ingress(frame);
+                        self.ingress(frame, vouches);
                     }
                 }
                 Ok(Some(Event::Link(up))) => {
@@ -367,7 +388,7 @@ impl Stack {
                 }
             }
         }
-        self.buffer = Some(buffer);
+        self.buffer = buffer;
         self.frames.refill();
         left
     }

@@ -6,18 +6,28 @@
 use crate::{error::DeviceError, registers::Registers, transport::PciTransport};
 use bitflags::bitflags;
 use core::fmt;
-use ipc_proto::frame::{BUFFER_SIZE, HEADROOM};
+use ipc_proto::frame::{BUFFER_SIZE, HEADROOM, Offloads};
 use virtio_drivers::transport::{DeviceStatus, Transport};
 
 bitflags! {
     /// Features that are used here (VIRTIO 1.2 sections 5.1.3 and 6). The others stay off: there is no
-    /// VIRTIO_F_EVENT_IDX or VIRTIO_F_INDIRECT_DESC among them, and no offload.
+    /// VIRTIO_F_EVENT_IDX or VIRTIO_F_INDIRECT_DESC among them.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Features: u64 {
+        /// The device fills in checksums of what it sends.
+        const CSUM = 1 << 0;
+        /// The driver takes frames whose checksums are unfinished, or looked at already.
+        const GUEST_CSUM = 1 << 1;
         /// The device says how large packets may be.
         const MTU = 1 << 3;
         /// The device has a hardware address.
         const MAC = 1 << 5;
+        /// The driver takes TCP segments over IPv4 joined to large packets, ...
+        const GUEST_TSO4 = 1 << 7;
+        /// ... and over IPv6.
+        const GUEST_TSO6 = 1 << 8;
+        /// The device cuts TCP segments over IPv4.
+        const HOST_TSO4 = 1 << 11;
         /// The device says whether the link is up.
         const STATUS = 1 << 16;
         /// It follows the standard from version 1.0 on.
@@ -27,9 +37,41 @@ bitflags! {
     }
 }
 
+impl Features {
+    /// Those with which the device does so much.
+    fn of(offloads: Offloads) -> Features {
+        let mut features = Features::empty();
+        features.set(Features::CSUM, offloads.transmit_checksum);
+        features.set(Features::GUEST_CSUM, offloads.receive_checksum);
+        features.set(Features::HOST_TSO4, offloads.transmit_segments);
+        let joined = Features::GUEST_TSO4 | Features::GUEST_TSO6;
+        features.set(joined, offloads.receive_segments);
+        features
+    }
+
+    /// What the device does with these. A feature without what it needs (VIRTIO 1.2 section 5.1.3.1) is none.
+    pub fn offloads(self) -> Offloads {
+        let offloads = Offloads {
+            transmit_checksum: self.contains(Features::CSUM),
+            receive_checksum: self.contains(Features::GUEST_CSUM),
+            transmit_segments: self.contains(Features::HOST_TSO4),
+            receive_segments: self.intersects(Features::GUEST_TSO4 | Features::GUEST_TSO6),
+        };
+        offloads.and(offloads)
+    }
+}
+
+/// All that a device can do with frames.
+pub const EVERYTHING: Offloads = Offloads {
+    transmit_checksum: true,
+    receive_checksum: true,
+    transmit_segments: true,
+    receive_segments: true,
+};
+
 /// Length of an Ethernet header in bytes.
 pub const ETHERNET_HEADER: usize = 14;
-/// Largest frame that fits in a buffer, in bytes.
+/// Largest frame that fits in a small buffer, in bytes.
 pub const MAX_FRAME: usize = BUFFER_SIZE - HEADROOM;
 /// Largest IP packet where the device does not say otherwise.
 const DEFAULT_MTU: u16 = 1500;
@@ -93,11 +135,15 @@ pub fn reset<R: Registers>(transport: &mut PciTransport<R>) -> Result<(), Device
     Err(DeviceError::ResetTimeout)
 }
 
-/// Resets the device and agrees on features (VIRTIO 1.2 section 3.1.1, steps 1 to 6); queues come next, then [`go`].
+/// Resets the device and agrees on features (VIRTIO 1.2 section 3.1.1, steps 1 to 6), with no more done to frames than `wanted`;
+/// queues come next, then [`go`].
 ///
 /// # Errors
 /// [`DeviceError`] if the device does not come along.
-pub fn negotiate<R: Registers>(transport: &mut PciTransport<R>) -> Result<Identity, DeviceError> {
+pub fn negotiate<R: Registers>(
+    transport: &mut PciTransport<R>,
+    wanted: Offloads,
+) -> Result<Identity, DeviceError> {
     reset(transport)?;
     let mut status = DeviceStatus::ACKNOWLEDGE;
     transport.set_status(status);
@@ -111,6 +157,8 @@ pub fn negotiate<R: Registers>(transport: &mut PciTransport<R>) -> Result<Identi
     if !features.contains(Features::MAC) {
         return Err(DeviceError::NoMac);
     }
+    let done = Features::of(features.offloads().and(wanted));
+    features.remove(Features::of(EVERYTHING) - done);
     let mtu = if features.contains(Features::MTU) {
         stable(transport, |config| config.read16(CONFIG_MTU))?
     } else {

@@ -87,6 +87,8 @@ pub enum DeviceError {
     Legacy,
     /// It refused a subset of the features that it offers (VIRTIO 1.2 section 3.1.1, step 6).
     FeaturesRefused,
+    /// It no longer offers to do with frames what it offered before.
+    OffloadsWithdrawn,
     /// It has no hardware address (VIRTIO_NET_F_MAC).
     NoMac,
     /// Its configuration changed each time that it was read.
@@ -139,6 +141,7 @@ impl fmt::Display for DeviceError {
             DeviceError::ResetTimeout => f.write_str("device does not finish its reset"),
             DeviceError::Legacy => f.write_str("device does not offer virtio 1.x"),
             DeviceError::FeaturesRefused => f.write_str("device refused its own features"),
+            DeviceError::OffloadsWithdrawn => f.write_str("device offers less than before"),
             DeviceError::NoMac => f.write_str("device has no hardware address"),
             DeviceError::UnstableConfig => f.write_str("device configuration keeps changing"),
             DeviceError::QueueSize { queue, size } => {
@@ -195,6 +198,13 @@ pub enum StackError {
         /// Claimed length in bytes.
         len: u16,
     },
+    /// It asks for something to be done to a frame that makes no sense there, or was not agreed on.
+    BadOffload {
+        /// The buffer.
+        buffer: u16,
+    },
+    /// It chose more than the device can do with frames.
+    BadChoice,
 }
 
 impl fmt::Display for StackError {
@@ -211,6 +221,10 @@ impl fmt::Display for StackError {
             StackError::BadLength { buffer, len } => {
                 write!(f, "stack sent a frame of {len} bytes in buffer {buffer}")
             }
+            StackError::BadOffload { buffer } => {
+                write!(f, "stack asked for the impossible with buffer {buffer}")
+            }
+            StackError::BadChoice => f.write_str("stack chose what the device can't do"),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     registers::Registers,
     transport::PciTransport,
 };
-use ipc_proto::{frame::BUFFER_SIZE, shm::Shm};
+use ipc_proto::{frame::Pool, shm::Shm};
 use std::{
     boxed::Box,
     cell::RefCell,
@@ -36,12 +36,20 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// What a platform gives the device, for a pool of `buffers`.
-pub fn memory(buffers: u16) -> DeviceMemory {
+/// What a platform gives the device, for such a pool.
+pub fn memory(layout: Pool) -> DeviceMemory {
     DeviceMemory {
         arena: hal::testing::arena(ARENA_PAGES, ARENA),
         pool: POOL,
-        buffers,
+        layout,
+    }
+}
+
+/// A pool of small buffers only.
+pub const fn small(buffers: u16) -> Pool {
+    Pool {
+        small: buffers,
+        large: 0,
     }
 }
 
@@ -92,6 +100,8 @@ pub struct State {
     pub resets: u32,
     /// The frame pool, of which it knows the address only.
     pub pool: Option<Shm>,
+    /// Which buffers it has.
+    pub layout: Pool,
     /// It says one thing and does another: what the driver does is not held against it.
     pub hostile: bool,
     /// What the next reads of registers return; `None` is the truth.
@@ -124,8 +134,8 @@ impl FakeNic {
     /// A good device, as QEMU's.
     pub fn new() -> FakeNic {
         FakeNic(Rc::new(RefCell::new(State {
-            // As QEMU offers them, event indices and indirect descriptors included.
-            offered: 1 << 3 | 1 << 5 | 1 << 16 | 1 << 28 | 1 << 29 | 1 << 32 | 1 << 33,
+            // As QEMU offers them with a tap, event indices, indirect descriptors and merged buffers included.
+            offered: 0x3_3001_ffab,
             accepted: 0,
             feature_select: 0,
             status: 0,
@@ -142,6 +152,7 @@ impl FakeNic {
             unstable: false,
             resets: 0,
             pool: None,
+            layout: Pool::default(),
             hostile: false,
             lies: VecDeque::new(),
         })))
@@ -242,20 +253,35 @@ impl FakeNic {
         usize::try_from(address.checked_sub(POOL).expect("below the pool")).unwrap()
     }
 
+    /// Number of the buffer in which an offset of the pool lies.
+    fn buffer(&self, offset: usize) -> u16 {
+        let layout = self.0.borrow().layout;
+        let holds = |id: &u16| {
+            let (start, len) = layout.place(*id).unwrap();
+            (start..start + len).contains(&offset)
+        };
+        (0..layout.count() as u16).find(holds).expect("no buffer")
+    }
+
     /// Delivers a frame as a correct device does. Returns the buffer, or `None` if the driver gave no room.
     pub fn receive(&self, frame: &[u8]) -> Option<u16> {
+        self.receive_with([0; 10], frame)
+    }
+
+    /// Delivers a frame with this in its header. Returns the buffer, or `None` if the driver gave no room.
+    pub fn receive_with(&self, header: [u8; 10], frame: &[u8]) -> Option<u16> {
         let id = self.take_available(0)?;
         let (address, len, flags) = self.descriptor(0, id);
         assert_eq!(flags, 2, "one device-writable descriptor");
-        let mut bytes = std::vec![0u8; 12];
-        bytes[10] = 1;
+        let mut bytes = header.to_vec();
+        bytes.extend([1, 0]);
         bytes.extend_from_slice(frame);
         assert!(bytes.len() <= len as usize);
         let offset = FakeNic::pool_offset(address);
         let pool = self.0.borrow().pool.clone().unwrap();
         pool.write(offset, &bytes).unwrap();
         self.push_used(0, id.into(), bytes.len() as u32);
-        Some((offset / BUFFER_SIZE) as u16)
+        Some(self.buffer(offset))
     }
 
     /// Takes frames to send without giving them back: descriptor and content, header included.
@@ -432,9 +458,11 @@ impl Registers for FakeNic {
 }
 
 /// A pool for the device and the driver.
-pub fn pool(device: &FakeNic, buffers: u16) -> Shm {
-    let pool = Shm::heap(usize::from(buffers) * BUFFER_SIZE);
-    device.0.borrow_mut().pool = Some(pool.clone());
+pub fn pool(device: &FakeNic, layout: Pool) -> Shm {
+    let pool = Shm::heap(layout.bytes());
+    let mut state = device.0.borrow_mut();
+    state.pool = Some(pool.clone());
+    state.layout = layout;
     pool
 }
 

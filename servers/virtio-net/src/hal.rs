@@ -5,18 +5,17 @@
 //! [`StandIns`] stands for the stack's frame pool, which the driver does not let `virtio-drivers` see.
 
 use crate::mmio::Mmio;
+use crate::offload::HEADER;
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::ptr::NonNull;
-use ipc_proto::frame::{BUFFER_SIZE, HEADROOM};
+use ipc_proto::frame::{HEADROOM, LARGE_BUFFER_SIZE, Pool};
 use spin::Mutex;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
-/// Bytes of the header in front of each frame (VIRTIO 1.2 section 5.1.6, with VIRTIO_F_VERSION_1).
-pub const HEADER: usize = 12;
 /// Where in a buffer of the pool the header starts: a descriptor begins here.
 pub const HEADER_START: usize = HEADROOM - HEADER;
-/// Bytes from the header to the end of a buffer: the longest descriptor.
-pub const MAX_DESCRIPTOR: usize = BUFFER_SIZE - HEADER_START;
+/// Bytes from the header to the end of a large buffer: the longest descriptor.
+const MAX_DESCRIPTOR: usize = LARGE_BUFFER_SIZE - HEADER_START;
 
 /// What a descriptor would get for an address that was never registered: beyond the 52 bits of any physical
 /// address, so that the device finds no memory there.
@@ -33,7 +32,7 @@ struct ArenaState {
 /// A range of private addresses, each of which stands for a buffer of the pool.
 struct StandInState {
     first: usize,
-    buffers: usize,
+    layout: Pool,
     device: PhysAddr,
 }
 
@@ -110,27 +109,32 @@ impl Drop for Arena {
 #[derive(Debug)]
 pub struct StandIns {
     bytes: Box<[u8]>,
-    buffers: usize,
+    layout: Pool,
 }
 
 impl StandIns {
-    /// For a pool of `buffers` buffers, which the device finds from address `pool` on.
-    pub fn new(buffers: u16, pool: PhysAddr) -> StandIns {
-        let buffers = usize::from(buffers);
-        let bytes = vec![0; buffers.saturating_add(MAX_DESCRIPTOR)].into_boxed_slice();
+    /// For a pool of such buffers, which the device finds from address `pool` on.
+    pub fn new(layout: Pool, pool: PhysAddr) -> StandIns {
+        let bytes = vec![0; layout.count().saturating_add(MAX_DESCRIPTOR)].into_boxed_slice();
         REGISTERED.lock().stand_ins.push(StandInState {
             first: bytes.as_ptr().addr(),
-            buffers,
+            layout,
             device: pool,
         });
-        StandIns { bytes, buffers }
+        StandIns { bytes, layout }
+    }
+
+    /// Bytes of the longest descriptor for a buffer, header first; zero if the pool has no such buffer.
+    pub fn longest(&self, buffer: u16) -> usize {
+        let place = self.layout.place(buffer);
+        place.map_or(0, |(_, len)| len.saturating_sub(HEADER_START))
     }
 
     /// The stand-in for `len` bytes of `buffer`, header first; `None` if the pool has no such buffer or
     /// a buffer not so many bytes.
     pub fn of(&mut self, buffer: u16, len: usize) -> Option<&mut [u8]> {
         let first = usize::from(buffer);
-        if first >= self.buffers || len > MAX_DESCRIPTOR || len == 0 {
+        if len > self.longest(buffer) || len == 0 {
             return None;
         }
         self.bytes.get_mut(first..first.checked_add(len)?)
@@ -214,13 +218,12 @@ unsafe impl Hal for Dma {
         let registered = REGISTERED.lock();
         let found = registered.stand_ins.iter().find_map(|stand_in| {
             let number = address.checked_sub(stand_in.first)?;
-            if number >= stand_in.buffers || buffer.len() > MAX_DESCRIPTOR {
+            let (start, len) = stand_in.layout.place(u16::try_from(number).ok()?)?;
+            let offset = start.checked_add(HEADER_START)?;
+            if HEADER_START.checked_add(buffer.len())? > len {
                 return None;
             }
-            let offset = (number as u64)
-                .checked_mul(BUFFER_SIZE as u64)?
-                .checked_add(HEADER_START as u64)?;
-            stand_in.device.checked_add(offset)
+            stand_in.device.checked_add(offset as u64)
         });
         found.unwrap_or(NOWHERE)
     }
@@ -275,6 +278,8 @@ pub(crate) mod testing {
 mod tests {
     use super::*;
 
+    const POOL: Pool = Pool { small: 4, large: 2 };
+
     /// What the device is told for a buffer.
     fn share(bytes: &mut [u8]) -> PhysAddr {
         // SAFETY: the pointer is that of a live slice.
@@ -283,20 +288,26 @@ mod tests {
 
     #[test]
     fn a_stand_in_is_translated_to_the_buffer_it_stands_for() {
-        let mut stand_ins = StandIns::new(4, 0x1_0000_0000);
-        for buffer in 0..4 {
-            let bytes = stand_ins.of(buffer, MAX_DESCRIPTOR).unwrap();
-            let expected = 0x1_0000_0000 + u64::from(buffer) * 2048 + 6;
-            assert_eq!(share(bytes), expected);
+        let mut stand_ins = StandIns::new(POOL, 0x1_0000_0000);
+        for (buffer, at, longest) in [
+            (0, 0, 2042),
+            (3, 3 * 2048, 2042),
+            (4, 4 * 2048, 67_578),
+            (5, 4 * 2048 + 33 * 2048, 67_578),
+        ] {
+            assert_eq!(stand_ins.longest(buffer), longest);
+            let bytes = stand_ins.of(buffer, longest).unwrap();
+            assert_eq!(share(bytes), 0x1_0000_0000 + at + 6);
         }
     }
 
     #[test]
     fn buffers_outside_the_pool_have_no_stand_in() {
-        let mut stand_ins = StandIns::new(4, 0);
-        assert!(stand_ins.of(4, 64).is_none());
+        let mut stand_ins = StandIns::new(POOL, 0);
+        assert!(stand_ins.of(6, 64).is_none());
         assert!(stand_ins.of(u16::MAX, 64).is_none());
-        assert!(stand_ins.of(3, MAX_DESCRIPTOR + 1).is_none());
+        assert!(stand_ins.of(3, 2043).is_none());
+        assert!(stand_ins.of(5, MAX_DESCRIPTOR + 1).is_none());
         assert!(stand_ins.of(0, 0).is_none());
     }
 
@@ -304,7 +315,7 @@ mod tests {
     fn memory_that_was_not_registered_is_nowhere_for_the_device() {
         let mut other = [0; 64];
         assert_eq!(share(&mut other), NOWHERE);
-        let mut withdrawn = StandIns::new(1, 0x5000);
+        let mut withdrawn = StandIns::new(POOL, 0x5000);
         let bytes: *mut [u8] = withdrawn.of(0, 1).unwrap();
         drop(withdrawn);
         // SAFETY: `share` looks at the address only.

@@ -30,6 +30,7 @@ pub mod fake;
 pub mod hal;
 pub mod mmio;
 pub mod nic;
+pub mod offload;
 pub mod pci;
 pub mod queue;
 pub mod registers;

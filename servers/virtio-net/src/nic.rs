@@ -6,12 +6,13 @@
 use crate::{
     device::{self, Features, Identity},
     error::DeviceError,
-    hal::{Arena, HEADER, MAX_DESCRIPTOR, StandIns},
+    hal::{Arena, StandIns},
+    offload::HEADER,
     queue::{Completed, Direction, Queue},
     registers::Registers,
     transport::{PciTransport, RECEIVE, TRANSMIT},
 };
-use ipc_proto::frame::BUFFER_SIZE;
+use ipc_proto::frame::{Offloads, Pool};
 use virtio_drivers::PhysAddr;
 
 /// Memory that a device was given for an attachment.
@@ -21,8 +22,8 @@ pub struct DeviceMemory {
     pub arena: Arena,
     /// Where the device finds the frame pool.
     pub pool: PhysAddr,
-    /// Buffers in the pool.
-    pub buffers: u16,
+    /// Which buffers it has.
+    pub layout: Pool,
 }
 
 /// A running device. Reset when dropped, so that it touches memory no more.
@@ -37,26 +38,27 @@ pub struct Nic<R: Registers> {
 }
 
 impl<R: Registers> Nic<R> {
-    /// Resets the device and starts it with `memory`. Interrupts are off until asked for.
+    /// Resets the device and starts it with `memory`, to do just these things with frames. Interrupts are off until asked for.
     ///
     /// # Errors
     /// [`DeviceError`]; the device was reset.
     pub fn start(
         mut transport: PciTransport<R>,
         memory: DeviceMemory,
+        offloads: Offloads,
     ) -> Result<Nic<R>, DeviceError> {
         // A pool that wraps around the end of the address space has no addresses to give to the device.
-        let bytes = u64::from(memory.buffers).saturating_mul(BUFFER_SIZE as u64);
+        let bytes = memory.layout.bytes() as u64;
         if memory.pool.checked_add(bytes).is_none() {
             return Err(DeviceError::QueueSetup(RECEIVE));
         }
-        match Nic::set_up(&mut transport) {
+        match Nic::set_up(&mut transport, offloads) {
             Ok((identity, receive, transmit)) => Ok(Nic {
                 transport,
                 identity,
                 receive,
                 transmit,
-                stand_ins: StandIns::new(memory.buffers, memory.pool),
+                stand_ins: StandIns::new(memory.layout, memory.pool),
                 _arena: memory.arena,
             }),
             Err(error) => {
@@ -67,8 +69,14 @@ impl<R: Registers> Nic<R> {
         }
     }
 
-    fn set_up(transport: &mut PciTransport<R>) -> Result<(Identity, Queue, Queue), DeviceError> {
-        let identity = device::negotiate(transport)?;
+    fn set_up(
+        transport: &mut PciTransport<R>,
+        offloads: Offloads,
+    ) -> Result<(Identity, Queue, Queue), DeviceError> {
+        let identity = device::negotiate(transport, offloads)?;
+        if identity.features.offloads() != offloads {
+            return Err(DeviceError::OffloadsWithdrawn);
+        }
         transport.set_config_vector()?;
         let receive = Queue::new(transport, RECEIVE, Direction::Receive)?;
         let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit)?;
@@ -83,13 +91,13 @@ impl<R: Registers> Nic<R> {
 
     /// Gives a buffer to receive into. Returns `false` if there is no room now.
     pub fn post_receive(&mut self, buffer: u16) -> bool {
-        self.receive
-            .post(&mut self.stand_ins, buffer, MAX_DESCRIPTOR as u16)
+        let len = self.stand_ins.longest(buffer);
+        self.receive.post(&mut self.stand_ins, buffer, len)
     }
 
     /// Gives a buffer with a frame of `len` bytes to send. Returns `false` if there is no room now.
     pub fn post_transmit(&mut self, buffer: u16, len: u16) -> bool {
-        let len = len.saturating_add(HEADER as u16);
+        let len = usize::from(len).saturating_add(HEADER);
         self.transmit.post(&mut self.stand_ins, buffer, len)
     }
 

@@ -253,12 +253,13 @@ impl Platform for Kernel {
             Err(CallError::Kernel(_)) => return Err(AttachError::NotReady),
             Err(CallError::Decode(_)) => return Err(AttachError::BadReply),
         };
-        let (generation, buffers, receive_buffers) = match reply {
+        let (generation, layout, receive_buffers, offloads) = match reply {
             DevReply::Attached {
                 generation,
-                buffers,
+                pool,
                 receive_buffers,
-            } => (generation, buffers, receive_buffers),
+                offloads,
+            } => (generation, pool, receive_buffers, offloads),
             DevReply::Refused(refusal) => return Err(AttachError::Refused(refusal)),
         };
         let [Some(channel), Some(pool), Some(bell), _] = caps else {
@@ -289,13 +290,14 @@ impl Platform for Kernel {
             shared: Shared {
                 channel: channel.shm(),
                 pool: pool.shm(),
-                buffers,
+                layout,
                 receive_buffers,
+                offloads,
             },
             memory: DeviceMemory {
                 arena,
                 pool: prepared.pool,
-                buffers,
+                layout,
             },
             generation,
         };

@@ -6,8 +6,9 @@
 
 use crate::{
     error::DeviceError,
-    hal::{self, Dma, HEADER, StandIns},
+    hal::{self, Dma, StandIns},
     mmio::Mmio,
+    offload::HEADER,
     registers::Registers,
     transport::PciTransport,
 };
@@ -35,7 +36,7 @@ pub enum Direction {
 struct Posted {
     buffer: u16,
     /// Length of the descriptor in bytes, header included.
-    len: u16,
+    len: usize,
 }
 
 /// A buffer that the device gave back.
@@ -45,7 +46,7 @@ pub struct Completed {
     pub buffer: u16,
     /// Bytes that the device wrote, header included: between the header's length and the descriptor's for a
     /// received frame, zero for a sent one.
-    pub written: u16,
+    pub written: u32,
 }
 
 /// A virtqueue.
@@ -110,8 +111,8 @@ impl Queue {
 
     /// Gives `len` bytes of `buffer`, header included, to the device. Returns `false`, and does nothing, if there is no room
     /// or no such buffer.
-    pub fn post(&mut self, stand_ins: &mut StandIns, buffer: u16, len: u16) -> bool {
-        let Some(bytes) = stand_ins.of(buffer, usize::from(len)) else {
+    pub fn post(&mut self, stand_ins: &mut StandIns, buffer: u16, len: usize) -> bool {
+        let Some(bytes) = stand_ins.of(buffer, len) else {
             return false;
         };
         let added = match self.direction {
@@ -185,9 +186,7 @@ impl Queue {
             .get_mut(usize::from(token))
             .and_then(Option::take)
             .ok_or(unknown)?;
-        let bytes = stand_ins
-            .of(posted.buffer, usize::from(posted.len))
-            .ok_or(unknown)?;
+        let bytes = stand_ins.of(posted.buffer, posted.len).ok_or(unknown)?;
         let popped = match self.direction {
             // SAFETY: the stand-in is the one that `post` gave for this token: `posted` says which.
             Direction::Receive => unsafe { self.ring.pop_used(token, &[], &mut [bytes]) },
@@ -199,9 +198,8 @@ impl Queue {
         self.last_used = self.last_used.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_sub(1);
         let written = match self.direction {
-            Direction::Receive => u16::try_from(len)
-                .ok()
-                .filter(|len| (HEADER as u16..=posted.len).contains(len))
+            Direction::Receive => Some(len)
+                .filter(|len| (HEADER..=posted.len).contains(&(*len as usize)))
                 .ok_or(DeviceError::UsedLength {
                     queue: self.index,
                     len,

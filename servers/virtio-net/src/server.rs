@@ -8,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    device::{self, Identity},
-    error::{AttachError, DeviceError, SessionError},
+    device::{self, EVERYTHING, Identity},
+    error::{AttachError, DeviceError, SessionError, StackError},
     nic::{DeviceMemory, Nic},
     registers::Registers,
     session::{Pass, Session, Shared, Wake},
@@ -123,7 +123,7 @@ pub fn run<P: Platform>(platform: &mut P, transport: &PciTransport<P::Registers>
     let mut known = None;
     let mut complaint = None;
     loop {
-        let identity = match device::negotiate(&mut transport.clone()) {
+        let identity = match device::negotiate(&mut transport.clone(), EVERYTHING) {
             Ok(identity) => identity,
             Err(error) => {
                 log::warn!("{error}");
@@ -140,6 +140,7 @@ pub fn run<P: Platform>(platform: &mut P, transport: &PciTransport<P::Registers>
             mac: identity.mac.0,
             mtu: identity.mtu,
             link_up: identity.link_up,
+            offloads: identity.features.offloads(),
         };
         let attachment = match platform.attach(&request) {
             Ok(attachment) => attachment,
@@ -157,7 +158,7 @@ pub fn run<P: Platform>(platform: &mut P, transport: &PciTransport<P::Registers>
         };
         complaint = None;
         let since = platform.now();
-        let error = serve(platform, transport, attachment, identity.link_up);
+        let error = serve(platform, transport, attachment, &identity);
         platform.detach();
         log::warn!("attachment ended: {error}");
         let now = platform.now();
@@ -204,14 +205,22 @@ fn serve<P: Platform>(
     platform: &mut P,
     transport: &PciTransport<P::Registers>,
     attachment: Attachment,
-    link_up: bool,
+    identity: &Identity,
 ) -> SessionError {
     let generation = attachment.generation;
-    let buffers = attachment.shared.buffers;
-    let nic = match Nic::start(transport.clone(), attachment.memory) {
+    let buffers = attachment.shared.layout.count();
+    let offloads = attachment.shared.offloads;
+    let can = identity.features.offloads();
+    if offloads.and(can) != offloads {
+        // Not started: it touches no memory, whether it resets or not.
+        let _ = device::reset(&mut transport.clone());
+        return StackError::BadChoice.into();
+    }
+    let nic = match Nic::start(transport.clone(), attachment.memory, offloads) {
         Ok(nic) => nic,
         Err(error) => return error.into(),
     };
+    let link_up = identity.link_up;
     let mut session = match Session::new(nic, attachment.shared, link_up, platform.now()) {
         Ok(session) => session,
         Err(error) => return error,
@@ -223,10 +232,11 @@ fn serve<P: Platform>(
     };
     let counters = session.counters();
     log::info!(
-        "attachment {generation}: {} frames received, {} sent, {} runts dropped",
+        "attachment {generation}: {} frames received, {} sent, {} runts and {} odd ones dropped",
         counters.received,
         counters.transmitted,
-        counters.runts
+        counters.runts,
+        counters.odd
     );
     error
 }

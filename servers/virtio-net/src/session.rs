@@ -1,22 +1,23 @@
 //! One attachment to the stack: a running device on one side, the frame channel on the other.
 //!
-//! Touches the channel, the headers in front of frames that are to be sent, and the device through [`Nic`]. Both peers
+//! Touches the channel, the headers in front of frames, and the device through [`Nic`]. Both peers
 //! may lie. All work is bounded: a pass handles at most [`BUDGET`] messages and one queue length of buffers
 //! in each direction, and memory is taken once, by the number of buffers in the pool.
 #![forbid(unsafe_code)]
 
 use crate::{
-    device::{ETHERNET_HEADER, MAX_FRAME},
+    device::ETHERNET_HEADER,
     error::{DeviceError, SessionError, StackError},
-    hal::{HEADER, HEADER_START},
+    hal::HEADER_START,
     nic::Nic,
+    offload::{self, HEADER},
     queue::{Completed, QUEUE_SIZE},
     registers::Registers,
 };
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
-    frame::{BUFFER_SIZE, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
     shm::Shm,
 };
 
@@ -39,10 +40,12 @@ pub struct Shared {
     pub channel: Shm,
     /// The frame pool.
     pub pool: Shm,
-    /// Buffers in it.
-    pub buffers: u16,
+    /// Which buffers it has.
+    pub layout: Pool,
     /// How many of them the driver will be given to receive into, at most.
     pub receive_buffers: u16,
+    /// What the device is to do with frames.
+    pub offloads: Offloads,
 }
 
 /// Why a pass is made.
@@ -72,8 +75,10 @@ pub struct Counters {
     pub received: u64,
     /// Frames sent.
     pub transmitted: u64,
-    /// Frames dropped because they were shorter than an Ethernet header.
+    /// Frames dropped because they were shorter than an Ethernet header, ...
     pub runts: u64,
+    /// ... or because of what the device says of them.
+    pub odd: u64,
 }
 
 /// An attachment.
@@ -81,11 +86,13 @@ pub struct Session<R: Registers> {
     nic: Nic<R>,
     channel: Channel<ToStack, ToDriver>,
     pool: Shm,
+    layout: Pool,
+    offloads: Offloads,
     /// For each buffer of the pool: whether it is in the driver's (or the device's) hands.
     ours: Vec<bool>,
     /// Empty buffers that the receive queue had no room for.
     receive_waiting: VecDeque<u16>,
-    /// Buffers with frames, and their lengths, that the transmit queue had no room for.
+    /// Buffers with frames behind their headers, and the frames' lengths, that the transmit queue had no room for.
     transmit_waiting: VecDeque<(u16, u16)>,
     /// Buffers whose frames were sent, not yet returned: a sleeping stack is not woken for one.
     sent: VecDeque<u16>,
@@ -116,19 +123,22 @@ impl<R: Registers> Session<R> {
         link_up: bool,
         now: u64,
     ) -> Result<Session<R>, SessionError> {
-        let buffers = usize::from(shared.buffers);
-        if shared.pool.len() < buffers.saturating_mul(BUFFER_SIZE) {
+        let buffers = shared.layout.count();
+        if shared.pool.len() < shared.layout.bytes() {
             return Err(StackError::BadMemory.into());
         }
         let channel = Channel::new(shared.channel, Side::Client, FRAME_CHANNEL)
             .map_err(|_| StackError::BadMemory)?;
-        let transmit_buffers =
-            usize::from(shared.buffers.saturating_sub(shared.receive_buffers)).min(QUEUE_SIZE);
+        let transmit_buffers = buffers
+            .saturating_sub(shared.receive_buffers.into())
+            .min(QUEUE_SIZE);
         let link_now = nic.identity().link_up;
         Ok(Session {
             nic,
             channel,
             pool: shared.pool,
+            layout: shared.layout,
+            offloads: shared.offloads,
             ours: vec![false; buffers],
             receive_waiting: VecDeque::with_capacity(buffers),
             transmit_waiting: VecDeque::with_capacity(buffers),
@@ -217,17 +227,46 @@ impl<R: Registers> Session<R> {
                     self.own(buffer)?;
                     self.receive_waiting.push_back(buffer);
                 }
-                Ok(Some(ToDriver::Transmit { buffer, len })) => {
+                Ok(Some(ToDriver::Transmit {
+                    buffer,
+                    len,
+                    offload,
+                })) => {
                     self.own(buffer)?;
-                    if !(ETHERNET_HEADER..=MAX_FRAME).contains(&usize::from(len)) {
-                        return Err(StackError::BadLength { buffer, len }.into());
-                    }
+                    self.write_header(buffer, len, offload)?;
                     self.transmit_waiting.push_back((buffer, len));
                 }
                 Err(_) => return Err(StackError::Channel.into()),
             }
         }
         Ok(BUDGET)
+    }
+
+    /// Checks a frame that is to be sent, and writes what the device is to do in front of it.
+    fn write_header(&mut self, buffer: u16, len: u16, offload: Offload) -> Result<(), StackError> {
+        let (start, size) = self
+            .layout
+            .place(buffer)
+            .ok_or(StackError::NoSuchBuffer(buffer))?;
+        let longest = size.saturating_sub(HEADROOM);
+        if !(ETHERNET_HEADER..=longest).contains(&usize::from(len)) {
+            return Err(StackError::BadLength { buffer, len });
+        }
+        let header = offload::header(offload, len.into(), self.offloads)
+            .ok_or(StackError::BadOffload { buffer })?;
+        let place = start.saturating_add(HEADER_START);
+        self.pool
+            .write(place, &header)
+            .map_err(|_| StackError::BadMemory)
+    }
+
+    /// What the device says of the checksum of a frame that it received; `None` if that can't be understood.
+    fn read_header(&self, buffer: u16, len: usize) -> Option<Checksum> {
+        let (start, _) = self.layout.place(buffer)?;
+        let mut header = [0; HEADER];
+        let place = start.checked_add(HEADER_START)?;
+        self.pool.read(place, &mut header).ok()?;
+        offload::checksum(header, len, self.offloads)
     }
 
     /// Notes that the stack gave a buffer.
@@ -276,12 +315,7 @@ impl<R: Registers> Session<R> {
             let Some((buffer, len)) = self.transmit_waiting.pop_front() else {
                 break;
             };
-            // No offload: all fields are zero (VIRTIO 1.2 section 5.1.6.2). `buffer` was checked, so it is in the pool.
-            let header = usize::from(buffer)
-                .saturating_mul(BUFFER_SIZE)
-                .saturating_add(HEADER_START);
-            let written = self.pool.write(header, &[0; HEADER]).is_ok();
-            if !written || !self.nic.post_transmit(buffer, len) {
+            if !self.nic.post_transmit(buffer, len) {
                 // Not reachable with a buffer of the pool. The frame is dropped, the buffer is not lost.
                 self.sent.push_back(buffer);
             }
@@ -296,15 +330,24 @@ impl<R: Registers> Session<R> {
                 break;
             };
             reaped = reaped.saturating_add(1);
-            let len = written.saturating_sub(HEADER as u16);
-            if usize::from(len) < ETHERNET_HEADER {
+            let len = written.saturating_sub(HEADER as u32);
+            if (len as usize) < ETHERNET_HEADER {
                 self.counters.runts = self.counters.runts.wrapping_add(1);
                 self.receive_waiting.push_back(buffer);
                 continue;
             }
+            let Some(checksum) = self.read_header(buffer, len as usize) else {
+                self.counters.odd = self.counters.odd.wrapping_add(1);
+                self.receive_waiting.push_back(buffer);
+                continue;
+            };
             self.counters.received = self.counters.received.wrapping_add(1);
             self.disown(buffer);
-            self.send(ToStack::Received { buffer, len })?;
+            self.send(ToStack::Received {
+                buffer,
+                len,
+                checksum,
+            })?;
         }
         Ok(reaped)
     }

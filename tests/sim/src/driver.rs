@@ -7,16 +7,29 @@ use crate::{
 };
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest},
     shm::Shm,
 };
-use netstack::{Instant, RECEIVE_BUFFERS, Stack};
+use netstack::{FramePool, Instant, RECEIVE_BUFFERS, Stack, testing::offload};
 use std::collections::VecDeque;
 
 /// Buffers of the pool: few to send from, so that they run out.
-const BUFFERS: usize = RECEIVE_BUFFERS as usize + 64;
+const POOL: Pool = Pool {
+    small: RECEIVE_BUFFERS + 64,
+    large: 0,
+};
+
+/// What a device can do with frames, by the bits of a number.
+fn abilities(bits: u64) -> Offloads {
+    Offloads {
+        transmit_checksum: bits & 1 != 0,
+        receive_checksum: bits & 2 != 0,
+        transmit_segments: bits & 4 != 0,
+        receive_segments: bits & 8 != 0,
+    }
+}
 
 /// Who holds a buffer, as the driver sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,6 +45,9 @@ pub struct Driver {
     /// The memory of the channel, to write nonsense into.
     pub memory: Shm,
     pool: Shm,
+    layout: Pool,
+    /// What the stack lets the device do.
+    offloads: Offloads,
     holders: Vec<Holder>,
     empty: VecDeque<u16>,
     sent: Vec<u16>,
@@ -64,33 +80,40 @@ pub struct Moved {
 }
 
 impl Driver {
-    /// Attaches a driver to a stack.
+    /// Attaches a driver to a stack: with this hardware address, and a device that can do so much with frames.
     pub fn attach(
         stack: &mut Stack,
-        mac: [u8; 6],
+        (mac, can): ([u8; 6], u64),
         now: Instant,
         bells: &Bells,
         me: Target,
         ring: Target,
     ) -> Option<Driver> {
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(BUFFERS * BUFFER_SIZE);
+        let pool = Shm::heap(POOL.bytes());
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
             mac,
             mtu: 1500,
             link_up: true,
+            offloads: abilities(can),
         };
         let bell = Box::new(bells.bell(me));
-        let reply = stack.attach(&request, memory.clone(), pool.clone(), bell, now);
-        if !matches!(reply, DevReply::Attached { .. }) {
+        let frames = FramePool {
+            memory: pool.clone(),
+            layout: POOL,
+        };
+        let reply = stack.attach(&request, memory.clone(), frames, bell, now);
+        let DevReply::Attached { offloads, .. } = reply else {
             return None;
-        }
+        };
         Some(Driver {
             channel: Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?,
             memory,
             pool,
-            holders: vec![Holder::Stack; BUFFERS],
+            layout: POOL,
+            offloads,
+            holders: vec![Holder::Stack; POOL.count()],
             empty: VecDeque::new(),
             sent: Vec::new(),
             inbox: VecDeque::new(),
@@ -188,20 +211,37 @@ impl Driver {
         }
         match message {
             ToDriver::Receive { buffer } => self.empty.push_back(buffer),
-            ToDriver::Transmit { buffer, len } => {
-                let mut frame = vec![0; len.into()];
-                let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
-                let fits = usize::from(len) <= BUFFER_SIZE - HEADROOM && len >= 14;
-                if !fits || self.pool.read(offset, &mut frame).is_err() {
-                    if !self.rogue {
-                        moved.finding = Some(format!("a frame of {len} bytes to send"));
+            ToDriver::Transmit {
+                buffer,
+                len,
+                offload,
+            } => {
+                match self.finish(buffer, len, offload) {
+                    Some(frames) => moved.frames.extend(frames),
+                    None if self.rogue => {}
+                    None => {
+                        moved.finding = Some(format!("{len} bytes to send, with {offload:?}"));
                     }
-                } else {
-                    moved.frames.push(frame);
                 }
                 self.sent.push(buffer);
             }
         }
+    }
+
+    /// What the device sends. `None` if the stack asks for what makes no sense or was not agreed on.
+    fn finish(&self, buffer: u16, len: u16, offload: Offload) -> Option<Vec<Vec<u8>>> {
+        let may = match offload {
+            Offload::Nothing => true,
+            Offload::Checksum { .. } => self.offloads.transmit_checksum,
+            Offload::Segment { .. } => self.offloads.transmit_segments,
+        };
+        let (start, size) = self.layout.place(buffer)?;
+        let fits = (14..=size - HEADROOM).contains(&usize::from(len));
+        let mut frame = vec![0; len.into()];
+        self.pool.read(start + HEADROOM, &mut frame).ok()?;
+        let frames = offload::perform(frame, offload)?;
+        let is_short = frames.iter().all(|frame| frame.len() <= 1514);
+        (may && fits && is_short).then_some(frames)
     }
 
     /// Gives one message. False if there is none.
@@ -215,11 +255,18 @@ impl Driver {
                 return false;
             };
             self.holders[usize::from(buffer)] = Holder::Stack;
-            let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
-            let _ = self.pool.write(offset, &frame);
+            if let Some((start, _)) = self.layout.place(buffer) {
+                let _ = self.pool.write(start + HEADROOM, &frame);
+            }
+            // A device says what it knows, or not.
+            let is_right = self.offloads.receive_checksum && offload::is_right(&frame);
             ToStack::Received {
                 buffer,
-                len: frame.len() as u16,
+                len: frame.len() as u32,
+                checksum: match is_right && random.chance(700) {
+                    true => Checksum::Valid,
+                    false => Checksum::Unknown,
+                },
             }
         } else {
             return false;
@@ -239,7 +286,8 @@ impl Driver {
         let message = match random.below(4) {
             0 => ToStack::Received {
                 buffer,
-                len: random.pick(&[0, 13, 60, 2030, 2031, u16::MAX]),
+                len: random.pick(&[0, 13, 60, 2030, 2031, 65_535, 65_549, 1 << 16, u32::MAX]),
+                checksum: Checksum::Unknown,
             },
             1 => ToStack::Transmitted { buffer },
             2 => {
@@ -251,7 +299,8 @@ impl Driver {
                 let buffer = self.empty.front().copied().unwrap_or(buffer);
                 ToStack::Received {
                     buffer,
-                    len: random.pick(&[0, 1, 13, 2047, u16::MAX]),
+                    len: random.pick(&[0, 1, 13, 2047, 65_535, u32::MAX]),
+                    checksum: Checksum::Unknown,
                 }
             }
         };

@@ -49,6 +49,8 @@ pub struct Host {
     pub driver: Option<Driver>,
     /// How many there were before.
     pub driver_life: u64,
+    /// What its stack was started with.
+    seed: u64,
     /// How far its clock is ahead of the world's.
     pub skew: Rc<Cell<u64>>,
     /// Hardware address.
@@ -91,6 +93,7 @@ impl Host {
             })),
             driver: None,
             driver_life: 0,
+            seed: 0,
             skew: Rc::default(),
             mac: [2, 0, 0, 0, 0, number],
             addresses,
@@ -118,6 +121,7 @@ impl Host {
     pub fn boot(&mut self, seed: u64, now: u64) {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
+        self.seed = seed;
         let mut stack = Stack::new(self.config.clone(), key, self.time(now));
         let mut machine = self.machine.borrow_mut();
         for (badge, policy) in &machine.policies {
@@ -153,7 +157,9 @@ impl Host {
             return false;
         };
         let ring = crate::bells::Target::Stack(index, life);
-        self.driver = Driver::attach(stack, self.mac, time, bells, target, ring);
+        // Another device each time: what it can do with frames.
+        let can = self.seed.rotate_right((4 * self.driver_life % 64) as u32);
+        self.driver = Driver::attach(stack, (self.mac, can), time, bells, target, ring);
         self.driver.is_some()
     }
 

@@ -3,6 +3,7 @@
 use super::{SECOND, world::World};
 use crate::input::Input;
 use core::cell::Cell;
+use ipc_proto::frame::Offloads;
 use virtio_net::{
     fake::NEEDS_RESET,
     pci::{self, ConfigSpace, Location},
@@ -64,7 +65,17 @@ pub(super) fn act(world: &mut World, input: &mut Input<'_>) -> Events {
             }
         }
         13 => world.now += u64::from(input.u8()) * SECOND / 5,
-        14 if input.below(4) == 0 => return Events::STACK_GONE,
+        14 if input.below(4) == 0 => {
+            // The stack chooses all that there is, or nothing.
+            let all = input.flag();
+            world.choice = Offloads {
+                transmit_checksum: all,
+                receive_checksum: all,
+                transmit_segments: all,
+                receive_segments: all,
+            };
+            return Events::STACK_GONE;
+        }
         _ => {}
     }
     let events = Events::from_bits_truncate(input.u8().into());

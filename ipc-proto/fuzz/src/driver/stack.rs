@@ -5,7 +5,11 @@ use super::{
     world::{BUFFERS, World},
 };
 use crate::input::Input;
-use ipc_proto::{channel::FRAME_CHANNEL, frame::ToDriver, setup::Refusal};
+use ipc_proto::{
+    channel::FRAME_CHANNEL,
+    frame::{Offload, Offloads, ToDriver},
+    setup::Refusal,
+};
 use virtio_net::{error::AttachError, server::Events};
 
 fn buffer(input: &mut Input<'_>) -> u16 {
@@ -29,9 +33,26 @@ fn message(input: &mut Input<'_>) -> ToDriver {
         4 => 2031,
         _ => 14 + u16::from(input.u8()) * 7,
     };
+    // Most are right, or nearly so.
+    let (start, offset) = match input.below(4) {
+        0 => (input.u8(), input.u8()),
+        1 => (54, 16),
+        _ => (34, input.pick(&[6, 16])),
+    };
+    let offload = match input.below(4) {
+        0 | 1 => Offload::Nothing,
+        2 => Offload::Checksum { start, offset },
+        _ => Offload::Segment {
+            start,
+            offset,
+            header: input.pick(&[54, 53, 66, 74, 255]),
+            size: input.pick(&[1460, 48, 47, 0, u16::MAX]),
+        },
+    };
     ToDriver::Transmit {
         buffer: buffer(input),
         len,
+        offload,
     }
 }
 
@@ -92,7 +113,17 @@ pub(super) fn act(world: &mut World, input: &mut Input<'_>) -> Events {
                 input.pick(&[0, 1, 2048, 32_768]),
             ];
         }
-        14 => return Events::STACK_GONE,
+        14 => {
+            let bits = input.u8();
+            world.choice = Offloads {
+                transmit_checksum: bits & 1 != 0,
+                receive_checksum: bits & 2 != 0,
+                transmit_segments: bits & 4 != 0,
+                receive_segments: bits & 8 != 0,
+            };
+            world.modest = bits & 0x70 != 0;
+            return Events::STACK_GONE;
+        }
         _ => {}
     }
     match what >> 4 {

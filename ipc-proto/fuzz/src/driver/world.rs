@@ -4,23 +4,28 @@ use crate::input::Input;
 use core::sync::atomic::Ordering;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{BUFFER_SIZE, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
     hello::Hello,
     setup::DevRequest,
     shm::Shm,
 };
 use std::collections::VecDeque;
 use virtio_net::{
-    device::{ETHERNET_HEADER, MAX_FRAME},
+    device::ETHERNET_HEADER,
     error::AttachError,
     fake::{self, FakeNic, POOL},
-    hal::{HEADER, HEADER_START, MAX_DESCRIPTOR},
+    hal::HEADER_START,
+    offload::HEADER,
     server::{Attachment, Events, Platform},
     session::Shared,
 };
 
-/// Buffers of a pool: more than are named by most messages, few enough to be named twice.
+/// Buffers of a pool: more than are named by most messages, few enough to be named twice. The last ones are large.
 pub(super) const BUFFERS: u16 = 16;
+const LAYOUT: Pool = Pool {
+    small: BUFFERS - 2,
+    large: 2,
+};
 /// Waits in one input: those of the script, of pauses between attachments, and of the end.
 const MAX_WAITS: u32 = 2000;
 
@@ -74,6 +79,11 @@ pub(super) struct World {
     /// What the device holds, by queue.
     pub(super) held: [Vec<Held>; 2],
     pub(super) now: u64,
+    /// What the stack chooses the next time, of what it is offered if `modest`.
+    pub(super) choice: Offloads,
+    pub(super) modest: bool,
+    /// What it has chosen.
+    chosen: Offloads,
     liar: Liar,
     pool_len: usize,
     given: [Option<ToDriver>; BUFFERS as usize],
@@ -105,9 +115,16 @@ impl World {
         while let Ok(Some(message)) = stack.receive() {
             self.told.push(message);
             let (buffer, is_use) = match message {
-                ToStack::Received { buffer, len } => {
-                    let whole = (ETHERNET_HEADER..=MAX_FRAME).contains(&usize::from(len));
+                ToStack::Received {
+                    buffer,
+                    len,
+                    checksum,
+                } => {
+                    let room = LAYOUT.place(buffer).map_or(0, |(_, len)| len - HEADROOM);
+                    let whole = (ETHERNET_HEADER..=room).contains(&(len as usize));
                     assert!(whole || self.spoiled, "a frame of {len} bytes");
+                    let told = checksum == Checksum::Unknown || self.chosen.receive_checksum;
+                    assert!(told || self.spoiled, "vouches unasked");
                     (buffer, [true, false])
                 }
                 ToStack::Transmitted { buffer } => (buffer, [false, true]),
@@ -116,10 +133,10 @@ impl World {
             if self.spoiled {
                 continue;
             }
+            let (start, len) = LAYOUT.place(buffer).expect("a buffer");
+            let place = POOL + start as u64..POOL + (start + len) as u64;
             let held = self.held.iter().flatten();
-            let place = POOL + u64::from(buffer) * BUFFER_SIZE as u64;
-            let held =
-                held.filter(|held| held.address / BUFFER_SIZE as u64 == place / BUFFER_SIZE as u64);
+            let held = held.filter(|held| place.contains(&held.address));
             assert!(
                 held.count() == 0 || self.liar == Liar::Device,
                 "buffer {buffer} is the device's, and was returned"
@@ -151,18 +168,16 @@ impl World {
                 let (address, len, flags) = self.device.descriptor(queue, id);
                 assert_eq!(flags, [2, 0][queue], "one descriptor of its direction");
                 let offset = usize::try_from(address - POOL).expect("an offset");
-                assert_eq!(
-                    offset % BUFFER_SIZE,
-                    HEADER_START,
-                    "not the start of a buffer"
-                );
+                let mut places = (0..BUFFERS).filter_map(|buffer| LAYOUT.place(buffer));
+                let place = places.find(|(start, _)| offset == start + HEADER_START);
+                let (start, room) = place.expect("not the start of a buffer");
                 let end = offset + len as usize;
                 assert!(end <= self.pool_len, "{end:#x} is outside of the pool");
-                let least = HEADER + ETHERNET_HEADER;
-                assert!(
-                    (least..=MAX_DESCRIPTOR).contains(&(len as usize)),
-                    "{len} bytes"
-                );
+                assert!(end <= start + room, "{len} bytes");
+                assert!(len as usize >= HEADER + ETHERNET_HEADER, "{len} bytes");
+                if queue == 1 {
+                    self.judge_header(offset, len as usize - HEADER);
+                }
                 let known = self
                     .held
                     .iter()
@@ -175,6 +190,23 @@ impl World {
         }
     }
 
+    /// A header asks for no more than was agreed on, and names no byte outside of the frame. The stack may have written over it since.
+    fn judge_header(&self, offset: usize, len: usize) {
+        if self.liar == Liar::Stack {
+            return;
+        }
+        let mut header = [0; HEADER];
+        let pool = self.device.0.borrow().pool.clone();
+        pool.expect("a pool")
+            .read(offset, &mut header)
+            .expect("in the pool");
+        let [flags, kind, headers, _, _, _, start, _, place, ..] = header;
+        assert!(flags == 0 || self.chosen.transmit_checksum);
+        assert!(kind == 0 || self.chosen.transmit_segments && flags == 1);
+        assert!(flags == 0 || usize::from(start) + usize::from(place) + 2 <= len);
+        assert!(usize::from(headers) < len);
+    }
+
     /// The device moves some frames as it should.
     pub(super) fn device_behaves(&mut self, input: &mut Input<'_>) {
         self.look();
@@ -182,6 +214,7 @@ impl World {
             let count = self.held[queue].len().min(input.below(4));
             for held in self.held[queue].drain(..count).collect::<Vec<_>>() {
                 let len = if queue == 0 {
+                    self.write_header(held.address, input);
                     u32::from(input.u8()).clamp(HEADER as u32, held.len)
                 } else {
                     0
@@ -189,6 +222,24 @@ impl World {
                 self.device.push_used(queue, held.id.into(), len);
             }
         }
+    }
+
+    /// The device says of a frame what was agreed on; a hostile one says anything.
+    fn write_header(&mut self, address: u64, input: &mut Input<'_>) {
+        let mut header = [0; HEADER];
+        match input.below(4) {
+            0 if self.chosen.receive_checksum => header[0] = 2,
+            1 if self.liar == Liar::Device && self.phase == Phase::Anything => {
+                for byte in &mut header {
+                    *byte = input.u8();
+                }
+            }
+            _ => {}
+        }
+        let pool = self.device.0.borrow().pool.clone();
+        let _ = pool
+            .expect("a pool")
+            .write((address - POOL) as usize, &header);
     }
 
     /// The stack gives some buffers, each once, and reads.
@@ -202,7 +253,18 @@ impl World {
                 ToDriver::Receive { buffer }
             } else if buffer < BUFFERS / 2 + 2 && input.flag() {
                 let len = ETHERNET_HEADER as u16 + u16::from(input.u8()) * 7;
-                ToDriver::Transmit { buffer, len }
+                let offload = match self.chosen.transmit_checksum && len >= 52 {
+                    true => Offload::Checksum {
+                        start: 34,
+                        offset: 16,
+                    },
+                    false => Offload::Nothing,
+                };
+                ToDriver::Transmit {
+                    buffer,
+                    len,
+                    offload,
+                }
             } else {
                 continue;
             };
@@ -217,6 +279,7 @@ impl World {
         self.phase = Phase::Give;
         self.refusals.clear();
         self.short = [0; 2];
+        self.modest = true;
         self.device.repair();
     }
 
@@ -258,6 +321,9 @@ impl<F: FnMut(&mut World) -> Events> Scripted<F> {
             lazy: false,
             held: Default::default(),
             now: 0,
+            choice: Offloads::default(),
+            modest: true,
+            chosen: Offloads::default(),
             liar,
             pool_len: 0,
             given: [None; BUFFERS as usize],
@@ -294,7 +360,9 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
     fn ring_stack(&mut self) {}
 
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
-        let DevRequest::Attach { hello, .. } = request;
+        let DevRequest::Attach {
+            hello, offloads, ..
+        } = request;
         assert_eq!(hello, &Hello::FRAME);
         let world = &mut self.world;
         if let Some(error) = world.refusals.pop_front() {
@@ -310,7 +378,11 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
         let memory = Shm::heap(bytes);
         let stack = Channel::new(memory.clone(), Side::Stack, FRAME_CHANNEL);
         world.stack = Some((stack.expect("a channel"), memory.clone()));
-        let pool = fake::pool(&world.device, BUFFERS);
+        let pool = fake::pool(&world.device, LAYOUT);
+        world.chosen = match world.modest {
+            true => offloads.and(world.choice),
+            false => world.choice,
+        };
         let [channel_short, pool_short] = core::mem::take(&mut world.short);
         world.pool_len = pool.len().saturating_sub(pool_short);
         let part = |memory: &Shm, short: usize| {
@@ -321,10 +393,11 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
             shared: Shared {
                 channel: part(&memory, channel_short),
                 pool: part(&pool, pool_short),
-                buffers: BUFFERS,
+                layout: LAYOUT,
                 receive_buffers: BUFFERS / 2,
+                offloads: world.chosen,
             },
-            memory: fake::memory(BUFFERS),
+            memory: fake::memory(LAYOUT),
             generation: world.attachments,
         })
     }

@@ -4,21 +4,27 @@ use crate::input::Input;
 use core::sync::atomic::Ordering;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    frame::{BUFFER_SIZE, Checksum, HEADROOM, Offloads, Pool, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest},
     shm::Shm,
 };
-use netstack::{Instant, Stack, testing::Bell};
+use netstack::{
+    FramePool, Instant, Stack,
+    testing::{Bell, offload},
+};
 use std::collections::VecDeque;
 
-const BUFFERS: usize = 128;
+const BUFFERS: u16 = 128;
 
 /// A driver.
 pub(super) struct Driver {
     channel: Channel<ToStack, ToDriver>,
     memory: Shm,
     pool: Shm,
+    layout: Pool,
+    /// What the stack lets the device do.
+    pub(super) offloads: Offloads,
     /// Buffers that it may receive into.
     empty: VecDeque<u16>,
     /// Buffers that it has to give back.
@@ -36,27 +42,48 @@ impl Driver {
     ) -> Option<Driver> {
         let (mut mac, mut mtu, mut link_up, mut buffers) =
             ([2, 0, 0, 0, 0, 1], 1500, true, BUFFERS);
+        let mut bits = 0;
         if let Some(input) = input {
             mac[usize::from(input.u8() % 6)] = input.u8();
             mtu = input.pick(&[0, 67, 576, 577, 1280, 1500, 2016, 9000, u16::MAX]);
             link_up = input.flag();
             buffers = input.pick(&[0, 48, 49, 64, 128]);
+            bits = input.u8();
         }
+        let layout = Pool {
+            small: buffers,
+            large: 0,
+        };
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(buffers * BUFFER_SIZE);
+        let pool = Shm::heap(layout.bytes());
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
             mac,
             mtu,
             link_up,
+            offloads: Offloads {
+                transmit_checksum: bits & 1 != 0,
+                receive_checksum: bits & 2 != 0,
+                transmit_segments: bits & 4 != 0,
+                receive_segments: bits & 8 != 0,
+            },
         };
         let bell = Box::new(Bell::default());
-        let reply = stack.attach(&request, memory.clone(), pool.clone(), bell, now);
+        let frames = FramePool {
+            memory: pool.clone(),
+            layout,
+        };
+        let reply = stack.attach(&request, memory.clone(), frames, bell, now);
         let channel = Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?;
-        matches!(reply, DevReply::Attached { .. }).then_some(Driver {
+        let DevReply::Attached { offloads, .. } = reply else {
+            return None;
+        };
+        Some(Driver {
             channel,
             memory,
             pool,
+            layout,
+            offloads,
             empty: VecDeque::new(),
             sending: VecDeque::new(),
             outgoing: Vec::new(),
@@ -69,11 +96,18 @@ impl Driver {
         while let Ok(Some(message)) = self.channel.receive() {
             match message {
                 ToDriver::Receive { buffer } => self.empty.push_back(buffer),
-                ToDriver::Transmit { buffer, len } => {
+                ToDriver::Transmit {
+                    buffer,
+                    len,
+                    offload,
+                } => {
                     let mut frame = vec![0; len.into()];
-                    let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
-                    if self.pool.read(offset, &mut frame).is_ok() && frame.len() >= 14 {
-                        frames.push(frame);
+                    let place = self.place(buffer);
+                    let is_read =
+                        place.is_some_and(|place| self.pool.read(place, &mut frame).is_ok());
+                    if is_read && frame.len() >= 14 {
+                        // What it scribbled on may make no sense.
+                        frames.extend(offload::perform(frame, offload).into_iter().flatten());
                     }
                     self.sending.push_back(buffer);
                 }
@@ -84,6 +118,11 @@ impl Driver {
             self.outgoing.extend(frames.iter().cloned());
         }
         frames
+    }
+
+    /// Where the frame of a buffer starts.
+    fn place(&self, buffer: u16) -> Option<usize> {
+        self.layout.place(buffer).map(|(start, _)| start + HEADROOM)
     }
 
     /// Says anything.
@@ -99,10 +138,18 @@ impl Driver {
             return;
         }
         if let Some(buffer) = self.empty.pop_front() {
-            let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
-            let _ = self.pool.write(offset, frame);
-            let len = frame.len() as u16;
-            self.tell(&ToStack::Received { buffer, len });
+            if let Some(place) = self.place(buffer) {
+                let _ = self.pool.write(place, frame);
+            }
+            let is_right = self.offloads.receive_checksum && offload::is_right(frame);
+            self.tell(&ToStack::Received {
+                buffer,
+                len: frame.len() as u32,
+                checksum: match is_right {
+                    true => Checksum::Valid,
+                    false => Checksum::Unknown,
+                },
+            });
         }
     }
 

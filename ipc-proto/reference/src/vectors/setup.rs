@@ -2,7 +2,7 @@
 
 use super::*;
 use ipc_proto::{
-    frame::{ToDriver, ToStack},
+    frame::{Checksum, Offload, Offloads, Pool, ToDriver, ToStack},
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
 
@@ -77,10 +77,16 @@ pub(super) fn dev_requests() -> Rows<DevRequest> {
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
             mtu: 1500,
             link_up: true,
+            offloads: Offloads {
+                transmit_checksum: true,
+                receive_checksum: false,
+                transmit_segments: true,
+                receive_segments: false,
+            },
         },
         &[
             0x00, 0x01, 0x01, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0x52, 0x54, 0x00,
-            0x12, 0x34, 0x56, 0xdc, 0x0b, 0x01,
+            0x12, 0x34, 0x56, 0xdc, 0x0b, 0x01, 0x01, 0x00, 0x01, 0x00,
         ],
     )])
 }
@@ -91,10 +97,21 @@ pub(super) fn dev_replies() -> Rows<DevReply> {
         (
             DevReply::Attached {
                 generation: 3,
-                buffers: 512,
+                pool: Pool {
+                    small: 512,
+                    large: 16,
+                },
                 receive_buffers: 256,
+                offloads: Offloads {
+                    transmit_checksum: false,
+                    receive_checksum: true,
+                    transmit_segments: false,
+                    receive_segments: true,
+                },
             },
-            &[0x00, 0x03, 0x80, 0x04, 0x80, 0x02],
+            &[
+                0x00, 0x03, 0x80, 0x04, 0x10, 0x80, 0x02, 0x00, 0x01, 0x00, 0x01,
+            ],
         ),
         (
             DevReply::Refused(Refusal::Mismatch(Hello {
@@ -120,8 +137,35 @@ pub(super) fn to_driver() -> Rows<ToDriver> {
             ToDriver::Transmit {
                 buffer: 300,
                 len: 1514,
+                offload: Offload::Nothing,
             },
-            &[0x01, 0xac, 0x02, 0xea, 0x0b],
+            &[0x01, 0xac, 0x02, 0xea, 0x0b, 0x00],
+        ),
+        (
+            ToDriver::Transmit {
+                buffer: 1,
+                len: 66,
+                offload: Offload::Checksum {
+                    start: 34,
+                    offset: 16,
+                },
+            },
+            &[0x01, 0x01, 0x42, 0x01, 0x22, 0x10],
+        ),
+        (
+            ToDriver::Transmit {
+                buffer: 520,
+                len: 65_500,
+                offload: Offload::Segment {
+                    start: 34,
+                    offset: 16,
+                    header: 66,
+                    size: 1448,
+                },
+            },
+            &[
+                0x01, 0x88, 0x04, 0xdc, 0xff, 0x03, 0x02, 0x22, 0x10, 0x42, 0xa8, 0x0b,
+            ],
         ),
     ])
 }
@@ -133,8 +177,25 @@ pub(super) fn to_stack() -> Rows<ToStack> {
             ToStack::Received {
                 buffer: 127,
                 len: 60,
+                checksum: Checksum::Unknown,
             },
-            &[0x00, 0x7f, 0x3c],
+            &[0x00, 0x7f, 0x3c, 0x00],
+        ),
+        (
+            ToStack::Received {
+                buffer: 1,
+                len: 1514,
+                checksum: Checksum::Valid,
+            },
+            &[0x00, 0x01, 0xea, 0x0b, 0x01],
+        ),
+        (
+            ToStack::Received {
+                buffer: 513,
+                len: 65_549,
+                checksum: Checksum::Partial,
+            },
+            &[0x00, 0x81, 0x04, 0x8d, 0x80, 0x04, 0x02],
         ),
         (ToStack::Transmitted { buffer: 128 }, &[0x01, 0x80, 0x01]),
         (ToStack::Link { up: true }, &[0x02, 0x01]),

@@ -5,34 +5,11 @@ use super::FrameSink;
 use crate::classify;
 use alloc::vec::Vec;
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
-    TcpSeqNumber,
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
 };
 
-/// Whether the checksums of a TCP segment and of the header in front of it are right. What lies behind an extension header is
-/// left to the engine.
-pub(crate) fn is_intact_tcp(frame: &[u8]) -> bool {
-    let intact = |segment: &[u8], from: IpAddress, to: IpAddress| {
-        TcpPacket::new_checked(segment).is_ok_and(|segment| segment.verify_checksum(&from, &to))
-    };
-    let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
-        return false;
-    };
-    match ethernet.ethertype() {
-        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(ethernet.payload()).is_ok_and(|packet| {
-            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
-            packet.verify_checksum() && intact(packet.payload(), from, to)
-        }),
-        EthernetProtocol::Ipv6 => Ipv6Packet::new_checked(ethernet.payload()).is_ok_and(|packet| {
-            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
-            packet.next_header() != IpProtocol::Tcp || intact(packet.payload(), from, to)
-        }),
-        _ => false,
-    }
-}
-
 /// A frame with a TCP segment, changed to an acknowledgment of `ack`: of what was never sent, so that the engine answers with
-/// a challenge. `None` if the segment's checksum is wrong, or it lies behind an extension header.
+/// a challenge. `None` if it lies behind an extension header.
 pub(crate) fn challenging(frame: &[u8], ack: u32) -> Option<Vec<u8>> {
     changed(frame, |segment| {
         segment.clear_flags();
@@ -77,12 +54,10 @@ pub(crate) fn bare(frame: &[u8], seq: u32) -> Option<Vec<u8>> {
             let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
             let len = u16::from(packet.header_len()).checked_add(header.into())?;
             packet.set_total_len(len);
-            packet.fill_checksum();
         }
         _ => Ipv6Packet::new_unchecked(ethernet.payload_mut()).set_payload_len(header.into()),
     }
-    // The lengths are right by now, the checksum is that of the longer segment.
-    recalculated(bytes)
+    Some(bytes)
 }
 
 /// A sink for a connection whose bare acknowledgments carry the number `next`: behind everything that was sent, as far as the peer
@@ -113,46 +88,21 @@ impl FrameSink for Acknowledging<'_> {
     }
 }
 
-/// A frame whose TCP segment gets the right checksum.
-fn recalculated(bytes: Vec<u8>) -> Option<Vec<u8>> {
-    with_segment(bytes, |segment, from, to| {
-        segment.fill_checksum(&from, &to);
-        Some(())
-    })
-}
-
-/// A frame whose TCP segment is changed. `None` if its checksum is wrong, or it lies behind an extension header.
+/// A frame whose TCP segment is changed. `None` if it lies behind an extension header.
 fn changed(frame: &[u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) -> Option<Vec<u8>> {
-    with_segment(frame.to_vec(), |segment, from, to| {
-        if !segment.verify_checksum(&from, &to) {
-            return None;
-        }
-        change(segment);
-        segment.fill_checksum(&from, &to);
-        Some(())
-    })
-}
-
-fn with_segment(
-    mut bytes: Vec<u8>,
-    look: impl FnOnce(&mut TcpPacket<&mut [u8]>, IpAddress, IpAddress) -> Option<()>,
-) -> Option<Vec<u8>> {
+    let mut bytes = frame.to_vec();
     let mut ethernet = EthernetFrame::new_checked(&mut bytes).ok()?;
     match ethernet.ethertype() {
         EthernetProtocol::Ipv4 => {
             let mut packet = Ipv4Packet::new_checked(ethernet.payload_mut()).ok()?;
-            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
-            let mut segment = TcpPacket::new_checked(packet.payload_mut()).ok()?;
-            look(&mut segment, from, to)?;
+            change(&mut TcpPacket::new_checked(packet.payload_mut()).ok()?);
         }
         EthernetProtocol::Ipv6 => {
             let mut packet = Ipv6Packet::new_checked(ethernet.payload_mut()).ok()?;
-            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
             if packet.next_header() != IpProtocol::Tcp {
                 return None;
             }
-            let mut segment = TcpPacket::new_checked(packet.payload_mut()).ok()?;
-            look(&mut segment, from, to)?;
+            change(&mut TcpPacket::new_checked(packet.payload_mut()).ok()?);
         }
         _ => return None,
     }

@@ -1,10 +1,13 @@
 //! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
 
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 /// Room for the largest frame that the engine builds.
 pub(super) const SCRATCH: usize = 2048;
+
+/// No headers are longer: Ethernet, IP with a hop-by-hop header, TCP with all options.
+const HEADERS: usize = 14 + 40 + 8 + 60;
 
 /// Where frames go. The engine never holds one back: what finds no room is dropped by the sink and counted there.
 pub(crate) trait FrameSink {
@@ -100,8 +103,10 @@ impl TxToken for Sending<'_, '_> {
             // Longer than the device said it takes: built to satisfy the caller, and thrown away.
             return f(&mut alloc::vec![0; len]);
         };
-        // Nothing of an earlier frame may leak into padding or into bytes that the engine leaves alone.
-        buffer.fill(0);
+        // Nothing of an earlier frame may leak into padding of the headers, or into bytes of them that the engine leaves
+        // alone. What lies behind is written as a whole.
+        let headers = buffer.len().min(HEADERS);
+        buffer.get_mut(..headers).unwrap_or_default().fill(0);
         let result = f(buffer);
         sink.send(buffer);
         *frames = frames.saturating_add(1);
@@ -138,6 +143,10 @@ impl<'a> Device for OneFrame<'a> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = self.medium;
         capabilities.max_transmission_unit = self.mtu;
+        // Looked at before the engine gets a frame, filled in behind it (`checksum`).
+        capabilities.checksum.ipv4 = Checksum::Tx;
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
         capabilities
     }
 }

@@ -4,14 +4,6 @@ use crate::classify::ETHERNET;
 use alloc::vec::Vec;
 use smoltcp::wire::Ipv4Packet;
 
-/// Whether the checksum of an IPv4 header is right (RFC 791 section 3.1). `frame` holds the whole of it.
-pub(crate) fn is_intact_ipv4(frame: &[u8]) -> bool {
-    frame
-        .get(ETHERNET..)
-        .and_then(|bytes| Ipv4Packet::new_checked(bytes).ok())
-        .is_some_and(|packet| packet.verify_checksum())
-}
-
 /// A frame with a whole datagram, from the headers of its first part and its body. `None` if they make no packet.
 pub(crate) fn whole(mut header: Vec<u8>, body: &[u8]) -> Option<Vec<u8>> {
     let total = header

@@ -2,7 +2,8 @@
 //! protocol engine could take its place.
 //!
 //! smoltcp walks every socket of a set for each packet, so each flow has a set of its own, and whoever calls
-//! [`Engine::ingress`] picks the set that the packet belongs to.
+//! [`Engine::ingress`] picks the set that the packet belongs to. Neither does it look at the checksums of IPv4 headers, TCP and UDP in
+//! what it receives, nor fill those of TCP and UDP in what it sends: see [`crate::checksum`].
 
 mod challenge;
 mod device;
@@ -16,13 +17,11 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use challenge::{
-    Acknowledging, ajar, bare, challenging, is_intact_tcp, with_other_window,
-};
+pub(crate) use challenge::{Acknowledging, ajar, bare, challenging, with_other_window};
 pub(crate) use device::FrameSink;
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};
-pub(crate) use fragments::{is_intact_ipv4, whole};
+pub(crate) use fragments::whole;
 pub(crate) use handshake::Handshake;
 pub(crate) use icmp::Ping;
 pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};

@@ -4,6 +4,7 @@
 mod client;
 mod network;
 mod nic;
+pub mod offload;
 
 pub use client::{ARENA, Client, Socket};
 pub use network::{Faults, Host, Network};

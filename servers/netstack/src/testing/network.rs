@@ -2,7 +2,10 @@
 
 use super::{BUFFERS, Client, Nic};
 use crate::{Config, Instant, Stack};
-use ipc_proto::policy::Policy;
+use ipc_proto::{
+    frame::{Offloads, Pool},
+    policy::Policy,
+};
 use std::{collections::BTreeMap, time::Duration, vec::Vec};
 
 /// What the wire does to frames, in thousandths.
@@ -48,7 +51,9 @@ pub struct Network {
     /// Time that a frame takes.
     pub latency: Duration,
     /// Buffers in a driver's pool.
-    pub buffers: usize,
+    pub buffers: Pool,
+    /// What the devices can do.
+    pub offloads: Offloads,
     /// Passes in which everything that happens at one time must come to an end.
     pub patience: u32,
     /// Every frame that was sent, with its sender, if they are kept.
@@ -67,6 +72,7 @@ impl Network {
             faults: Faults::default(),
             latency: Duration::from_micros(100),
             buffers: BUFFERS,
+            offloads: Offloads::default(),
             patience: 100_000,
             log: None,
             in_flight: BTreeMap::new(),
@@ -81,7 +87,7 @@ impl Network {
         let number = self.hosts.len() as u8 + 1;
         let mac = [2, 0, 0, 0, 0, number];
         let mut stack = Stack::new(config, [number; 32], self.now);
-        let nic = Nic::attach_sized(&mut stack, mac, self.buffers, self.now);
+        let nic = Nic::attach_with(&mut stack, mac, self.buffers, self.offloads, self.now);
         self.hosts.push(Host {
             stack,
             nic: Some(nic),
@@ -95,8 +101,10 @@ impl Network {
     pub fn set_driver(&mut self, host: usize, alive: bool) {
         let host = &mut self.hosts[host];
         host.stack.detach();
-        host.nic =
-            alive.then(|| Nic::attach_sized(&mut host.stack, host.mac, self.buffers, self.now));
+        host.nic = alive.then(|| {
+            let stack = &mut host.stack;
+            Nic::attach_with(stack, host.mac, self.buffers, self.offloads, self.now)
+        });
         host.deadline = Some(self.now);
     }
 

@@ -1,10 +1,10 @@
 //! A driver without a device: what the stack sends comes out here, what is put in here the stack receives.
 
-use super::Bell;
-use crate::{Instant, Stack};
+use super::{Bell, offload};
+use crate::{FramePool, Instant, Stack};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{BUFFER_SIZE, HEADROOM, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest},
     shm::Shm,
@@ -19,6 +19,10 @@ pub struct Nic {
     pub pool: Shm,
     /// Its doorbell.
     pub bell: Bell,
+    /// Which buffers that has.
+    pub layout: Pool,
+    /// What the stack lets the device do.
+    pub offloads: Offloads,
     /// Buffers that it may receive into.
     pub empty: VecDeque<u16>,
     /// Whether it keeps transmitted buffers for ever.
@@ -26,7 +30,10 @@ pub struct Nic {
 }
 
 /// Buffers in a pool, unless said otherwise.
-pub const BUFFERS: usize = 512;
+pub const BUFFERS: Pool = Pool {
+    small: 512,
+    large: 0,
+};
 
 impl Nic {
     /// Attaches a driver to a stack.
@@ -34,46 +41,67 @@ impl Nic {
     /// # Panics
     /// If the stack refuses it.
     pub fn attach(stack: &mut Stack, mac: [u8; 6], now: Instant) -> Nic {
-        Nic::attach_sized(stack, mac, BUFFERS, now)
+        Nic::attach_with(stack, mac, BUFFERS, Offloads::default(), now)
     }
 
-    /// Attaches a driver to a stack, with so many buffers in the pool.
+    /// Attaches a driver to a stack, with such a pool and a device that can do so much.
     ///
     /// # Panics
     /// If the stack refuses it.
-    pub fn attach_sized(stack: &mut Stack, mac: [u8; 6], buffers: usize, now: Instant) -> Nic {
+    pub fn attach_with(
+        stack: &mut Stack,
+        mac: [u8; 6],
+        layout: Pool,
+        offloads: Offloads,
+        now: Instant,
+    ) -> Nic {
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(buffers * BUFFER_SIZE);
+        let pool = Shm::heap(layout.bytes());
         let bell = Bell::default();
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
             mac,
             mtu: 1500,
             link_up: true,
+            offloads,
+        };
+        let frames = FramePool {
+            memory: pool.clone(),
+            layout,
         };
         let reply = stack.attach(
             &request,
             memory.clone(),
-            pool.clone(),
+            frames,
             Box::new(bell.clone()),
             now,
         );
-        assert!(matches!(reply, DevReply::Attached { .. }), "{reply:?}");
+        let DevReply::Attached {
+            offloads,
+            pool: told,
+            ..
+        } = reply
+        else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(told, layout);
         let channel = Channel::new(memory, Side::Client, FRAME_CHANNEL)
             .unwrap_or_else(|error| panic!("{error:?}"));
         Nic {
             channel,
             pool,
+            layout,
+            offloads,
             bell,
             empty: VecDeque::new(),
             withholds: false,
         }
     }
 
-    /// What the stack has sent.
+    /// What the stack has sent, as the device puts it on the wire.
     ///
     /// # Panics
-    /// If the stack breaks the protocol.
+    /// If the stack breaks the protocol, or asks for what it said it would not use.
     pub fn take(&mut self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         while let Some(message) = self
@@ -83,13 +111,23 @@ impl Nic {
         {
             match message {
                 ToDriver::Receive { buffer } => self.empty.push_back(buffer),
-                ToDriver::Transmit { buffer, len } => {
+                ToDriver::Transmit {
+                    buffer,
+                    len,
+                    offload,
+                } => {
+                    let may = match offload {
+                        Offload::Nothing => true,
+                        Offload::Checksum { .. } => self.offloads.transmit_checksum,
+                        Offload::Segment { .. } => self.offloads.transmit_segments,
+                    };
+                    assert!(may, "{offload:?}");
                     let mut frame = vec![0; len.into()];
-                    let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
                     self.pool
-                        .read(offset, &mut frame)
+                        .read(self.place(buffer), &mut frame)
                         .unwrap_or_else(|error| panic!("{error:?}"));
-                    frames.push(frame);
+                    let sent = offload::perform(frame, offload);
+                    frames.extend(sent.unwrap_or_else(|| panic!("{offload:?}")));
                     if !self.withholds {
                         self.tell(&ToStack::Transmitted { buffer });
                     }
@@ -100,18 +138,40 @@ impl Nic {
         frames
     }
 
-    /// Gives the stack a frame. False if there is no buffer for it.
+    /// Where the frame of a buffer starts in the pool.
+    ///
+    /// # Panics
+    /// If there is no such buffer.
+    pub fn place(&self, buffer: u16) -> usize {
+        let place = self.layout.place(buffer);
+        place.unwrap_or_else(|| panic!("buffer {buffer}")).0 + HEADROOM
+    }
+
+    /// Gives the stack a frame, and says that its checksum is right if it may and it is. False if there is no buffer for it.
     pub fn put(&mut self, frame: &[u8]) -> bool {
+        let is_known = self.offloads.receive_checksum && offload::is_right(frame);
+        self.put_with(
+            frame,
+            if is_known {
+                Checksum::Valid
+            } else {
+                Checksum::Unknown
+            },
+        )
+    }
+
+    /// Gives the stack a frame, and says this of its checksum. False if there is no buffer for it.
+    pub fn put_with(&mut self, frame: &[u8], checksum: Checksum) -> bool {
         let Some(buffer) = self.empty.pop_front() else {
             return false;
         };
-        let offset = usize::from(buffer) * BUFFER_SIZE + HEADROOM;
-        if self.pool.write(offset, frame).is_err() {
+        if self.pool.write(self.place(buffer), frame).is_err() {
             return false;
         }
         self.tell(&ToStack::Received {
             buffer,
-            len: frame.len() as u16,
+            len: frame.len() as u32,
+            checksum,
         });
         let _ = self.channel.flush();
         true

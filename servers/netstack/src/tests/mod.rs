@@ -17,7 +17,7 @@ mod services;
 mod tcp;
 mod tcp_hostile;
 mod udp;
-mod wire;
+pub(crate) mod wire;
 
 use crate::{
     Addressing, Config,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    device::Mac,
+    device::{EVERYTHING, Mac},
     fake::{self, FakeNic, State},
 };
 
@@ -11,7 +11,7 @@ fn start(prepare: impl FnOnce(&mut State)) -> Result<Identity, DeviceError> {
     let _turn = fake::take_turn();
     let device = FakeNic::new();
     prepare(&mut device.0.borrow_mut());
-    let started = Nic::start(device.transport(), fake::memory(8));
+    let started = Nic::start(device.transport(), fake::memory(fake::small(8)), EVERYTHING);
     let identity = started.map(|nic| *nic.identity());
     let status = device.0.borrow().status;
     if !device.0.borrow().never_resets {
@@ -107,9 +107,9 @@ fn a_pool_beyond_the_address_space_is_refused() {
     let device = FakeNic::new();
     let memory = DeviceMemory {
         pool: u64::MAX - 4096,
-        ..fake::memory(8)
+        ..fake::memory(fake::small(8))
     };
-    let error = Nic::start(device.transport(), memory).err();
+    let error = Nic::start(device.transport(), memory, EVERYTHING).err();
     assert_eq!(error, Some(DeviceError::QueueSetup(RECEIVE)));
 }
 
@@ -119,9 +119,9 @@ fn without_memory_for_queues_the_device_is_not_started() {
     let device = FakeNic::new();
     let memory = DeviceMemory {
         arena: crate::hal::testing::arena(5, 0x5000),
-        ..fake::memory(8)
+        ..fake::memory(fake::small(8))
     };
-    let error = Nic::start(device.transport(), memory).err();
+    let error = Nic::start(device.transport(), memory, EVERYTHING).err();
     assert_eq!(error, Some(DeviceError::QueueSetup(TRANSMIT)));
     assert_eq!(device.0.borrow().status, 0);
 }

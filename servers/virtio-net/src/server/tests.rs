@@ -4,7 +4,7 @@ use super::*;
 use crate::fake::{self, FakeNic, NEEDS_RESET, frame};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{ToDriver, ToStack},
+    frame::{Checksum, Offloads, ToDriver, ToStack},
     shm::Shm,
 };
 use std::{boxed::Box, collections::VecDeque, vec::Vec};
@@ -27,6 +27,12 @@ struct World {
     detachments: u32,
     acknowledged: u32,
     waits: u32,
+    /// What the stack was told that the device can do, and what it chooses
+    /// the next time; then nothing.
+    offered: Offloads,
+    chosen: Offloads,
+    /// Features that the device offers no more once the stack has chosen.
+    withdrawn: u64,
 }
 
 struct Fake {
@@ -85,24 +91,32 @@ impl Platform for Fake {
     fn ring_stack(&mut self) {}
 
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
-        let DevRequest::Attach { hello, mac, .. } = request;
+        let DevRequest::Attach {
+            hello,
+            mac,
+            offloads,
+            ..
+        } = request;
+        self.world.offered = *offloads;
         assert_eq!((hello, mac), (&Hello::FRAME, &[2, 0, 0, 0, 0, 9]));
         self.world.attempts.push(self.world.now);
         if let Some(error) = self.world.refusals.pop_front() {
             return Err(error);
         }
         self.world.attachments += 1;
+        self.world.device.0.borrow_mut().offered &= !self.world.withdrawn;
         let channel = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
         let stack = Channel::new(channel.clone(), Side::Stack, FRAME_CHANNEL).unwrap();
         self.world.stack = Some(stack);
         Ok(Attachment {
             shared: Shared {
                 channel,
-                pool: fake::pool(&self.world.device, BUFFERS),
-                buffers: BUFFERS,
+                pool: fake::pool(&self.world.device, fake::small(BUFFERS)),
+                layout: fake::small(BUFFERS),
                 receive_buffers: BUFFERS / 2,
+                offloads: core::mem::take(&mut self.world.chosen),
             },
-            memory: fake::memory(BUFFERS),
+            memory: fake::memory(fake::small(BUFFERS)),
             generation: self.world.attachments,
         })
     }
@@ -116,6 +130,14 @@ impl Platform for Fake {
         drop(state);
         self.world.stack = None;
         self.world.detachments += 1;
+    }
+}
+
+fn received(buffer: u16, len: u32) -> ToStack {
+    ToStack::Received {
+        buffer,
+        len,
+        checksum: Checksum::Unknown,
     }
 }
 
@@ -137,6 +159,9 @@ fn play(
             detachments: 0,
             acknowledged: 0,
             waits: 0,
+            offered: Offloads::default(),
+            chosen: Offloads::default(),
+            withdrawn: 0,
         },
         script: Box::new(script),
     };
@@ -172,7 +197,7 @@ fn a_stack_that_dies_is_attached_to_again_and_traffic_goes_on() {
         }
     });
     assert_eq!(outcome, GONE_FOR_GOOD);
-    let received = ToStack::Received { buffer: 3, len: 60 };
+    let received = received(3, 60);
     assert_eq!(world.told, [received, received]);
     assert_eq!((world.attachments, world.detachments), (2, 2));
 }
@@ -263,7 +288,7 @@ fn lost_interrupts_delay_frames_but_lose_none() {
             }
         }
     });
-    assert_eq!(world.told, [ToStack::Received { buffer: 3, len: 60 }]);
+    assert_eq!(world.told, [received(3, 60)]);
 }
 
 #[test]
@@ -302,4 +327,65 @@ fn an_idle_server_only_barks() {
         Events::empty()
     });
     assert!(world.waits < 120, "{} waits in ten seconds", world.waits);
+}
+
+#[test]
+fn the_stack_is_offered_what_the_device_can_do_and_no_more() {
+    let mut steps = 0;
+    play(&[], move |world| {
+        steps += 1;
+        let mut state = world.device.0.borrow_mut();
+        match steps {
+            1 => {
+                assert_eq!(world.offered, EVERYTHING);
+                // Without what they need, the others are nothing.
+                state.offered &= !0b11;
+            }
+            2 => {
+                assert_eq!(world.offered, Offloads::default());
+                state.offered |= 0b11;
+                state.offered &= !(1 << 11);
+            }
+            _ => {
+                let less = Offloads {
+                    transmit_segments: false,
+                    ..EVERYTHING
+                };
+                assert_eq!(world.offered, less);
+                drop(state);
+                return world.finish();
+            }
+        }
+        Events::STACK_GONE
+    });
+}
+
+#[test]
+fn a_stack_that_chooses_what_the_device_can_not_do_gets_no_session() {
+    let mut steps = 0;
+    let (_, world) = play(&[], move |world| {
+        steps += 1;
+        if steps == 2 {
+            return world.finish();
+        }
+        world.device.0.borrow_mut().offered &= !0b11;
+        world.chosen = EVERYTHING;
+        Events::STACK_GONE
+    });
+    assert_eq!((world.attachments, world.detachments), (3, 3));
+}
+
+#[test]
+fn a_device_that_withdraws_what_it_offered_gets_no_session() {
+    let mut steps = 0;
+    let (_, world) = play(&[], move |world| {
+        steps += 1;
+        if steps == 2 {
+            return world.finish();
+        }
+        world.chosen = EVERYTHING;
+        world.withdrawn = 1 << 11;
+        Events::STACK_GONE
+    });
+    assert_eq!((world.attachments, world.detachments), (3, 3));
 }

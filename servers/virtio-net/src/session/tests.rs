@@ -1,6 +1,7 @@
 //! A session between a fake device and a hand-driven stack: the rig, and correct traffic.
 
 mod hostile;
+mod offloads;
 
 use super::*;
 use crate::fake::{self, FakeNic, frame};
@@ -24,16 +25,21 @@ impl Rig {
     }
 
     fn with(buffers: u16, receive_buffers: u16) -> Rig {
+        Rig::offloading(fake::small(buffers), receive_buffers, Offloads::default())
+    }
+
+    fn offloading(layout: Pool, receive_buffers: u16, offloads: Offloads) -> Rig {
         let turn = fake::take_turn();
         let device = FakeNic::new();
-        let pool = fake::pool(&device, buffers);
+        let pool = fake::pool(&device, layout);
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let nic = Nic::start(device.transport(), fake::memory(buffers)).unwrap();
+        let nic = Nic::start(device.transport(), fake::memory(layout), offloads).unwrap();
         let shared = Shared {
             channel: memory.clone(),
             pool: pool.clone(),
-            buffers,
+            layout,
             receive_buffers,
+            offloads,
         };
         Rig {
             device,
@@ -56,12 +62,24 @@ impl Rig {
         }
     }
 
+    /// Where the frame of a buffer starts in the pool.
+    fn place(&self, buffer: u16) -> usize {
+        self.session.layout.place(buffer).unwrap().0 + HEADROOM
+    }
+
     /// Has the stack send a frame.
     fn send(&mut self, buffer: u16, bytes: &[u8]) {
-        let at = usize::from(buffer) * BUFFER_SIZE + HEADER_START + HEADER;
-        self.pool.write(at, bytes).unwrap();
+        self.send_with(buffer, bytes, Offload::Nothing);
+    }
+
+    fn send_with(&mut self, buffer: u16, bytes: &[u8], offload: Offload) {
+        self.pool.write(self.place(buffer), bytes).unwrap();
         let len = bytes.len() as u16;
-        self.give(ToDriver::Transmit { buffer, len });
+        self.give(ToDriver::Transmit {
+            buffer,
+            len,
+            offload,
+        });
     }
 
     fn pass(&mut self) -> Result<Pass, SessionError> {
@@ -89,6 +107,24 @@ impl Rig {
     }
 }
 
+/// What the stack is told of a frame, where checksums are its own business.
+fn received(buffer: u16, len: u32) -> ToStack {
+    ToStack::Received {
+        buffer,
+        len,
+        checksum: Checksum::Unknown,
+    }
+}
+
+/// A complete frame to send.
+fn transmit(buffer: u16, len: u16) -> ToDriver {
+    ToDriver::Transmit {
+        buffer,
+        len,
+        offload: Offload::Nothing,
+    }
+}
+
 #[test]
 fn frames_travel_both_ways_and_buffers_come_back() {
     let mut rig = Rig::new();
@@ -112,16 +148,12 @@ fn frames_travel_both_ways_and_buffers_come_back() {
                 },
             )
             .unwrap();
-        let len = bytes.len() as u16;
-        let expected = [
-            ToStack::Received { buffer, len },
-            ToStack::Transmitted { buffer: 40 },
-        ];
+        let len = bytes.len() as u32;
+        let expected = [received(buffer, len), ToStack::Transmitted { buffer: 40 }];
         assert_eq!(rig.told(), expected);
-        let mut received = Box::<[u8]>::from(std::vec![0; bytes.len()]);
-        let at = usize::from(buffer) * BUFFER_SIZE + HEADER_START + HEADER;
-        rig.pool.read(at, &mut received).unwrap();
-        assert_eq!(received, bytes);
+        let mut content = Box::<[u8]>::from(std::vec![0; bytes.len()]);
+        rig.pool.read(rig.place(buffer), &mut content).unwrap();
+        assert_eq!(content, bytes);
         rig.give(ToDriver::Receive { buffer });
     }
     let counters = rig.session.counters();
@@ -302,7 +334,7 @@ fn runts_are_dropped_and_their_buffers_used_again() {
     assert_eq!(rig.session.counters().runts, 3);
     rig.device.receive(&frame(1, 14)).unwrap();
     rig.pass().unwrap();
-    assert_eq!(rig.told(), [ToStack::Received { buffer: 0, len: 14 }]);
+    assert_eq!(rig.told(), [received(0, 14)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Everything that device and stack may do wrong.
 
 use super::*;
-use crate::fake::NEEDS_RESET;
+use crate::{device::MAX_FRAME, fake::NEEDS_RESET};
 use proptest::prelude::*;
 
 // ---- a hostile or broken device ----
@@ -67,10 +67,7 @@ fn descriptors_changed_by_the_device_have_no_effect() {
     rig.device.corrupt_descriptors(0);
     rig.device.push_used(0, 1, 112);
     rig.pass().unwrap();
-    let expected = ToStack::Received {
-        buffer: 1,
-        len: 100,
-    };
+    let expected = received(1, 100);
     assert_eq!(rig.told(), [expected]);
 }
 
@@ -127,7 +124,7 @@ fn buffers_outside_the_pool_end_the_session() {
         assert_eq!(rig.stack_error(), StackError::NoSuchBuffer(buffer));
         drop(rig);
         let mut rig = Rig::new();
-        rig.give(ToDriver::Transmit { buffer, len: 60 });
+        rig.give(transmit(buffer, 60));
         assert_eq!(rig.stack_error(), StackError::NoSuchBuffer(buffer));
     }
 }
@@ -137,7 +134,7 @@ fn a_buffer_given_twice_ends_the_session() {
     let mut rig = Rig::new();
     rig.give(ToDriver::Receive { buffer: 3 });
     rig.pass().unwrap();
-    rig.give(ToDriver::Transmit { buffer: 3, len: 60 });
+    rig.give(transmit(3, 60));
     assert_eq!(rig.stack_error(), StackError::NotYours(3));
 }
 
@@ -145,7 +142,7 @@ fn a_buffer_given_twice_ends_the_session() {
 fn frames_of_impossible_length_end_the_session() {
     for len in [0, 13, 2031, 65535] {
         let mut rig = Rig::new();
-        rig.give(ToDriver::Transmit { buffer: 3, len });
+        rig.give(transmit(3, len));
         let expected = StackError::BadLength { buffer: 3, len };
         assert_eq!(rig.stack_error(), expected);
         assert!(rig.device.take_frames().is_empty());
@@ -167,19 +164,25 @@ fn memory_that_is_too_small_is_refused() {
     let _turn = fake::take_turn();
     let device = FakeNic::new();
     let channel_len = Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL);
-    let full = usize::from(BUFFERS) * BUFFER_SIZE;
+    let full = fake::small(BUFFERS).bytes();
     for (channel, pool) in [
         (channel_len - 64, full),
         (0, full),
         (channel_len, full - 1),
         (channel_len, 0),
     ] {
-        let nic = Nic::start(device.transport(), fake::memory(BUFFERS)).unwrap();
+        let nic = Nic::start(
+            device.transport(),
+            fake::memory(fake::small(BUFFERS)),
+            Offloads::default(),
+        )
+        .unwrap();
         let shared = Shared {
             channel: Shm::heap(channel),
             pool: Shm::heap(pool),
-            buffers: BUFFERS,
+            layout: fake::small(BUFFERS),
             receive_buffers: RECEIVE_BUFFERS,
+            offloads: Offloads::default(),
         };
         let error = Session::new(nic, shared, true, 0).err();
         assert_eq!(error, Some(SessionError::Stack(StackError::BadMemory)));
@@ -216,7 +219,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..BUFFERS).prop_map(|buffer| Step::Give(ToDriver::Receive { buffer })),
         8 => (0..BUFFERS, 14u16..1500)
-            .prop_map(|(buffer, len)| Step::Give(ToDriver::Transmit { buffer, len })),
+            .prop_map(|(buffer, len)| Step::Give(transmit(buffer, len))),
         8 => (0usize..1514).prop_map(Step::Receive),
         4 => Just(Step::Transmit),
         1 => (0usize..2, prop_oneof![any::<u32>(), 0u32..300], any::<u32>())
@@ -271,7 +274,7 @@ proptest! {
                 prop_assert!(given[usize::from(buffer)], "{message:?}");
                 given[usize::from(buffer)] = false;
                 if let ToStack::Received { len, .. } = message {
-                    prop_assert!((ETHERNET_HEADER..=MAX_FRAME).contains(&usize::from(len)));
+                    prop_assert!((ETHERNET_HEADER..=MAX_FRAME).contains(&(len as usize)));
                 }
             }
             if outcome.is_err() {

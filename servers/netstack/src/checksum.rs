@@ -1,0 +1,162 @@
+//! The checksums of IP headers, TCP and UDP (RFC 1071): looked at once where frames come in, and filled in once where they go out, by this
+//! module or by the device. What lies between, the engine included, knows nothing of them. Touches the bytes that it is given.
+//!
+//! A sum is a number modulo 65,535 in the machine's byte order; only [`folded`] puts it in that of the network
+//! (RFC 1071 section 2: the order may be turned behind the sum as well as before it).
+
+use crate::classify::{ETHERNET, Packet, Payload, be16};
+use core::net::IpAddr;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// The sum of bytes that start at an even place.
+fn sum(bytes: &[u8]) -> u64 {
+    // Eight bytes are four numbers: a carry out of one of them is a carry into the next, and comes back in at the bottom.
+    let (rounds, rest) = bytes.as_chunks::<64>();
+    let mut sum = 0;
+    for round in rounds {
+        for word in round.as_chunks::<8>().0 {
+            sum = plus(sum, u64::from_ne_bytes(*word));
+        }
+    }
+    let (words, rest) = rest.as_chunks::<8>();
+    for word in words {
+        sum = plus(sum, u64::from_ne_bytes(*word));
+    }
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    plus(sum, u64::from_ne_bytes(last))
+}
+
+/// A sum as 16 bits, in the order of the network.
+fn folded(sum: u64) -> u16 {
+    let mut sum = sum;
+    while sum > 0xffff {
+        sum = (sum & 0xffff).wrapping_add(sum >> 16);
+    }
+    u16::from_be_bytes((sum as u16).to_ne_bytes())
+}
+
+/// Adds sums without losing a carry.
+#[inline(always)]
+fn plus(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum.wrapping_add(carry.into())
+}
+
+/// The sum of the pseudo-header of a TCP segment or UDP datagram (RFC 9293 section 3.1, RFC 8200 section 8.1) of `len` bytes,
+/// with that of its addresses.
+fn pseudo(addresses: u64, protocol: u8, len: usize) -> u64 {
+    let [a, b, c, d] = (len as u32).to_be_bytes();
+    plus(addresses, sum(&[a, b, c, d, 0, 0, 0, protocol]))
+}
+
+fn sum_of(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(v4) => sum(&v4.octets()),
+        IpAddr::V6(v6) => sum(&v6.octets()),
+    }
+}
+
+/// Whether the checksums of a packet are right: that of an IPv4 header and, unless the device `vouches` for it, that of the TCP
+/// segment or UDP datagram. A part of a datagram has no checksum but its header's.
+pub(crate) fn is_intact(packet: &Packet<'_>, vouches: bool) -> bool {
+    let has_right_header = packet.src.is_ipv6() || folded(sum(packet.header)) == 0xffff;
+    if !has_right_header || vouches || packet.part.is_some() {
+        return has_right_header;
+    }
+    let (protocol, body) = match packet.payload {
+        Payload::Tcp(_) => (TCP, packet.body),
+        Payload::Udp { .. } => {
+            // What follows the datagram in its packet is not of it. None at all: allowed in IPv4 (RFC 768).
+            let len = be16(packet.body, 4).map_or(0, usize::from);
+            let Some(body) = packet.body.get(..len) else {
+                return false;
+            };
+            if be16(body, 6) == Some(0) {
+                return packet.src.is_ipv4();
+            }
+            (UDP, body)
+        }
+        _ => return true,
+    };
+    let addresses = plus(sum_of(packet.src), sum_of(packet.dst));
+    let pseudo = pseudo(addresses, protocol, body.len());
+    folded(plus(sum(body), pseudo)) == 0xffff
+}
+
+/// Where the checksum of a frame to send is that has to be filled in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unfinished {
+    /// Where the TCP or UDP header starts.
+    pub(crate) start: u8,
+    /// Where in that header the checksum stands.
+    pub(crate) offset: u8,
+    /// The sum of the pseudo-header.
+    pseudo: u64,
+    is_udp: bool,
+}
+
+impl Unfinished {
+    /// Looks at a frame from the engine. `None` if it carries neither TCP nor UDP: then it is complete.
+    pub(crate) fn find(frame: &[u8]) -> Option<Unfinished> {
+        let packet = frame.get(ETHERNET..)?;
+        let (header, protocol, addresses) = match be16(frame, 12)? {
+            // A part of a datagram has no checksum of its own.
+            0x0800 if be16(packet, 6)? & 0x3fff == 0 => {
+                let header = usize::from(packet.first()? & 0xf).checked_mul(4)?;
+                (header, *packet.get(9)?, packet.get(12..20)?)
+            }
+            0x86dd => (40, *packet.get(6)?, packet.get(8..40)?),
+            _ => return None,
+        };
+        let offset = match protocol {
+            TCP => 16,
+            UDP => 6,
+            _ => return None,
+        };
+        let len = packet.len().checked_sub(header)?;
+        let pseudo = pseudo(sum(addresses), protocol, len);
+        let start = u8::try_from(header.checked_add(ETHERNET)?).ok()?;
+        // There has to be room for it.
+        be16(frame, usize::from(start).checked_add(offset.into())?)?;
+        Some(Unfinished {
+            start,
+            offset,
+            pseudo,
+            is_udp: protocol == UDP,
+        })
+    }
+
+    /// Where in the frame the checksum stands.
+    pub(crate) fn place(&self) -> usize {
+        usize::from(self.start).saturating_add(self.offset.into())
+    }
+
+    /// What a device that fills in the rest wants to find there: the sum of the pseudo-header.
+    pub(crate) fn pseudo(&self) -> [u8; 2] {
+        folded(self.pseudo).to_be_bytes()
+    }
+
+    /// The checksum, whatever stands in its place in `frame`, in which it was found.
+    pub(crate) fn checksum(&self, frame: &[u8]) -> [u8; 2] {
+        let body = frame.get(usize::from(self.start)..).unwrap_or_default();
+        let old = frame
+            .get(self.place()..)
+            .and_then(|bytes| bytes.first_chunk());
+        // Taken away by adding its complement.
+        let [high, low] = old.copied().unwrap_or_default();
+        let without = plus(sum(body), sum(&[!high, !low]));
+        match !folded(plus(without, self.pseudo)) {
+            // No checksum at all looks like this (RFC 768).
+            0 if self.is_udp => [0xff; 2],
+            checksum => checksum.to_be_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
