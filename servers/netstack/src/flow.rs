@@ -121,6 +121,7 @@ impl Stack {
         let mut context = Context {
             engine: &mut self.engine,
             frames: &mut self.frames,
+            neighbors: &self.neighbors,
             now: self.now,
             may_send: rate.is_ok(),
         };

@@ -214,6 +214,7 @@ impl Stack {
         let mut context = Context {
             engine: &mut self.engine,
             frames: &mut self.frames,
+            neighbors: &self.neighbors,
             now: self.now,
             may_send: true,
         };
@@ -225,7 +226,7 @@ impl Stack {
                     return self.dropped();
                 }
             }
-            Flow::Udp(udp) => match udp.ingress(&mut context, frame, policy) {
+            Flow::Udp(udp) => match udp.ingress(&mut context, packet, frame, policy) {
                 Ok(true) => {
                     let owner = udp.owner;
                     if let Some(owner) = owner

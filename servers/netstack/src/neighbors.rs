@@ -91,6 +91,11 @@ impl Neighbors {
         }
     }
 
+    /// Where a neighbour is that was heard of late.
+    pub(crate) fn find(&self, neighbor: IpAddr, now: Instant) -> Option<[u8; 6]> {
+        self.known.get(&neighbor)?.live(now)
+    }
+
     /// Whether to believe that a neighbour is at a station: what contradicts a live neighbour is not believed, nor an
     /// answer (`is_answer`) that nobody asked for. What is believed is noted.
     pub(crate) fn believes(

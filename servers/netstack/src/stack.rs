@@ -344,6 +344,7 @@ impl Stack {
         let mut context = Context {
             engine: &mut self.engine,
             frames: &mut self.frames,
+            neighbors: &self.neighbors,
             now: self.now,
             may_send: true,
         };

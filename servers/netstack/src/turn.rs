@@ -4,6 +4,7 @@ use crate::{
     Instant,
     engine::{Engine, FrameSink, Sockets},
     frames::Frames,
+    neighbors::Neighbors,
 };
 use alloc::vec::Vec;
 use core::{net::IpAddr, time::Duration};
@@ -18,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) engine: &'a mut Engine,
     /// Where frames go.
     pub(crate) frames: &'a mut Frames,
+    /// Where neighbours are.
+    pub(crate) neighbors: &'a Neighbors,
     /// The time.
     pub(crate) now: Instant,
     /// Whether the session may send packets now.

@@ -1,11 +1,12 @@
-//! A UDP socket: what arrives lies in one engine socket, what leaves goes through lanes, one for each destination.
+//! A UDP socket. Datagrams go straight between the client's FIFOs and frames, as long as the client has room and the neighbour is known.
 //!
-//! A datagram to a neighbour that does not answer waits in its lane and blocks no other lane; after three seconds it is
-//! dropped.
+//! Else what arrives waits in one engine socket, and what leaves in lanes, one for each destination. A datagram to a neighbour that does
+//! not answer waits in its lane and blocks no other lane; after three seconds it is dropped.
 
 use crate::{
     Instant,
-    engine::{FrameSink, UdpSocket},
+    classify::{Packet, Payload, be16},
+    engine::{FrameSink, UdpSocket, Way},
     session::Owner,
     turn::{Context, Turn},
 };
@@ -116,9 +117,23 @@ impl Udp {
     pub(crate) fn ingress(
         &mut self,
         context: &mut Context<'_>,
+        packet: &Packet<'_>,
         frame: &[u8],
         policy: Option<&Policy>,
     ) -> Result<bool, PeerError> {
+        if let Some((from, bytes)) = datagram(packet)
+            && context.engine.hears(packet.dst)
+            && let Some(ends) = &mut self.ends
+            && self.inbox.is_empty()
+        {
+            if !policy.is_some_and(|policy| policy.permits_address(from.ip())) {
+                self.refused = self.refused.saturating_add(1);
+                return Ok(false);
+            }
+            if ends.writer.write_record(from, bytes)? {
+                return Ok(true);
+            }
+        }
         context
             .engine
             .ingress(context.now, frame, &mut self.inbox, context.frames);
@@ -245,11 +260,55 @@ impl Udp {
                 *counter = counter.saturating_add(1);
                 continue;
             }
+            if self.pass_on(context, to, record.len, turn)? {
+                continue;
+            }
+            let Some(ends) = &mut self.ends else {
+                return Ok(());
+            };
             let mut bytes = vec![0; record.len];
             ends.reader.read_record(&mut bytes)?;
             self.next = Some((to, bytes));
         }
         Ok(())
+    }
+
+    /// Sends the next datagram of the FIFO at once, if its neighbour is known and nothing to there waits. False if not: it is
+    /// still in the FIFO.
+    fn pass_on(
+        &mut self,
+        context: &mut Context<'_>,
+        to: SocketAddr,
+        len: usize,
+        turn: &mut Turn,
+    ) -> Result<bool, PeerError> {
+        let waits = self
+            .lanes
+            .iter()
+            .any(|lane| lane.busy && lane.to == to.ip());
+        if waits || !context.may_send || turn.frames >= TURN_FRAMES || !context.frames.has_room() {
+            return Ok(false);
+        }
+        let engine = &mut *context.engine;
+        let known = engine
+            .next_hop(to.ip())
+            .and_then(|hop| context.neighbors.find(hop, context.now));
+        let from = specific(self.local).or_else(|| engine.source_for(to.ip()));
+        let (Some(mac), Some(from), Some(ends)) = (known, from, &mut self.ends) else {
+            return Ok(false);
+        };
+        let way = Way {
+            mac,
+            from: SocketAddr::new(from, self.local.port()),
+            to,
+            hops: self.hop_limit,
+        };
+        let reader = &mut ends.reader;
+        let sent = engine.send_datagram(&way, len, context.frames, |place| {
+            reader.read_record(place).map(|_| ())
+        })?;
+        turn.frames = turn.frames.saturating_add(u32::from(sent));
+        Ok(sent)
     }
 
     /// Puts a datagram into its lane. False if it has to wait.
@@ -376,6 +435,16 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+/// Sender and data of a datagram.
+fn datagram<'a>(packet: &Packet<'a>) -> Option<(SocketAddr, &'a [u8])> {
+    let Payload::Udp { src_port, .. } = packet.payload else {
+        return None;
+    };
+    let end = be16(packet.body, 4)?;
+    let bytes = packet.body.get(8..end.into())?;
+    Some((SocketAddr::new(packet.src, src_port), bytes))
 }
 
 fn specific(local: SocketAddr) -> Option<IpAddr> {

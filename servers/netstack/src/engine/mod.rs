@@ -6,6 +6,7 @@
 //! what it receives, nor fill those of TCP and UDP in what it sends: see [`crate::checksum`].
 
 mod challenge;
+mod datagram;
 mod device;
 mod dhcp;
 mod dhcp_message;
@@ -18,6 +19,7 @@ mod sockets;
 mod tests;
 
 pub(crate) use challenge::{Acknowledging, ajar, bare, challenging, with_other_window};
+pub(crate) use datagram::Way;
 pub(crate) use device::FrameSink;
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};

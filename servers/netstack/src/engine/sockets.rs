@@ -290,6 +290,11 @@ impl UdpSocket {
         ))
     }
 
+    /// Whether nothing was received that is still here.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.set.get::<udp::Socket<'_>>(self.handle).can_recv()
+    }
+
     /// Looks at the next datagram.
     pub(crate) fn peek(&mut self) -> Option<(SocketAddr, &[u8])> {
         let (bytes, meta) = self.socket().peek().ok()?;
