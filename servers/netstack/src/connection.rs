@@ -12,19 +12,41 @@ use crate::{
     turn::{Context, Turn},
 };
 use alloc::boxed::Box;
-use core::{net::SocketAddr, time::Duration};
+use core::{cmp::Ordering, net::SocketAddr, time::Duration};
 use ipc_proto::{
     fifo::{PeerError, Status, StreamEnds},
     socket::{NetError, Reply, RequestId},
 };
 
 /// Local and remote address: names a connection.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FlowKey {
     /// Own address.
     pub(crate) local: SocketAddr,
     /// The peer's.
     pub(crate) remote: SocketAddr,
+}
+
+impl FlowKey {
+    fn ports(&self) -> u32 {
+        u32::from(self.remote.port()) << 16 | u32::from(self.local.port())
+    }
+}
+
+impl Ord for FlowKey {
+    /// Ports first: they are compared at once, and hardly ever are they equal.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let addresses = |key: &Self| (key.remote.ip(), key.local.ip());
+        self.ports()
+            .cmp(&other.ports())
+            .then_with(|| addresses(self).cmp(&addresses(other)))
+    }
+}
+
+impl PartialOrd for FlowKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Bytes that one turn moves in each direction.
