@@ -88,6 +88,11 @@ pub(crate) fn is_intact(packet: &Packet<'_>, vouches: bool) -> bool {
     folded(plus(sum(body), pseudo)) == 0xffff
 }
 
+/// The checksum of an IPv4 header whose own is zero (RFC 791 section 3.1).
+pub(crate) fn of_header(header: &[u8]) -> [u8; 2] {
+    (!folded(sum(header))).to_be_bytes()
+}
+
 /// Where the checksum of a frame to send is that has to be filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Unfinished {

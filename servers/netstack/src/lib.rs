@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod accounts;
 mod addressing;
+mod arrivals;
 mod blind;
 mod checksum;
 mod claims;
@@ -53,6 +54,7 @@ pub mod testing;
 mod tests;
 mod time;
 mod timers;
+mod train;
 mod turn;
 mod udp;
 

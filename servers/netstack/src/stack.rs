@@ -7,7 +7,7 @@ use crate::{
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, Flow, TimerKey},
-    frames::{Attachment, Event, FramePool, Frames, MAX_FRAME, Mac, Violation},
+    frames::{Attachment, FramePool, Frames, MAX_FRAME, Mac},
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
     policy::{Bucket, Policies},
@@ -16,6 +16,7 @@ use crate::{
     session::Session,
     slab::{Id, Slab},
     timers::Timers,
+    train::Train,
     turn::Context,
     udp::earlier,
 };
@@ -35,8 +36,6 @@ use ipc_proto::{
     socket::Counters,
 };
 
-/// Frames taken from the driver in one pass.
-const PASS_FRAMES: usize = 256;
 /// Turns of flows in one pass.
 const PASS_TURNS: usize = 256;
 /// Deadlines handled in one pass.
@@ -108,16 +107,16 @@ pub struct Stack {
     pub(crate) vain: Bucket,
     pub(crate) echo: Bucket,
     pub(crate) conflict: Option<Instant>,
-    generation: u32,
-    link_was_up: bool,
+    pub(crate) generation: u32,
+    pub(crate) link_was_up: bool,
     address_work: bool,
     first: u32,
     /// When the next pass was due.
     due: Option<Instant>,
     /// For the sockets that a client touched, while it is asked.
     touched: Vec<u16>,
-    /// For a received frame, while none is looked at: as long as the longest.
-    buffer: Vec<u8>,
+    /// For received frames: a train, and behind it the frame that comes next.
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Stack {
@@ -208,7 +207,7 @@ impl Stack {
             log::error!("driver not attached: {error}");
             return DevReply::Refused(Refusal::Exhausted);
         }
-        self.buffer = vec![0; self.frames.longest()];
+        self.buffer = vec![0; Train::MOST.saturating_add(self.frames.longest())];
         self.generation = self.generation.saturating_add(1);
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
         // A new engine forgets neighbours. Connections are not part of it.
@@ -253,7 +252,7 @@ impl Stack {
         self.generation
     }
 
-    fn link_changed(&mut self, up: bool) {
+    pub(crate) fn link_changed(&mut self, up: bool) {
         self.link_was_up = up;
         self.neighbors.clear();
         // Also with the link down: a new engine has to learn the addresses.
@@ -354,50 +353,6 @@ impl Stack {
     /// The control set or the addresses have something to do.
     pub(crate) fn note_address_work(&mut self) {
         self.address_work = true;
-    }
-
-    fn receive(&mut self) -> bool {
-        if let Err(violation) = self.frames.tick(self.now) {
-            self.driver_violation(violation);
-            return false;
-        }
-        // The frame is looked at while the rest of the stack is changed.
-        let mut buffer = core::mem::take(&mut self.buffer);
-        let mut left = true;
-        for _ in 0..PASS_FRAMES {
-            match self.frames.next(&mut buffer) {
-                Ok(None) => {
-                    left = false;
-                    break;
-                }
-                Ok(Some(Event::Frame { len, vouches })) => {
-                    if let Some(frame) = buffer.get(..len) {
-                        self.ingress(frame, vouches);
-                    }
-                }
-                Ok(Some(Event::Link(up))) => {
-                    log::info!("link {}", if up { "up" } else { "down" });
-                    if up && !self.link_was_up {
-                        self.link_changed(true);
-                    }
-                    self.link_was_up = up;
-                }
-                Err(violation) => {
-                    self.driver_violation(violation);
-                    left = false;
-                    break;
-                }
-            }
-        }
-        self.buffer = buffer;
-        self.frames.refill();
-        left
-    }
-
-    fn driver_violation(&mut self, violation: Violation) {
-        log::error!("driver {} broke the protocol: {violation}", self.generation);
-        self.counters.driver_violations = self.counters.driver_violations.saturating_add(1);
-        self.detach();
     }
 
     fn run_timers(&mut self) -> bool {

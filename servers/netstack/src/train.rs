@@ -35,10 +35,22 @@ pub(crate) struct Train {
 }
 
 impl Train {
+    /// Most bytes of a train.
+    pub(crate) const MOST: usize = ETHERNET + MAX_PACKET;
+
     /// A frame as the first of a train. `None` if nothing can follow it, or the checksum is wrong.
     ///
     /// `vouches`: the device has looked at the checksum.
     pub(crate) fn begin(frame: &[u8], vouches: bool) -> Option<Train> {
+        // Most other frames are told by this.
+        let protocol = match classify::be16(frame, 12)? {
+            0x0800 => frame.get(ETHERNET + 9),
+            0x86dd => frame.get(ETHERNET + 6),
+            _ => None,
+        };
+        if protocol != Some(&6) {
+            return None;
+        }
         let Frame::Ip(packet) = classify::frame(frame) else {
             return None;
         };
@@ -75,7 +87,7 @@ impl Train {
 
     /// Whether a frame of `longest` bytes may still be joined.
     pub(crate) fn is_open(&self, longest: usize) -> bool {
-        !self.closed && self.end.saturating_add(longest) <= ETHERNET + MAX_PACKET
+        !self.closed && self.end.saturating_add(longest) <= Train::MOST
     }
 
     /// Where the next frame is to be received, so that its data lie behind this one's: its headers are put over the last bytes. What is there
@@ -92,24 +104,37 @@ impl Train {
 
     /// Joins the frame of `len` bytes that was received at the place of `kept`, if it follows. If not, it is moved behind the train, from
     /// where it is then to be fetched.
-    pub(crate) fn join(&mut self, buffer: &mut [u8], kept: &Kept, len: usize, vouches: bool) -> bool {
+    pub(crate) fn join(
+        &mut self,
+        buffer: &mut [u8],
+        kept: &Kept,
+        len: usize,
+        vouches: bool,
+    ) -> bool {
         let follows = buffer
             .split_at_mut_checked(kept.at)
-            .is_some_and(|(before, frame)| self.follows(before, frame.get(..len).unwrap_or_default(), vouches));
+            .is_some_and(|(before, frame)| {
+                self.follows(before, frame.get(..len).unwrap_or_default(), vouches)
+            });
         let end = kept.at.saturating_add(len);
         if !follows && end <= buffer.len() && self.end.saturating_add(len) <= buffer.len() {
             buffer.copy_within(kept.at..end, self.end);
         }
+        if follows {
+            self.restore(buffer, kept);
+            self.end = end;
+        }
+        follows
+    }
+
+    /// Puts back what was kept.
+    pub(crate) fn restore(&self, buffer: &mut [u8], kept: &Kept) {
         if let (Some(place), Some(bytes)) = (
             buffer.get_mut(kept.at..self.end),
             kept.bytes.get(..self.headers),
         ) {
             place.copy_from_slice(bytes);
         }
-        if follows {
-            self.end = end;
-        }
-        follows
     }
 
     /// Whether a frame follows the train, whose headers stand at the start of `before`. Notes that it does.
@@ -117,13 +142,13 @@ impl Train {
         let Some(other) = Train::begin(frame, vouches) else {
             return false;
         };
-        let same = |range: core::ops::Range<usize>| {
-            matches!((before.get(range.clone()), frame.get(range)), (Some(a), Some(b)) if a == b)
-        };
+        let same = |range: core::ops::Range<usize>| matches!((before.get(range.clone()), frame.get(range)), (Some(a), Some(b)) if a == b);
         let tcp = self.tcp;
         let ip = if tcp == ETHERNET + 20 {
             // Version and class; flags, time to live and protocol; addresses.
-            same(ETHERNET..ETHERNET + 2) && same(ETHERNET + 6..ETHERNET + 10) && same(ETHERNET + 12..tcp)
+            same(ETHERNET..ETHERNET + 2)
+                && same(ETHERNET + 6..ETHERNET + 10)
+                && same(ETHERNET + 12..tcp)
         } else {
             // Version, class and label; protocol and hop limit, addresses.
             same(ETHERNET..ETHERNET + 4) && same(ETHERNET + 6..tcp)
@@ -157,20 +182,13 @@ impl Train {
         // `is_open` keeps it to what a packet's length can say.
         let packet = (self.end.saturating_sub(ETHERNET)).min(MAX_PACKET) as u16;
         if self.tcp == ETHERNET + 20 {
-            let mut put = |at: usize, word: u16| {
-                if let Some(place) = frame.get_mut(at..at + 2) {
-                    place.copy_from_slice(&word.to_be_bytes());
-                }
-            };
-            put(ETHERNET + 2, packet);
-            put(ETHERNET + 10, 0);
+            put(frame, ETHERNET + 2, packet.to_be_bytes());
+            put(frame, ETHERNET + 10, [0, 0]);
             let header = frame.get(ETHERNET..self.tcp).unwrap_or_default();
             let checksum = checksum::of_header(header);
-            if let Some(place) = frame.get_mut(ETHERNET + 10..ETHERNET + 12) {
-                place.copy_from_slice(&checksum.to_be_bytes());
-            }
-        } else if let Some(place) = frame.get_mut(ETHERNET + 4..ETHERNET + 6) {
-            place.copy_from_slice(&packet.saturating_sub(40).to_be_bytes());
+            put(frame, ETHERNET + 10, checksum);
+        } else {
+            put(frame, ETHERNET + 4, packet.saturating_sub(40).to_be_bytes());
         }
         if self.closed
             && let Some(flags) = frame.get_mut(self.tcp + 13)
@@ -180,9 +198,18 @@ impl Train {
     }
 }
 
+fn put(frame: &mut [u8], at: usize, word: [u8; 2]) {
+    if let Some(place) = frame.get_mut(at..at.saturating_add(2)) {
+        place.copy_from_slice(&word);
+    }
+}
+
 /// The bytes of a train that the headers of the next frame are put over.
 pub(crate) struct Kept {
     /// Where the next frame goes.
     pub(crate) at: usize,
     bytes: [u8; MAX_HEADERS],
 }
+
+#[cfg(test)]
+mod tests;

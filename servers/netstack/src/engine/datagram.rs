@@ -2,7 +2,7 @@
 //! the data twice more. Touches the engine's scratch buffer.
 
 use super::{Engine, FrameSink};
-use crate::classify::ETHERNET;
+use crate::{checksum, classify::ETHERNET};
 use core::net::{IpAddr, SocketAddr};
 
 /// Bytes of a UDP header.
@@ -87,7 +87,7 @@ fn write_head(head: &mut [u8], way: &Way, mac: [u8; 6], len: u16) {
             let mut ip = [
                 0x45, 0, t0, t1, 0, 0, 0x40, 0, hops, udp, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
             ];
-            let [c0, c1] = header_checksum(&ip).to_be_bytes();
+            let [c0, c1] = checksum::of_header(&ip);
             (ip[10], ip[11]) = (c0, c1);
             concat(head, &[&ethernet, &ip, &ports]);
         }
@@ -112,15 +112,6 @@ fn concat(mut to: &mut [u8], pieces: &[&[u8]]) {
         place.copy_from_slice(piece);
         to = rest;
     }
-}
-
-/// The checksum of an IPv4 header whose own is zero (RFC 791 section 3.1).
-fn header_checksum(header: &[u8; 20]) -> u16 {
-    let words = header.as_chunks::<2>().0.iter();
-    let sum: u32 = words.map(|word| u32::from(u16::from_be_bytes(*word))).sum();
-    // Ten words carry less than 16 times.
-    let sum = (sum >> 16) + (sum & 0xffff);
-    !((sum >> 16) + (sum & 0xffff)) as u16
 }
 
 #[cfg(test)]

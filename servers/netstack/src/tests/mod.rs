@@ -5,7 +5,7 @@ mod cycles;
 mod dhcp_hostile;
 mod dns_hostile;
 mod drivers;
-mod forge;
+pub(crate) mod forge;
 mod forged;
 mod fragments;
 mod hostile;

@@ -1,0 +1,114 @@
+//! What comes from the driver in a pass: frames, of which those that follow each other are joined, and news of the link. Touches the driver's channel
+//! and the buffer for received frames.
+
+use crate::{
+    frames::{Event, MAX_FRAME, Violation},
+    stack::Stack,
+    train::Train,
+};
+
+/// Frames taken from the driver in one pass.
+const PASS_FRAMES: usize = 256;
+
+impl Stack {
+    /// Takes what the driver has. True if there may be more.
+    pub(crate) fn receive(&mut self) -> bool {
+        if let Err(violation) = self.frames.tick(self.now) {
+            self.driver_violation(violation);
+            return false;
+        }
+        // Frames are looked at while the rest of the stack is changed.
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let left = self.receive_into(&mut buffer);
+        self.buffer = buffer;
+        self.frames.refill();
+        left
+    }
+
+    fn receive_into(&mut self, buffer: &mut [u8]) -> bool {
+        let longest = self.frames.longest();
+        let mut train: Option<Train> = None;
+        for _ in 0..PASS_FRAMES {
+            let kept = train.as_ref().map(|train| train.keep(buffer));
+            let at = kept.as_ref().map_or(0, |kept| kept.at);
+            let room = buffer.get_mut(at..at.saturating_add(longest));
+            let event = self.frames.next(room.unwrap_or_default());
+            if let (Some(mut before), Some(kept)) = (train.take(), kept) {
+                let len = match event {
+                    Ok(Some(Event::Frame { len, vouches })) => {
+                        if before.join(buffer, &kept, len, vouches) {
+                            train = self.go_on(before, longest, buffer);
+                            continue;
+                        }
+                        len
+                    }
+                    _ => 0,
+                };
+                before.restore(buffer, &kept);
+                self.deliver(&before, buffer);
+                let start = before.len();
+                let end = start.saturating_add(len);
+                if end <= buffer.len() {
+                    buffer.copy_within(start..end, 0);
+                }
+            }
+            match event {
+                Ok(None) => return false,
+                Ok(Some(Event::Frame { len, vouches })) => {
+                    let Some(frame) = buffer.get(..len) else {
+                        continue;
+                    };
+                    match self.train(frame, vouches, longest) {
+                        Some(first) => train = self.go_on(first, longest, buffer),
+                        None => self.ingress(frame, vouches),
+                    }
+                }
+                Ok(Some(Event::Link(up))) => {
+                    log::info!("link {}", if up { "up" } else { "down" });
+                    if up && !self.link_was_up {
+                        self.link_changed(true);
+                    }
+                    self.link_was_up = up;
+                }
+                Err(violation) => {
+                    self.driver_violation(violation);
+                    return false;
+                }
+            }
+        }
+        if let Some(train) = train {
+            self.deliver(&train, buffer);
+        }
+        true
+    }
+
+    /// A frame as the first of a train; not if the device joins segments itself.
+    fn train(&self, frame: &[u8], vouches: bool, longest: usize) -> Option<Train> {
+        let joins = longest <= MAX_FRAME && frame.len() <= self.longest_packet();
+        (joins && frame.starts_with(&self.engine.mac()))
+            .then(|| Train::begin(frame, vouches))
+            .flatten()
+    }
+
+    /// Keeps a train to which more may be joined, and delivers one that is complete.
+    fn go_on(&mut self, train: Train, longest: usize, buffer: &mut [u8]) -> Option<Train> {
+        if train.is_open(longest) {
+            return Some(train);
+        }
+        self.deliver(&train, buffer);
+        None
+    }
+
+    fn deliver(&mut self, train: &Train, buffer: &mut [u8]) {
+        train.finish(buffer);
+        if let Some(frame) = buffer.get(..train.len()) {
+            self.ingress_intact(frame);
+        }
+    }
+
+    fn driver_violation(&mut self, violation: Violation) {
+        log::error!("driver {} broke the protocol: {violation}", self.generation);
+        self.counters.driver_violations = self.counters.driver_violations.saturating_add(1);
+        self.detach();
+    }
+}
