@@ -64,21 +64,6 @@ pub(crate) struct Entry {
     pub(crate) charge: Option<Charge>,
 }
 
-/// Whose deadline.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum TimerKey {
-    /// A flow.
-    Flow(Id),
-    /// Addresses.
-    Addressing,
-    /// Handshakes under way.
-    HalfOpen,
-    /// Connections that have ended.
-    TimeWait,
-    /// Datagrams that come in parts.
-    Fragments,
-}
-
 impl Stack {
     /// Adds a flow that takes `bytes` of buffers on a session's account.
     pub(crate) fn add_flow(&mut self, flow: Flow, session: SessionId, bytes: u32) -> Id {
@@ -204,7 +189,7 @@ impl Stack {
         if turn.starved && !self.starved.contains(&id) {
             self.starved.push(id);
         }
-        self.timers.set(TimerKey::Flow(id), turn.deadline);
+        self.timers.set(id, turn.deadline);
     }
 
     /// Asks for the neighbour on the way to an address, unless that was done a moment ago.
@@ -277,7 +262,7 @@ impl Stack {
         let Some(entry) = self.flows.remove(id) else {
             return;
         };
-        self.timers.remove(TimerKey::Flow(id));
+        self.timers.remove(id);
         self.starved.retain(|starved| *starved != id);
         self.orphans.retain(|orphan| *orphan != id);
         if let Some(charge) = entry.charge {

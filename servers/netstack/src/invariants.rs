@@ -3,7 +3,7 @@
 
 use crate::{
     connection::Connection,
-    flow::{Flow, MAX_ORPHANS, TimerKey},
+    flow::{Flow, MAX_ORPHANS},
     listener::{Listener, MAX_ACCEPTS, MAX_BACKLOG},
     passive::MAX_UNANSWERED,
     session::{Owner, Target},
@@ -250,10 +250,8 @@ impl Stack {
         for id in self.starved.iter().chain(&self.orphans) {
             assert!(self.flows.get(*id).is_some(), "{id:?} is gone");
         }
-        for key in self.timers.check() {
-            if let TimerKey::Flow(id) = key {
-                assert!(self.flows.get(id).is_some(), "deadline of {id:?}");
-            }
+        for id in self.timers.check() {
+            assert!(self.flows.get(id).is_some(), "deadline of {id:?}");
         }
         assert!(self.orphans.len() <= MAX_ORPHANS, "orphans");
         assert!(self.unanswered.len() <= MAX_UNANSWERED, "unanswered SYNs");

@@ -6,7 +6,7 @@ use crate::{
     addressing::Addressing,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
-    flow::{Entry, Flow, TimerKey},
+    flow::{Entry, Flow},
     frames::{Attachment, FramePool, Frames, MAX_FRAME, Mac},
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
@@ -18,7 +18,6 @@ use crate::{
     timers::Timers,
     train::Train,
     turn::Context,
-    udp::earlier,
 };
 use alloc::{
     boxed::Box,
@@ -97,7 +96,7 @@ pub struct Stack {
     pub(crate) echoes: BTreeMap<u16, Id>,
     pub(crate) unanswered: Vec<FlowKey>,
     pub(crate) reassembly: Reassembly,
-    pub(crate) timers: Timers<TimerKey>,
+    pub(crate) timers: Timers<Id>,
     pub(crate) ready: VecDeque<Id>,
     pub(crate) starved: Vec<Id>,
     pub(crate) orphans: VecDeque<Id>,
@@ -110,6 +109,8 @@ pub struct Stack {
     pub(crate) generation: u32,
     pub(crate) link_was_up: bool,
     address_work: bool,
+    /// When addresses have something to do.
+    addressing_at: Option<Instant>,
     first: u32,
     /// When the next pass was due.
     due: Option<Instant>,
@@ -159,6 +160,7 @@ impl Stack {
             generation: 0,
             link_was_up: false,
             address_work: true,
+            addressing_at: None,
             first: 0,
             due: None,
             touched: Vec::new(),
@@ -297,19 +299,20 @@ impl Stack {
         }
         work_left |= !self.ready.is_empty();
         if core::mem::take(&mut self.address_work) {
-            let deadline = self.with_context(|addressing, context| addressing.turn(context));
-            self.timers.set(TimerKey::Addressing, deadline);
+            self.addressing_at = self.with_context(|addressing, context| addressing.turn(context));
         }
-        self.timers
-            .set(TimerKey::HalfOpen, self.half_open.deadline());
-        self.timers
-            .set(TimerKey::TimeWait, self.time_waits.deadline());
-        self.timers
-            .set(TimerKey::Fragments, self.reassembly.deadline());
         self.publish();
         // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
-        let deadline = earlier(self.timers.first(), self.frames.deadline())
-            .map(|deadline| deadline.max(self.now.after(MIN_SLEEP)));
+        let deadlines = [
+            self.timers.first(),
+            self.frames.deadline(),
+            self.addressing_at,
+            self.half_open.deadline(),
+            self.time_waits.deadline(),
+            self.reassembly.deadline(),
+        ];
+        let first = deadlines.into_iter().flatten().min();
+        let deadline = first.map(|deadline| deadline.max(self.now.after(MIN_SLEEP)));
         self.due = if work_left { Some(self.now) } else { deadline };
         Next {
             work_left,
@@ -356,17 +359,18 @@ impl Stack {
     }
 
     fn run_timers(&mut self) -> bool {
+        let has_come = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now);
+        self.address_work |= has_come(self.addressing_at);
+        if has_come(self.half_open.deadline()) {
+            self.age_half_open();
+        }
+        self.time_waits.age(self.now);
+        self.reassembly.age(self.now);
         for _ in 0..PASS_TIMERS {
-            let Some(key) = self.timers.due(self.now) else {
+            let Some(id) = self.timers.due(self.now) else {
                 return false;
             };
-            match key {
-                TimerKey::Flow(id) => self.wake(id),
-                TimerKey::Addressing => self.address_work = true,
-                TimerKey::HalfOpen => self.age_half_open(),
-                TimerKey::TimeWait => self.time_waits.age(self.now),
-                TimerKey::Fragments => self.reassembly.age(self.now),
-            }
+            self.wake(id);
         }
         true
     }

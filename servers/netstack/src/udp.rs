@@ -231,6 +231,8 @@ impl Udp {
         policy: Option<&Policy>,
         turn: &mut Turn,
     ) -> Result<(), PeerError> {
+        // Datagrams to the same place go the same way: nothing changes in between.
+        let mut way: Option<Way> = None;
         for count in 0..=TURN_DATAGRAMS {
             if let Some((to, bytes)) = self.next.take()
                 && !self.queue(context, to, &bytes)
@@ -250,6 +252,16 @@ impl Udp {
             }
             turn.raise = true;
             let to = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
+            let same = way.as_ref().filter(|way| way.to == to);
+            if let Some(way) = same
+                && self.pass_on(context, way, record.len, turn)?
+            {
+                self.error = None;
+                continue;
+            }
+            let Some(ends) = &mut self.ends else {
+                return Ok(());
+            };
             self.error = check(context, policy, self.local, to, record.len);
             if let Some(error) = self.error {
                 ends.reader.skip_record()?;
@@ -260,7 +272,10 @@ impl Udp {
                 *counter = counter.saturating_add(1);
                 continue;
             }
-            if self.pass_on(context, to, record.len, turn)? {
+            way = self.way(context, to);
+            if let Some(way) = &way
+                && self.pass_on(context, way, record.len, turn)?
+            {
                 continue;
             }
             let Some(ends) = &mut self.ends else {
@@ -273,38 +288,38 @@ impl Udp {
         Ok(())
     }
 
-    /// Sends the next datagram of the FIFO at once, if its neighbour is known and nothing to there waits. False if not: it is
-    /// still in the FIFO.
-    fn pass_on(
-        &mut self,
-        context: &mut Context<'_>,
-        to: SocketAddr,
-        len: usize,
-        turn: &mut Turn,
-    ) -> Result<bool, PeerError> {
-        let waits = self
-            .lanes
-            .iter()
-            .any(|lane| lane.busy && lane.to == to.ip());
-        if waits || !context.may_send || turn.frames >= TURN_FRAMES || !context.frames.has_room() {
-            return Ok(false);
-        }
-        let engine = &mut *context.engine;
-        let known = engine
-            .next_hop(to.ip())
-            .and_then(|hop| context.neighbors.find(hop, context.now));
-        let from = specific(self.local).or_else(|| engine.source_for(to.ip()));
-        let (Some(mac), Some(from), Some(ends)) = (known, from, &mut self.ends) else {
-            return Ok(false);
-        };
-        let way = Way {
+    /// The way to an address whose neighbour is known.
+    fn way(&self, context: &Context<'_>, to: SocketAddr) -> Option<Way> {
+        let hop = context.engine.next_hop(to.ip())?;
+        let mac = context.neighbors.find(hop, context.now)?;
+        let from = specific(self.local).or_else(|| context.engine.source_for(to.ip()))?;
+        Some(Way {
             mac,
             from: SocketAddr::new(from, self.local.port()),
             to,
             hops: self.hop_limit,
+        })
+    }
+
+    /// Sends the next datagram of the FIFO at once, if nothing to there waits. False if not: it is still in the FIFO.
+    fn pass_on(
+        &mut self,
+        context: &mut Context<'_>,
+        way: &Way,
+        len: usize,
+        turn: &mut Turn,
+    ) -> Result<bool, PeerError> {
+        let mut lanes = self.lanes.iter();
+        let waits = lanes.any(|lane| lane.busy && lane.to == way.to.ip());
+        if waits || !context.may_send || turn.frames >= TURN_FRAMES || !context.frames.has_room() {
+            return Ok(false);
+        }
+        let Some(ends) = &mut self.ends else {
+            return Ok(false);
         };
         let reader = &mut ends.reader;
-        let sent = engine.send_datagram(&way, len, context.frames, |place| {
+        let engine = &mut *context.engine;
+        let sent = engine.send_datagram(way, len, context.frames, |place| {
             reader.read_record(place).map(|_| ())
         })?;
         turn.frames = turn.frames.saturating_add(u32::from(sent));
