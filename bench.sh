@@ -11,12 +11,13 @@ cd "$ROOT" || exit 2
 
 target=${CARGO_TARGET_DIR:-$ROOT/target}
 # What decides about what is built; the rest of the command line is the harness's.
-guests=causeway,linux image='' save='' help='' from='' arguments=("$@")
+guests=causeway,linux image='' save='' help='' from='' micro='' arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
         --guest) guests=${2-}; shift ;;
         --image) image=1; shift ;;
         --save) save=${2-}; [ -n "$save" ] || die "--save needs a folder (see --help)"; shift ;;
+        --micro) micro=1 guests=micro ;;
         --from) from=1; shift ;;
         --help | -h) help=1 ;;
     esac
@@ -34,6 +35,10 @@ need wrk wrk
 if [ -z "$image" ] && [ "$guests" != linux ]; then
     say "==> building Causeway"
     QUIET=1 build_image "$ROOT/image/manifest.toml" "$BUILD/boot.cpio"
+fi
+if [ -n "$micro" ]; then
+    cat "$ROOT/image/manifest.toml" "$ROOT/bench/image.toml" >"$BUILD/bench.toml"
+    QUIET=1 build_image "$BUILD/bench.toml" "$BUILD/bench.cpio"
 fi
 if [ -n "$save" ]; then
     mkdir -p "$save/programs" && cp "$BUILD/kernel" "$BUILD/boot.cpio" "$save/" || die "cannot write to $save"

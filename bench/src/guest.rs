@@ -16,6 +16,8 @@ pub struct Guest {
     pub archive: PathBuf,
     /// Whether an IOMMU stands between its card and memory.
     pub iommu: bool,
+    /// Whether its programs say what they do.
+    pub chatty: bool,
 }
 
 /// Which system a guest is.
@@ -36,6 +38,7 @@ impl Guest {
             kernel: folder.join("kernel"),
             archive: folder.join(archive),
             iommu: false,
+            chatty: false,
         }
     }
 
@@ -47,13 +50,17 @@ impl Guest {
             kernel: folder.join("vmlinuz"),
             archive: folder.join("initramfs.cpio"),
             iommu: false,
+            chatty: false,
         }
     }
 
     /// Kernel command line for an address.
     pub fn command_line(&self, address: &str, router: &str) -> String {
         match self.system {
-            System::Causeway => format!("netstack.ip={address}/24,gw={router} log=warn"),
+            System::Causeway => {
+                let log = if self.chatty { "info" } else { "warn" };
+                format!("netstack.ip={address}/24,gw={router} log={log}")
+            }
             // The clock that it would choose after watching it for a while; without the words it may take a slow one.
             System::Linux => {
                 format!(

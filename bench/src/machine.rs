@@ -180,6 +180,14 @@ impl Machine {
         Ok(Some(counts::snapshot(&self.files.counter)?))
     }
 
+    /// What the guest has written on its console.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn console(&self) -> Outcome<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.files.console)?).into_owned())
+    }
+
     /// How long ago it answered for the first time, or was started where that is not known.
     pub fn age(&self) -> Duration {
         self.since.elapsed()

@@ -4,6 +4,8 @@
 use bench::{
     Outcome,
     about::about,
+    guest::Guest,
+    host, micro,
     options::{Options, Places, USAGE},
     plot, report,
     results::Results,
@@ -54,15 +56,25 @@ fn measure(arguments: Vec<String>) -> Outcome<usize> {
         programs: &target.join("x86_64-unknown-none/release"),
         folder: &folder,
     };
-    let (results, failed) = match &options.from {
+    let (mut results, failed) = match &options.from {
         Some(file) => (Results::load(file)?, 0),
         None => {
             let mut results = Results {
                 about: about(&places.root, &places.build.join("linux")),
                 ..Results::default()
             };
-            let failed = run::run(&options, tools, &mut results)?;
-            (results, failed)
+            if options.micro {
+                let guest = Guest {
+                    chatty: true,
+                    ..Guest::causeway("micro", &places.build, "bench.cpio")
+                };
+                results.micros = micro::processes(&guest, tools, options.rounds)?;
+                results.micros.extend(host::all()?);
+                (results, 0)
+            } else {
+                let failed = run::run(&options, tools, &mut results)?;
+                (results, failed)
+            }
         }
     };
     println!("\n{}", report::tables(&results));
@@ -70,14 +82,18 @@ fn measure(arguments: Vec<String>) -> Outcome<usize> {
         results.save(path)?;
     }
     if options.report {
-        write_report(&places.root.join("docs"), &results)?;
+        write_report(&places.root.join("docs"), &mut results)?;
     }
     Ok(failed)
 }
 
 /// docs/performance.md, with its plot and its data.
-fn write_report(docs: &Path, results: &Results) -> Outcome {
-    results.save(&docs.join("performance.json"))?;
+fn write_report(docs: &Path, results: &mut Results) -> Outcome {
+    let data = docs.join("performance.json");
+    if let Ok(earlier) = Results::load(&data) {
+        results.complete(earlier);
+    }
+    results.save(&data)?;
     std::fs::write(
         docs.join("performance.svg"),
         plot::plot(results, "causeway", "linux"),

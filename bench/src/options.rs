@@ -27,6 +27,8 @@ Builds and installs what it needs. Each guest has a network namespace of its own
   --save DIR           copy what was built to DIR, for a later --image, and measure nothing
   --count              guest instructions only
   --time               time only
+  --micro              instead: what calls and doorbells of processes cost in instructions, and what rings and messages
+                       cost on the host, beside other rings
   --profile            with --count: print programs and functions for each figure
   --rounds N           how often everything is measured (default 5, with --quick 1)
   --json FILE          write the results to FILE
@@ -48,6 +50,8 @@ pub struct Options {
     pub time: bool,
     /// Whether instructions are counted.
     pub count: bool,
+    /// Whether the small figures are measured, and only those.
+    pub micro: bool,
     /// Whether profiles are printed.
     pub profile: bool,
     /// How often.
@@ -83,6 +87,7 @@ impl Options {
             guests: Vec::new(),
             time: true,
             count: true,
+            micro: false,
             profile: false,
             rounds: 0,
             effort: Effort {
@@ -110,6 +115,7 @@ impl Options {
                 "--single" => single = Some(PathBuf::from(value()?)),
                 "--count" => options.time = false,
                 "--time" => options.count = false,
+                "--micro" => options.micro = true,
                 "--profile" => options.profile = true,
                 "--rounds" => {
                     options.rounds = value()?

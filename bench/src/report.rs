@@ -196,14 +196,22 @@ fn micros(micros: &[Micro]) -> String {
     for micro in micros {
         if micro.group != group {
             group = &micro.group;
-            let _ = write!(text, "### {group}\n\n| | unit | |\n|---|---|--:|\n");
+            let blank = if text.is_empty() { "" } else { "\n" };
+            let _ = write!(
+                text,
+                "{blank}### {group}\n\n| | unit | least | median |\n|---|---|--:|--:|\n"
+            );
         }
+        // On a busy host the least is nearest to what the work takes by itself.
+        let least = micro
+            .samples
+            .range()
+            .map_or("–".into(), |(least, _)| short(least));
+        let median = micro.samples.median().map_or("–".into(), short);
         let _ = writeln!(
             text,
-            "| {} | {} | {} |",
-            micro.title,
-            micro.unit,
-            with_spread(&micro.samples)
+            "| {} | {} | {least} | {median} |",
+            micro.title, micro.unit
         );
     }
     text

@@ -57,6 +57,17 @@ pub struct Row {
 }
 
 impl Results {
+    /// Fills in what was not measured this time from an earlier run.
+    pub fn complete(&mut self, earlier: Results) {
+        if self.rows.is_empty() {
+            self.rows = earlier.rows;
+            self.about = earlier.about;
+        }
+        if self.micros.is_empty() {
+            self.micros = earlier.micros;
+        }
+    }
+
     /// Adds the samples of a row to those of the same metric.
     pub fn add(&mut self, row: Row) {
         match self.find(&row.net, row.kind, &row.metric) {
