@@ -2,10 +2,12 @@
 //! a small buffer of input.
 #![forbid(unsafe_code)]
 
+use crate::allowance::{Allowance, Verdict};
 use crate::kernel::Kernel;
-use crate::log::{MAX_LINE, Stamp};
-use crate::object::Watch;
+use crate::log::{MAX_LINE, Stamp, size};
+use crate::object::{Process, Watch};
 use crate::platform::Platform;
+use crate::store::Ref;
 use core::fmt::{self, Write};
 
 /// Typed bytes that are kept until somebody reads them.
@@ -116,6 +118,56 @@ impl<P: Platform> Kernel<P> {
             self.platform.console_write(&line.0);
             self.platform.console_write(b"\n");
         }
+    }
+
+    /// Logs a line that a process has written, unless it and those it belongs to have written too much.
+    pub(crate) fn log_for(&mut self, process: Ref<Process>, level: u8, badge: u64, text: &[u8]) {
+        if self.may_log(process, |speaker| &mut speaker.lines, "lines", text) {
+            self.append_log(level, badge, text);
+        }
+    }
+
+    /// Logs a line of the kernel's own about a process, unless those it belongs to make too many of them. About one that the first
+    /// process made it is always said: that one knows how often it starts it again.
+    pub(crate) fn report_of(&mut self, process: Ref<Process>, level: u8, text: fmt::Arguments<'_>) {
+        let line = Line::new().format(text);
+        let speaker = self.store.get(process).ok().and_then(|p| p.speaker);
+        if speaker == Some(process)
+            || self.may_log(process, |speaker| &mut speaker.faults, "faults", &line.0)
+        {
+            self.append_log(level, 0, &line.0);
+        }
+    }
+
+    /// Whether there is room for a line of a process; says when lines begin to be left out, and how many were.
+    fn may_log(
+        &mut self,
+        process: Ref<Process>,
+        allowance: impl FnOnce(&mut Process) -> &mut Allowance,
+        what: &str,
+        text: &[u8],
+    ) -> bool {
+        let now = self.platform.now();
+        let Some(speaker) = self.store.get(process).ok().and_then(|p| p.speaker) else {
+            return true;
+        };
+        let Ok(entry) = self.store.get_mut(speaker) else {
+            return true;
+        };
+        let id = entry.id;
+        let verdict = allowance(entry).take(size(text), now);
+        match verdict {
+            Verdict::Stop => self.report(
+                2,
+                format_args!("kernel: too many {what} of process {id} and what it made: left out"),
+            ),
+            Verdict::LogAfter(out) => self.report(
+                2,
+                format_args!("kernel: {out} {what} of process {id} and what it made were left out"),
+            ),
+            Verdict::Log | Verdict::LeaveOut => {}
+        }
+        matches!(verdict, Verdict::Log | Verdict::LogAfter(_))
     }
 
     /// Logs a line of the kernel's own.

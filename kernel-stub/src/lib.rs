@@ -5,6 +5,7 @@
 //! [`platform::Platform`], so that it also runs (and is tested) inside a host process.
 #![cfg_attr(not(any(test, feature = "testing")), no_std)]
 
+mod allowance;
 pub mod arch;
 pub mod boot;
 mod cap;

@@ -7,7 +7,7 @@ use crate::store::{FrameKind, Store};
 use kernel_abi::{Error, PAGE_SIZE};
 
 /// Bytes of the ring.
-const RING: u64 = 64 * 1024;
+pub(crate) const RING: u64 = 64 * 1024;
 
 /// Most bytes of a line.
 pub(crate) const MAX_LINE: usize = 512;
@@ -17,6 +17,11 @@ pub(crate) const HEADER: usize = 32;
 
 /// Before that, in the ring: the length of the text.
 const LENGTH: u64 = 8;
+
+/// Bytes that a line takes of the ring.
+pub(crate) fn size(text: &[u8]) -> u64 {
+    LENGTH + HEADER as u64 + text.len().next_multiple_of(8) as u64
+}
 
 /// A record's place in the ring: bytes since boot, so that it only grows.
 type Position = u64;
@@ -66,7 +71,7 @@ impl Log {
         text: &[u8],
     ) -> Result<(), OutOfRange> {
         let text = text.get(..MAX_LINE).unwrap_or(text);
-        let size = LENGTH + HEADER as u64 + text.len().next_multiple_of(8) as u64;
+        let size = size(text);
         while self.end + size > self.oldest + RING {
             self.oldest = self.after(memory, self.oldest)?;
             self.oldest_sequence += 1;

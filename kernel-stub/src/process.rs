@@ -135,7 +135,8 @@ impl<P: Platform> Kernel<P> {
             instruction,
         } = state
         {
-            self.report(
+            self.report_of(
+                process,
                 1,
                 format_args!(
                     "kernel: process {id} faulted: vector {vector} error {error:#x} address {address:#x} ip {instruction:#x}"
@@ -181,12 +182,19 @@ impl<P: Platform> Kernel<P> {
         maker: Ref<Process>,
         process: Ref<Process>,
     ) -> Result<(), Error> {
-        let next = self.store.get_mut(maker)?.made.replace(process);
+        let is_first = self.first == Some(maker);
+        let maker_entry = self.store.get_mut(maker)?;
+        let speaker = match is_first {
+            true => Some(process),
+            false => maker_entry.speaker,
+        };
+        let next = maker_entry.made.replace(process);
         if let Some(next) = next {
             self.store.get_mut(next)?.made_links.prev = Some(process);
         }
         let entry = self.store.get_mut(process)?;
         entry.maker = Some(maker);
+        entry.speaker = speaker;
         entry.made_links = FamilyLinks { prev: None, next };
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Processes: an address space with a capability table. Data only.
 
 use super::{Budget, ThreadList, Watch};
+use crate::allowance::Allowance;
 use crate::phys::Frame;
 use crate::store::Ref;
 use kernel_abi::{CAP_SLOTS, ProcessState};
@@ -57,6 +58,12 @@ pub(crate) struct Process {
     pub(crate) made: Option<Ref<Process>>,
     /// Its place among those that its maker made.
     pub(crate) made_links: FamilyLinks,
+    /// Who answers for its lines in the log: the one among its makers, or itself, that the first process made. None: the first
+    /// process, which nobody keeps from speaking.
+    pub(crate) speaker: Option<Ref<Process>>,
+    /// What it and all that it made may still log, and what the kernel may of their faults.
+    pub(crate) lines: Allowance,
+    pub(crate) faults: Allowance,
     pub(crate) watches: [Option<Watch>; MAX_WATCHES],
     pub(crate) cpu_ns: u64,
     pub(crate) syscalls: u64,
@@ -94,6 +101,9 @@ impl Process {
             maker: None,
             made: None,
             made_links: FamilyLinks::default(),
+            speaker: None,
+            lines: Allowance::new(),
+            faults: Allowance::new(),
             watches: [None; MAX_WATCHES],
             cpu_ns: 0,
             syscalls: 0,

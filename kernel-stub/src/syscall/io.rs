@@ -100,7 +100,7 @@ impl<P: Platform> Kernel<P> {
         let mut buffer = [0; MAX_LINE];
         let (line, _) = buffer.split_at_mut(at_most(len, MAX_LINE));
         self.copy_from_user(self.sched.root(), from, line)?;
-        self.append_log(level, found.badge, line);
+        self.log_for(me.process, level, found.badge, line);
         Ok(DONE)
     }
 

@@ -163,6 +163,9 @@ fn check_families(kernel: &Kernel<Sim>, index: &Index) {
         let process = store.at::<Process>(frame).unwrap();
         let is_first = kernel.first.is_some_and(|first| first.frame == frame);
         assert_eq!(process.maker.is_some(), process.is_alive() && !is_first);
+        let speaker = process.speaker.map(|speaker| store.get(speaker));
+        assert!(!process.is_alive() || speaker.is_none_or(|it| it.unwrap().is_alive()));
+        assert!(process.speaker.is_some() != is_first, "who speaks for it");
         living += process.maker.is_some() as u32;
         let (mut next, mut prev) = (process.made, None);
         assert!(next.is_none() || process.is_alive());

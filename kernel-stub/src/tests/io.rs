@@ -140,6 +140,118 @@ fn old_log_lines_make_way_and_numbers_go_on() {
     assert_eq!(after, 3000 - seen + 2);
 }
 
+/// What the log holds, and the badges of its lines.
+fn lines(bench: &mut Bench) -> Vec<(u64, String)> {
+    let (init, mut next, mut lines) = (bench.init, 0, Vec::new());
+    loop {
+        let read = [CONSOLE, next, SCRATCH, 544];
+        let [len, after, _] = bench.call(init, Syscall::LogRead, &read).unwrap();
+        if len == 0 {
+            return lines;
+        }
+        let badge = bench.words(init, SCRATCH, 3)[2];
+        let text = bench.read(init, SCRATCH + 32, len as usize - 32);
+        lines.push((badge, String::from_utf8(text).unwrap()));
+        next = after;
+    }
+}
+
+/// Who floods the log loses lines of his own, and so do those that he makes; nobody else does.
+#[test]
+fn a_flood_of_lines_leaves_those_of_others_in_the_log() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    bench.get(init, Syscall::LogEcho, &[CONSOLE, 0]);
+    log(&mut bench, CONSOLE, 3, b"before");
+    let child = bench.spawn(init, 400);
+    let logger = bench.get(init, Syscall::CapDerive, &[CONSOLE, 0x7ff, 7]);
+    let there = bench.grant(init, logger, child.slot);
+    let grandchild = bench.spawn(child.thread, 100);
+    let inherited = bench.grant(child.thread, there, grandchild.slot);
+    for number in 0..3000 {
+        let (thread, cap) = match number % 2 {
+            0 => (child.thread, there),
+            _ => (grandchild.thread, inherited),
+        };
+        let text = format!("flood {number:0500}");
+        bench.write(thread, SCRATCH, text.as_bytes());
+        let line = [cap, 1, SCRATCH, text.len() as u64];
+        // Whether it is left out is not told: there is nothing to be done about it.
+        bench.get(thread, Syscall::LogWrite, &line);
+    }
+    log(&mut bench, CONSOLE, 3, b"behind");
+    let flooded = lines(&mut bench);
+    assert_eq!(flooded.first(), Some(&(0, "before".into())));
+    assert_eq!(flooded.last(), Some(&(0, "behind".into())));
+    let kept = flooded.iter().filter(|(badge, _)| *badge == 7).count();
+    assert_eq!(kept, 16 * 1024 / 552, "a quarter of the log");
+    let said = |text: &str| {
+        flooded
+            .iter()
+            .filter(|(_, line)| line.contains(text))
+            .count()
+    };
+    assert_eq!(said("too many lines of process 2 and what it made"), 1);
+    // Another one, and the first process, may say what they like.
+    let other = bench.spawn(init, 64);
+    let there = bench.grant(init, logger, other.slot);
+    bench.write(other.thread, SCRATCH, b"other");
+    bench.get(other.thread, Syscall::LogWrite, &[there, 1, SCRATCH, 5]);
+    assert_eq!(lines(&mut bench).last(), Some(&(7, "other".into())));
+    // Later it may go on, and what was left out is told.
+    bench.kernel.platform.clock += 3_600_000_000_000;
+    bench.write(child.thread, SCRATCH, b"again");
+    bench.get(child.thread, Syscall::LogWrite, &[inherited, 1, SCRATCH, 5]);
+    let now = lines(&mut bench);
+    assert_eq!(now.last(), Some(&(7, "again".into())));
+    let told = format!(
+        "kernel: {} lines of process 2 and what it made",
+        3000 - kept
+    );
+    assert!(now[now.len() - 2].1.starts_with(&told), "{now:?}");
+    bench.check();
+}
+
+/// A program that lets its children fault loses lines about them. What the first process made is spoken of each time.
+#[test]
+fn a_flood_of_faults_leaves_the_lines_of_others_in_the_log() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    bench.get(init, Syscall::LogEcho, &[CONSOLE, 0]);
+    log(&mut bench, CONSOLE, 3, b"before");
+    let fault = Trap::Fault {
+        vector: 14,
+        error: 4,
+        address: 0x1234,
+        instruction: 0x40_0042,
+    };
+    let parent = bench.spawn(init, 400);
+    for _ in 0..3000 {
+        // One generation more changes nothing.
+        let child = bench.spawn(parent.thread, 200);
+        let grandchild = bench.spawn(child.thread, 60);
+        bench.trap(grandchild.thread, fault);
+        bench.trap(child.thread, fault);
+        bench.get(parent.thread, Syscall::CapDelete, &[child.slot]);
+    }
+    let flooded = lines(&mut bench);
+    assert_eq!(flooded.first(), Some(&(0, "before".into())));
+    assert!((100..200).contains(&flooded.len()), "{}", flooded.len());
+    let text = &flooded[flooded.len() - 1].1;
+    assert_eq!(
+        text,
+        "kernel: too many faults of process 2 and what it made: left out"
+    );
+    for _ in 0..300 {
+        let direct = bench.spawn(init, 64);
+        bench.trap(direct.thread, fault);
+        bench.get(init, Syscall::CapDelete, &[direct.slot]);
+    }
+    let count = lines(&mut bench).len() - flooded.len();
+    assert_eq!(count, 300);
+    bench.check();
+}
+
 #[test]
 fn the_command_line_is_told_with_its_full_length() {
     let mut bench = Bench::new();
