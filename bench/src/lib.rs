@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod about;
+pub mod archive;
 pub mod counts;
 pub mod figure;
 pub mod guest;

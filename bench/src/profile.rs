@@ -1,7 +1,7 @@
 //! Where the instructions of a guest go: finds the ELF files of its programs, and prints tables.
 
 use crate::{
-    Outcome,
+    Outcome, archive,
     counts::{Line, Programs, by_program},
     guest::{Guest, System},
 };
@@ -27,19 +27,11 @@ pub fn programs(guest: &Guest, built: &Path) -> Outcome<Programs> {
         }
         System::Causeway => {
             programs.add("kernel", &guest.kernel)?;
-            for entry in std::fs::read_dir(folder)? {
-                let path = entry?.path();
-                let name = path
-                    .file_name()
-                    .and_then(|name| name.to_str())
-                    .unwrap_or_default();
-                // Executables have no extension; the kernel is taken from where it boots.
-                if path.is_file()
-                    && path.extension().is_none()
-                    && !name.starts_with('.')
-                    && name != "kernel-stub"
-                {
-                    programs.add(name, &path)?;
+            // Only those that it runs: others may hold equal code.
+            for name in archive::names(&std::fs::read(&guest.archive)?) {
+                let path = folder.join(&name);
+                if path.is_file() {
+                    programs.add(&name, &path)?;
                 }
             }
         }
