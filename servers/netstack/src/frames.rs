@@ -246,11 +246,14 @@ impl Frames {
         Ok(None)
     }
 
-    /// Gives the driver buffers to receive into, up to its share.
+    /// Gives the driver buffers to receive into, up to its share; many at a time, since a driver that sleeps is woken for it.
     pub(crate) fn refill(&mut self) {
         let Some(driver) = &mut self.driver else {
             return;
         };
+        if !driver.buffers.are_short() {
+            return;
+        }
         while let Some(id) = driver.buffers.next_to_receive() {
             if !driver.give(id, Owner::Receiving, &ToDriver::Receive { buffer: id }) {
                 break;

@@ -30,6 +30,8 @@ const MS: u64 = 1_000_000;
 pub const RETURN_WITHIN: u64 = 50 * MS;
 /// How long the driver sleeps at most, in nanoseconds: a device whose interrupts get lost is served this often.
 pub const WATCHDOG: u64 = 100 * MS;
+/// The same while nothing moves: each bark in vain doubles the pause up to this.
+pub const WATCHDOG_IDLE: u64 = 1_600 * MS;
 /// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
 pub const STUCK_AFTER: u64 = 3_000 * MS;
 
@@ -105,6 +107,8 @@ pub struct Session<R: Registers> {
     /// What the stack was told.
     link_up: bool,
     link_news: bool,
+    /// How long the next sleep lasts at most.
+    watchdog: u64,
     /// When the device last returned a sent frame, or was idle.
     transmit_progress: u64,
     asleep: bool,
@@ -148,6 +152,7 @@ impl<R: Registers> Session<R> {
             interrupt_at: (transmit_buffers / 2).max(1),
             link_up: link_now,
             link_news: link_now != link_up,
+            watchdog: WATCHDOG,
             transmit_progress: now,
             asleep: false,
             counters: Counters::default(),
@@ -185,9 +190,14 @@ impl<R: Registers> Session<R> {
         self.nic.kick();
         self.send_link()?;
         let due = received > 0 || wake.watchdog || self.sent.len() >= self.return_at;
+        let in_vain = wake.watchdog && messages + reaped + received + self.sent.len() == 0;
         if due {
             self.return_sent()?;
         }
+        self.watchdog = match in_vain {
+            true => self.watchdog.saturating_mul(2).min(WATCHDOG_IDLE),
+            false => WATCHDOG,
+        };
         Ok(Pass {
             again: messages == BUDGET || received == QUEUE_SIZE,
             ring_stack: self.channel.flush(),
@@ -214,7 +224,10 @@ impl<R: Registers> Session<R> {
         if !self.nic.is_quiet(receive, transmit)? {
             return Ok(None);
         }
-        let limit = if missing > 0 { RETURN_WITHIN } else { WATCHDOG };
+        let limit = match missing > 0 {
+            true => RETURN_WITHIN,
+            false => self.watchdog,
+        };
         Ok(Some(now.saturating_add(limit)))
     }
 

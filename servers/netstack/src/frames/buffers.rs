@@ -14,6 +14,9 @@ pub struct FramePool {
     pub layout: Pool,
 }
 
+/// Buffers to receive into are handed over when this part of them is missing.
+const REFILL: usize = 8;
+
 /// Who has a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Owner {
@@ -100,6 +103,11 @@ impl Buffers {
     /// Buffers that the driver has yet to send.
     pub(super) fn transmitting(&self) -> usize {
         self.transmitting
+    }
+
+    /// Whether it is time to give the driver buffers to receive into.
+    pub(super) fn are_short(&self) -> bool {
+        self.max_receiving.saturating_sub(self.receiving) >= self.max_receiving / REFILL
     }
 
     /// A buffer that the driver is to receive into, if it has not its share of them. Until [`Buffers::give`] it is still the stack's.

@@ -326,7 +326,7 @@ fn an_idle_server_only_barks() {
         }
         Events::empty()
     });
-    assert!(world.waits < 120, "{} waits in ten seconds", world.waits);
+    assert!(world.waits < 20, "{} waits in ten seconds", world.waits);
 }
 
 #[test]
