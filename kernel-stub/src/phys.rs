@@ -100,8 +100,18 @@ impl PhysMemory {
         if frame.0 >= self.frames {
             return Err(OutOfRange);
         }
-        // SAFETY: the frame is one of those that `new` was promised to be one mapping.
-        Ok(unsafe { self.base.add(frame.0 as usize * PAGE_SIZE) })
+        // SAFETY: just checked.
+        Ok(unsafe { self.known_frame(frame) })
+    }
+
+    /// [`PhysMemory::frame_pointer`] of a frame that was checked elsewhere.
+    ///
+    /// # Safety
+    /// `frame` lies below [`PhysMemory::frames`].
+    #[inline]
+    pub(crate) unsafe fn known_frame(&self, frame: Frame) -> NonNull<u8> {
+        // SAFETY: by the caller's word the frame is one of those that `new` was promised to be one mapping.
+        unsafe { self.base.add(frame.0 as usize * PAGE_SIZE) }
     }
 
     /// Reads the aligned word at `address`.

@@ -161,23 +161,28 @@ impl Engine {
             self.bring_back(now);
         }
         self.serve();
-        self.flush();
-        match sleep_until {
-            Some(deadline) if self.woken.is_empty() => self.sleep(deadline),
-            _ if now.saturating_sub(self.waited_at) >= POLL_INTERVAL => self.wait(0),
-            _ => {}
+        let ring = self.publish();
+        let sleep_until = sleep_until.filter(|_| self.woken.is_empty());
+        let is_busy = sleep_until.is_none();
+        if let Some(deadline) = sleep_until.and_then(|deadline| self.prepare_sleep(deadline)) {
+            let wake = match ring {
+                true => self.system.ring_and_wait(deadline),
+                false => self.system.wait(deadline),
+            };
+            self.woke(wake);
+            self.awake();
+            return;
+        }
+        if ring {
+            self.system.ring();
+        }
+        if is_busy && now.saturating_sub(self.waited_at) >= POLL_INTERVAL {
+            self.collect();
         }
     }
 
     fn wants_session(&self) -> bool {
         !self.link_waiters.is_empty() || self.sockets.lost().next().is_some()
-    }
-
-    fn sleep(&mut self, deadline: u64) {
-        if let Some(deadline) = self.prepare_sleep(deadline) {
-            self.wait(deadline);
-            self.awake();
-        }
     }
 
     /// Announces to the stack that this side is about to sleep, till `deadline` or earlier: the result. `None`: there is something
@@ -211,15 +216,21 @@ impl Engine {
     /// Ends a sleep that the program slept itself: withdraws the announcement, and collects why it ended.
     pub(crate) fn wake_up(&mut self) {
         self.awake();
-        self.wait(0);
+        self.collect();
     }
 
-    fn wait(&mut self, deadline: u64) {
+    /// Collects why the program was woken, without waiting.
+    fn collect(&mut self) {
+        let wake = self.system.wait(0);
+        self.woke(wake);
+    }
+
+    fn woke(&mut self, wake: Wake) {
         let Wake {
             doorbell: _,
             stack_gone,
             other,
-        } = self.system.wait(deadline);
+        } = wake;
         self.waited_at = self.now();
         if other {
             self.events = self.events.wrapping_add(1);
@@ -232,11 +243,19 @@ impl Engine {
 
     /// Shows the stack what was done, and rings its doorbell if it sleeps.
     pub(crate) fn flush(&mut self) {
-        if let Link::Up(session) = &mut self.link {
-            session.send_waiting();
-            if session.channel.flush() {
-                self.system.ring();
+        if self.publish() {
+            self.system.ring();
+        }
+    }
+
+    /// Shows the stack what was done. Returns whether it sleeps and has to be rung.
+    fn publish(&mut self) -> bool {
+        match &mut self.link {
+            Link::Up(session) => {
+                session.send_waiting();
+                session.channel.flush()
             }
+            Link::Down { .. } => false,
         }
     }
 

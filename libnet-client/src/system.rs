@@ -30,6 +30,12 @@ pub trait System {
     ///
     /// A doorbell that rang before the call is not lost: it ends the wait at once. Returning early for no reason is harmless.
     fn wait(&mut self, deadline: u64) -> Wake;
+
+    /// [`System::ring`], then [`System::wait`]: in one go, where the system can do that.
+    fn ring_and_wait(&mut self, deadline: u64) -> Wake {
+        self.ring();
+        self.wait(deadline)
+    }
 }
 
 /// A session with the stack.

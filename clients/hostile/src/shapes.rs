@@ -73,7 +73,7 @@ const fn shape(call: Syscall) -> [u8; 6] {
         Syscall::EndpointReply => [ENDPOINT, ANY, POINTER, 0, 0, 0],
         Syscall::EndpointBind => [ENDPOINT, NOTIFICATION, ANY, 0, 0, 0],
         Syscall::NotificationSignal => [NOTIFICATION, ANY, 0, 0, 0, 0],
-        Syscall::NotificationWait => [NOTIFICATION, ANY, TIME, 0, 0, 0],
+        Syscall::NotificationWait => [NOTIFICATION, ANY, TIME, NOTIFICATION, SLOT, 0],
         Syscall::ClockNow | Syscall::ClockScale => [CLOCK, 0, 0, 0, 0, 0],
         // Devices, console, machine: nothing that is held would do.
         _ => [SLOT, POINTER, LENGTH, POINTER, SMALL, SMALL],

@@ -132,8 +132,10 @@ syscalls! {
     NotificationCreate = 56,
     /// Sets bits on notification `a0` (SIGNAL): the capability's badge if it has one, else `a1`.
     NotificationSignal = 57,
-    /// Waits until deadline `a2` for any bit of mask `a1` on `a0` (WAIT). Result `v0` the bits, now
-    /// cleared; zero at the deadline (not an error). Errors: `Gone` if the last capability to it goes meanwhile.
+    /// Waits until deadline `a2` for any bit of mask `a1` on `a0` (WAIT). Before that, what usually comes before it, without
+    /// calls of its own: lets interrupt `a4` (MANAGE; NULL: none) come again as [`Syscall::InterruptAck`] does, and signals the
+    /// badge of `a3` (SIGNAL; NULL: none); an error of either ends the call. Result `v0` the bits, now cleared; zero at the
+    /// deadline (not an error). Errors: `Gone` if the last capability to it goes meanwhile.
     NotificationWait = 58,
 
     // ---- devices ------------------------------------------------------------------------------

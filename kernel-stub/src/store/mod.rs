@@ -113,6 +113,9 @@ impl Store {
         // Records are needed up to the last usable frame and for the archive.
         let ends = usable.iter().map(|range| inward(range).end);
         let len = ends.max().unwrap_or(0).max(archive.end);
+        if len > memory.frames() {
+            return Err(BootError::BadArchivePlace);
+        }
         let table_frames = Frames::table_bytes(len).div_ceil(page) as u32;
         let place = usable
             .iter()
@@ -302,38 +305,32 @@ impl Store {
         self.frames.get(frame).map_or(0, |meta| meta.generation)
     }
 
-    /// Frame of a `T`, if the reference is live.
+    /// Where the `T` is that the reference names; `None` if it was destroyed.
     #[inline]
-    fn check<T: Object>(&self, object: Ref<T>) -> Result<(), Error> {
-        match self.frames.get(object.frame) {
-            Some(meta) if meta.kind == T::KIND && meta.generation == object.generation => Ok(()),
-            _ => Err(Error::Gone),
+    fn find<T: Object>(&self, object: Ref<T>) -> Option<NonNull<T>> {
+        let meta = self.frames.get(object.frame)?;
+        if meta.kind != T::KIND || meta.generation != object.generation {
+            return None;
         }
+        // SAFETY: it has a record, and there are no more records than frames (`new`).
+        Some(unsafe { self.memory.known_frame(Frame(object.frame)) }.cast())
     }
 
     /// The object. [`Error::Gone`] if it was destroyed.
     #[inline]
     pub(crate) fn get<T: Object>(&self, object: Ref<T>) -> Result<&T, Error> {
-        self.check(object)?;
-        let place = self
-            .memory
-            .frame_pointer(Frame(object.frame))
-            .map_err(|_| Error::Gone)?;
+        let place = self.find(object).ok_or(Error::Gone)?;
         // SAFETY: the frame's record says that it holds a `T`, which only `create` and `create_zeroed` do after
         // writing one; `&self` keeps everybody from changing it.
-        Ok(unsafe { place.cast::<T>().as_ref() })
+        Ok(unsafe { place.as_ref() })
     }
 
     /// The object, to be changed. [`Error::Gone`] if it was destroyed.
     #[inline]
     pub(crate) fn get_mut<T: Object>(&mut self, object: Ref<T>) -> Result<&mut T, Error> {
-        self.check(object)?;
-        let place = self
-            .memory
-            .frame_pointer(Frame(object.frame))
-            .map_err(|_| Error::Gone)?;
+        let mut place = self.find(object).ok_or(Error::Gone)?;
         // SAFETY: as in `get`; `&mut self` makes it the only reference into any frame.
-        Ok(unsafe { place.cast::<T>().as_mut() })
+        Ok(unsafe { place.as_mut() })
     }
 
     /// The reference to what a frame holds now; `None` if that is no `T`.
@@ -343,29 +340,17 @@ impl Store {
         (meta.kind == T::KIND).then_some(Ref::new(frame, meta.generation))
     }
 
-    /// Where the `T` in a frame is, if there is one.
-    #[inline]
-    fn place<T: Object>(&self, frame: u32) -> Option<NonNull<T>> {
-        if self.frames.kind(frame) != T::KIND {
-            return None;
-        }
-        Some(self.memory.frame_pointer(Frame(frame)).ok()?.cast())
-    }
-
     /// What a frame holds now, if it is a `T`.
     #[inline]
     pub(crate) fn at<T: Object>(&self, frame: u32) -> Option<&T> {
-        let place = self.place(frame)?;
-        // SAFETY: as in `get`.
-        Some(unsafe { place.as_ref() })
+        self.get(self.live::<T>(frame)?).ok()
     }
 
     /// What a frame holds now, if it is a `T`, to be changed.
     #[inline]
     pub(crate) fn at_mut<T: Object>(&mut self, frame: u32) -> Option<&mut T> {
-        let mut place = self.place(frame)?;
-        // SAFETY: as in `get_mut`.
-        Some(unsafe { place.as_mut() })
+        let object = self.live::<T>(frame)?;
+        self.get_mut(object).ok()
     }
 
     // ---- references ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ use crate::cap::Grant;
 use crate::kernel::{Kernel, Outcome};
 use crate::object::{Budget, Endpoint, Notification, ThreadList};
 use crate::platform::Platform;
-use kernel_abi::{Error, Kind, Rights};
+use kernel_abi::{Error, Kind, Rights, Slot};
 
 impl<P: Platform> Kernel<P> {
     pub(super) fn endpoint_create(&mut self, me: Caller, budget: u64) -> Result<Outcome, Error> {
@@ -112,8 +112,15 @@ impl<P: Platform> Kernel<P> {
         notification: u64,
         mask: u64,
         deadline: u64,
+        [ring, acknowledge]: [u64; 2],
     ) -> Result<Outcome, Error> {
         let found = self.own(me, notification, Kind::Notification, Rights::WAIT)?;
+        if acknowledge != Slot::NULL.0 as u64 {
+            self.interrupt_ack(me, acknowledge)?;
+        }
+        if ring != Slot::NULL.0 as u64 {
+            self.notification_signal(me, ring, 0)?;
+        }
         self.wait(me.thread, found.object(), mask, deadline)
     }
 }

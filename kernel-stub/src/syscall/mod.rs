@@ -84,7 +84,7 @@ impl<P: Platform> Kernel<P> {
             Syscall::EndpointBind => self.endpoint_bind(me, a0, a1, a2),
             Syscall::NotificationCreate => self.notification_create(me, a0),
             Syscall::NotificationSignal => self.notification_signal(me, a0, a1),
-            Syscall::NotificationWait => self.notification_wait(me, a0, a1, a2),
+            Syscall::NotificationWait => self.notification_wait(me, a0, a1, a2, [a3, a4]),
             Syscall::DeviceInfo => self.device_get_info(me, a0, a1),
             Syscall::DeviceConfigRead => self.device_config_read(me, a0, a1, a2),
             Syscall::DeviceBar => self.device_get_bar(me, a0, a1),

@@ -4,7 +4,7 @@ use crate::object::Device;
 use crate::platform::Trap;
 use crate::store::Ref;
 use crate::testing::{Bench, MSIX_TABLE, NIC, REGISTERS, SCRATCH};
-use kernel_abi::{DeviceInfo, Error, Syscall, Words, boot_slots};
+use kernel_abi::{DeviceInfo, Error, FOREVER, Syscall, Words, boot_slots};
 
 const FIRST: u64 = boot_slots::FIRST_DEVICE.0 as u64;
 const AT: u64 = 0x2000_0000;
@@ -198,6 +198,48 @@ fn an_interrupt_comes_twice_at_most_until_it_is_acknowledged() {
     bench.get(init, Syscall::CapDelete, &[interrupt]);
     assert_eq!(vector_control(&bench, 2), 1);
     bench.get(init, Syscall::DeviceInterrupt, &[slot, 2, bell, 1]);
+    bench.check();
+}
+
+#[test]
+fn a_wait_acknowledges_and_rings_first() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let slot = nic(&mut bench);
+    let peer = bench.spawn(init, 64);
+    let [mine, theirs] = [0; 2].map(|_| bench.get(init, Syscall::NotificationCreate, &[2]));
+    let bell = bench.get(
+        init,
+        Syscall::CapDerive,
+        &[theirs, u64::from(u32::MAX >> 21), 8],
+    );
+    let interrupt = bench.get(init, Syscall::DeviceInterrupt, &[slot, 2, mine, 16]);
+    let data = bench.kernel.platform.registers[&(MSIX_TABLE + 2 * 16 + 8)];
+    let far = bench.grant(init, theirs, peer.slot);
+    bench.wait(
+        peer.thread,
+        Syscall::NotificationWait,
+        &[far, u64::MAX, FOREVER],
+    );
+    for _ in 0..2 {
+        bench.trap(init, Trap::Interrupt(data as u8));
+    }
+    assert_eq!(vector_control(&bench, 2), 1);
+    let wait = [mine, 16, 0, bell, interrupt];
+    assert_eq!(bench.get(init, Syscall::NotificationWait, &wait), 16);
+    assert_eq!(vector_control(&bench, 2), 0);
+    assert_eq!(bench.result(peer.thread), Some(Ok([8, 0, 0])));
+    // What was not done ends the call: nobody waits for an answer to a bell that did not ring.
+    for (bell, interrupt, error) in [
+        (far | 1 << 20, 0, Error::BadSlot),
+        (0, 999, Error::BadSlot),
+        (interrupt, 0, Error::WrongKind),
+        (0, bell, Error::WrongKind),
+    ] {
+        let wait = [mine, 16, FOREVER, bell, interrupt];
+        let refused = bench.call(init, Syscall::NotificationWait, &wait);
+        assert_eq!(refused, Err(error));
+    }
     bench.check();
 }
 

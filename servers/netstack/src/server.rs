@@ -2,8 +2,8 @@
 //!
 //! Holds every capability of the process. Memory of a client or driver stays mapped until the library has let go of it.
 
-use alloc::{boxed::Box, vec::Vec};
-use core::fmt;
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
+use core::{cell::Cell, fmt};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL},
     frame::{Pool, ToDriver, ToStack},
@@ -32,13 +32,26 @@ const POOL: Pool = Pool {
     large: 0,
 };
 
+/// Whom to ring when the pass is over: ringing and waiting are one system call, and nobody runs in between.
+type Due = Rc<Cell<Option<Slot>>>;
+
 /// Rings another process.
-struct Bell(Notification);
+struct Bell {
+    bell: Notification,
+    due: Due,
+}
 
 impl Doorbell for Bell {
     fn ring(&mut self) {
-        // It fails only if the other side is gone, which is signalled too.
-        let _ = self.0.signal(0);
+        let slot = self.bell.slot();
+        if let Some(earlier) = self
+            .due
+            .replace(Some(slot))
+            .filter(|earlier| *earlier != slot)
+        {
+            // It fails only if the other side is gone, which is signalled too.
+            let _ = Notification::borrowed(earlier).signal(0);
+        }
     }
 }
 
@@ -81,6 +94,7 @@ pub(crate) struct Server {
     driver: Option<Driver>,
     /// Calls that were left for the next pass.
     left: u64,
+    due: Due,
 }
 
 /// Why the server can't begin.
@@ -149,6 +163,7 @@ impl Server {
             clients: Vec::new(),
             driver: None,
             left: 0,
+            due: Due::default(),
         })
     }
 
@@ -158,16 +173,27 @@ impl Server {
             let next = self.stack.poll(now());
             self.let_go();
             let busy = next.work_left || self.left != 0;
-            let bits = if busy || !self.stack.prepare_sleep() {
-                self.events.wait(ALL, 0)
-            } else {
-                let deadline = next.deadline.map_or(FOREVER, Instant::nanos);
-                let bits = self.events.wait(ALL, deadline);
-                self.stack.awake();
-                bits
+            let sleeps = !busy && self.stack.prepare_sleep();
+            let deadline = match sleeps {
+                true => next.deadline.map_or(FOREVER, Instant::nanos),
+                false => 0,
             };
+            let bits = self
+                .events
+                .ring_and_wait(self.due.take(), None, ALL, deadline);
+            if sleeps {
+                self.stack.awake();
+            }
             self.handle(bits);
         }
+    }
+
+    /// The bell that came with a call.
+    fn bell(&self, cap: Cap) -> Box<Bell> {
+        Box::new(Bell {
+            bell: Notification::from_raw(cap.into_raw()),
+            due: self.due.clone(),
+        })
     }
 
     fn handle(&mut self, bits: u64) {
@@ -316,7 +342,7 @@ impl Server {
             .shm()
             .part(0, len as usize)
             .ok_or(Refusal::BadRequest)?;
-        let bell = Box::new(Bell(Notification::from_raw(bell.into_raw())));
+        let bell = self.bell(bell);
         let given = self.events.doorbell(RANG).map_err(|_| Refusal::Exhausted)?;
         let (session, sockets) = self.stack.open(badge, hello, window, bell)?;
         let client = Client {
@@ -380,7 +406,7 @@ impl Server {
             layout: POOL,
         };
         let given = self.events.doorbell(RANG).map_err(exhausted)?;
-        let bell = Box::new(Bell(Notification::from_raw(bell.into_raw())));
+        let bell = self.bell(bell);
         let reply = self
             .stack
             .attach(request, channel.shm(), frames, bell, now());

@@ -206,6 +206,19 @@ impl System for KernelSystem {
 
     fn wait(&mut self, deadline: u64) -> Wake {
         let bits = self.events.wait(u64::MAX, deadline);
+        self.woke(bits)
+    }
+
+    fn ring_and_wait(&mut self, deadline: u64) -> Wake {
+        let bell = self.session.as_ref().map(|session| session.bell.slot());
+        let bits = self.events.ring_and_wait(bell, None, u64::MAX, deadline);
+        self.woke(bits)
+    }
+}
+
+impl KernelSystem {
+    /// What the bits of the notification say.
+    fn woke(&mut self, bits: u64) -> Wake {
         let mut wake = Wake {
             doorbell: bits & DOORBELL != 0,
             stack_gone: false,

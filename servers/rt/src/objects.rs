@@ -87,6 +87,27 @@ impl Notification {
         }
     }
 
+    /// [`Notification::wait`], behind what usually comes before it: lets `interrupt` come again and signals `bell` with its
+    /// badge, all in one system call. If the other side of either is gone, that is skipped.
+    pub fn ring_and_wait(
+        &self,
+        bell: Option<Slot>,
+        interrupt: Option<Slot>,
+        mask: u64,
+        deadline: u64,
+    ) -> u64 {
+        let [first, second] = [bell, interrupt].map(|slot| slot.unwrap_or(Slot::NULL).0.into());
+        let args = [self.slot().0.into(), mask, deadline, first, second, 0];
+        match syscall::values(Syscall::NotificationWait, args) {
+            Ok([bits, ..]) => bits,
+            Err(_) if bell.is_some() && interrupt.is_some() => {
+                self.ring_and_wait(bell, None, mask, deadline)
+            }
+            Err(_) if bell.is_some() || interrupt.is_some() => self.wait(mask, deadline),
+            Err(_) => 0,
+        }
+    }
+
     /// Waits for ever for any bit of `mask`.
     pub fn wait_forever(&self, mask: u64) -> u64 {
         self.wait(mask, FOREVER)

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use ipc_proto::setup::{DevReply, DevRequest};
 use rt::{
-    Budget, Device, Endpoint, Env, Error, Interrupt, Mapping, Memory, Notification, Prot,
+    Budget, Device, Endpoint, Env, Error, Interrupt, Mapping, Memory, Notification, Prot, Slot,
     message::{self, CallError},
 };
 use virtio_net::{
@@ -65,6 +65,16 @@ pub(crate) struct Kernel {
     /// Memory of the virtqueues, mapped as long as the process lives.
     queues: Mapping,
     attached: Option<Attached>,
+    due: Due,
+}
+
+/// What the next wait does first, in the same system call. One wait follows each pass.
+#[derive(Default)]
+struct Due {
+    /// Whom to ring.
+    bell: Option<Slot>,
+    /// What may come again.
+    interrupt: Option<Slot>,
 }
 
 /// Why the server can't even begin.
@@ -155,6 +165,7 @@ impl Kernel {
             _bars: bars,
             queues,
             attached: None,
+            due: Due::default(),
         };
         Ok((kernel, transport))
     }
@@ -218,7 +229,10 @@ impl Platform for Kernel {
     }
 
     fn wait(&mut self, deadline: u64) -> Events {
-        let bits = self.notification.wait(Events::all().bits(), deadline);
+        let Due { bell, interrupt } = core::mem::take(&mut self.due);
+        let bits = self
+            .notification
+            .ring_and_wait(bell, interrupt, Events::all().bits(), deadline);
         Events::from_bits_truncate(bits)
     }
 
@@ -227,7 +241,8 @@ impl Platform for Kernel {
         for (events, interrupt) in attached.flat_map(|attached| &attached.interrupts) {
             // It fails only if the device was quiesced by somebody else; then the stack's or init's news follow.
             if events.intersects(interrupts)
-                && let Err(error) = interrupt.ack()
+                && let Some(earlier) = self.due.interrupt.replace(interrupt.slot())
+                && let Err(error) = Interrupt::borrowed(earlier).ack()
             {
                 log::warn!("interrupt: {error}");
             }
@@ -235,10 +250,8 @@ impl Platform for Kernel {
     }
 
     fn ring_stack(&mut self) {
-        if let Some(attached) = &self.attached {
-            // It fails only if the stack is gone, which is signalled too.
-            let _ = attached.bell.signal(0);
-        }
+        // It fails only if the stack is gone, which is signalled too.
+        self.due.bell = self.attached.as_ref().map(|attached| attached.bell.slot());
     }
 
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
