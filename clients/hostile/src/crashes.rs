@@ -28,7 +28,7 @@ const KINDS: &[(&str, &[u8])] = &[
     ("in", &[13]),
     ("ud2", &[6]),
     ("divide", &[0]),
-    ("xorps", &[6, 7]),
+    ("a register that the kernel does not switch", &[6, 7]),
     ("jump to a non-canonical address", &[13]),
     ("overflow the stack", &[14]),
     ("single-step", &[1]),
@@ -53,7 +53,8 @@ const KINDS: &[(&str, &[u8])] = &[
     ("write the kernel", &[14]),
     ("jump into the kernel", &[14]),
     ("return to a non-canonical address", &[13]),
-    ("x87", &[6, 7]),
+    // The latter two where the kernel switches no such registers.
+    ("x87 division by zero", &[16, 6, 7]),
     ("int3 with the stack in the kernel", &[3, 13]),
     ("fault with the direction flag", &[14]),
 ];
@@ -103,7 +104,7 @@ global_asm!(
         jmp 99f
     2:  cmp edi, 8
         jne 2f
-        xorps xmm0, xmm0
+        vpxord zmm16, zmm16, zmm16
         jmp 99f
     2:  cmp edi, 9
         jne 2f
@@ -216,7 +217,12 @@ global_asm!(
         ret
     2:  cmp edi, 32
         jne 2f
+        push 0x37b                          // the control word: that exception is not masked
+        fldcw [rsp]
+        fldz
         fld1
+        fdivrp st(1), st
+        fwait
         jmp 99f
     2:  cmp edi, 33
         jne 2f

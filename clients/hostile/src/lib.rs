@@ -1,7 +1,7 @@
 //! Attacks by a process with ordinary capabilities: on the kernel, on the network stack, on its own memory.
 //!
 //! Each module is one kind of attack, bounded in time; `campaign` has the list and what is counted. Used by the program
-//! `hostile`, and by `probe` of the system tests. `unsafe` only in `wild` and `crashes`, to find the code of their children.
+//! `hostile`, and by `probe` of the system tests. `unsafe` only in `wild`, `crashes` and `registers`, to find the code of their children.
 #![cfg_attr(target_os = "none", no_std)]
 
 #[cfg(target_os = "none")]
@@ -26,6 +26,8 @@ mod mapping;
 #[cfg(target_os = "none")]
 mod quota;
 pub mod random;
+#[cfg(target_os = "none")]
+pub mod registers;
 #[cfg(target_os = "none")]
 pub mod scribble;
 #[cfg(target_os = "none")]

@@ -1,6 +1,7 @@
 //! Test program of the image. Its argument `mode` says what to try: a fault (`fault-*`), reaching the network
 //! without a capability (`no-network`), breaking the policy of its session (`forbidden`), starting and killing
-//! processes (`churn`), leading a device astray (`rogue-driver`), or random system calls (`syscalls`). It logs `PASS` or `FAIL` and why; the system tests read the log.
+//! processes (`churn`), leading a device astray (`rogue-driver`), random system calls (`syscalls`), or looking into
+//! registers for what others left (`registers`). It logs `PASS` or `FAIL` and why; the system tests read the log.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -21,7 +22,7 @@ mod rogue;
 mod image {
     use crate::{faults, network, rogue};
     use alloc::string::String;
-    use hostile::{churn, scribble, wild};
+    use hostile::{churn, registers, scribble, wild};
 
     rt::entry!(main);
 
@@ -38,6 +39,7 @@ mod image {
                 "rogue-driver" => rogue::lead_astray(&env),
                 "churn" => churn::start_and_kill(&env),
                 "syscalls" => wild::call_at_random(&env),
+                "registers" => registers::keep_apart(&env),
                 _ => Err(String::from("no such mode")),
             },
         };

@@ -27,6 +27,10 @@ pub(crate) const CASES: &[Case] = &[
         "faults::random_system_calls_harm_nobody",
         random_system_calls_harm_nobody,
     ),
+    (
+        "faults::registers_are_kept_and_not_leaked",
+        registers_are_kept_and_not_leaked,
+    ),
     ("faults::driver_dies_under_load", driver_dies_under_load),
     (
         "faults::stack_dies_and_services_come_back",
@@ -51,7 +55,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("wild-jump", "general protection fault"),
     ("undefined", "invalid opcode"),
     ("divide", "divide error"),
-    ("float", "invalid opcode"),
+    ("float", "x87 error"),
 ];
 
 /// A machine with the programs of the tests besides those of the standard image.
@@ -141,6 +145,12 @@ fn random_system_calls_harm_nobody() -> Outcome {
         ensure!(ps.contains(name), "no {name} in {ps}");
     }
     lab.inside(|| echo_once(b"afterwards"))
+}
+
+/// Vector registers survive interrupts, and nobody sees what another left in them.
+fn registers_are_kept_and_not_leaked() -> Outcome {
+    let (_lab, mut machine) = probes()?;
+    wait_for_verdict(&mut machine, "registers", "PASS registers")
 }
 
 fn echo_once(data: &[u8]) -> Outcome {

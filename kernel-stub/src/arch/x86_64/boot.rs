@@ -138,7 +138,16 @@ pub fn boot(start_info: u64) -> Result<Booted, BootFailure> {
     announce(&found, &facts, rates, pci, iommu.is_some());
     Ok(Booted {
         machine: Machine::new(
-            local, uart, window, apic, clock, timer, config, iommu, found.root,
+            local,
+            uart,
+            window,
+            apic,
+            clock,
+            timer,
+            config,
+            iommu,
+            found.root,
+            features.extended,
         ),
         memory,
         usable: found.usable,

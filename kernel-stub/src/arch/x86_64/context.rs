@@ -1,5 +1,6 @@
 //! The registers of a user thread, in the order in which `trap.s` and the processor push them. Plain data.
 
+use super::extended::State;
 use crate::platform;
 use kernel_abi::USER_END;
 
@@ -10,21 +11,32 @@ pub(super) const USER_CODE: u16 = 0x23;
 
 /// Stands in `vector` of a context that `syscall` saved; interrupts have 0..=255.
 pub(super) const SYSCALL: u64 = 256;
+/// Stands in `vector` of a context that has not run.
+pub(super) const FRESH: u64 = 257;
 
 /// Interrupt enable. User mode runs with it set and (at I/O privilege level 0) cannot clear it.
 pub(super) const INTERRUPT_FLAG: u64 = 1 << 9;
 /// Bit 1 of the flags is always one.
 const FIXED_FLAGS: u64 = 1 << 1;
 
-/// A thread's registers. Its end is where the processor pushes to when user code is interrupted, which
-/// it aligns to 16 bytes: hence the alignment, and a size that keeps it.
+/// A thread's registers.
 #[derive(Clone, Debug)]
-#[repr(C, align(16))]
+#[repr(C)]
 #[cfg_attr(
     test,
     expect(unreachable_pub, reason = "a port shows it as a type of `Platform`")
 )]
 pub struct Context {
+    /// Those that only an interrupt saves.
+    pub(super) extended: State,
+    pub(super) registers: Registers,
+}
+
+/// The general registers. Their end is where the processor pushes to when user code is interrupted, which
+/// it aligns to 16 bytes: hence the alignment, and a size that keeps it.
+#[derive(Clone, Debug)]
+#[repr(C, align(16))]
+pub(super) struct Registers {
     pub(super) r15: u64,
     pub(super) r14: u64,
     pub(super) r13: u64,
@@ -40,7 +52,7 @@ pub struct Context {
     pub(super) rcx: u64,
     pub(super) rbx: u64,
     pub(super) rax: u64,
-    /// Why the context was saved: a vector, or [`SYSCALL`]. Also decides how it is resumed.
+    /// Why the context was saved: a vector, [`SYSCALL`] or [`FRESH`]. Also decides how it is resumed.
     pub(super) vector: u64,
     pub(super) error: u64,
     pub(super) rip: u64,
@@ -50,11 +62,12 @@ pub struct Context {
     pub(super) ss: u64,
 }
 
-const _: () = assert!(size_of::<Context>() == 22 * 8 && size_of::<Context>().is_multiple_of(16));
+const _: () =
+    assert!(size_of::<Registers>() == 22 * 8 && size_of::<Registers>().is_multiple_of(16));
 
 impl platform::Context for Context {
     fn new(entry: u64, stack: u64, argument: u64) -> Self {
-        Context {
+        let registers = Registers {
             r15: 0,
             r14: 0,
             r13: 0,
@@ -70,8 +83,8 @@ impl platform::Context for Context {
             rcx: 0,
             rbx: 0,
             rax: 0,
-            // Anything but SYSCALL: the first entry is by `iretq`, which loads every field.
-            vector: 0,
+            // The first entry is by `iretq`, which loads every field.
+            vector: FRESH,
             error: 0,
             // `iretq` to an address that is not canonical would fault in the kernel (SDM vol. 2, IRET). USER_END
             // is canonical and never mapped, so that the thread faults there itself.
@@ -80,19 +93,26 @@ impl platform::Context for Context {
             rflags: INTERRUPT_FLAG | FIXED_FLAGS,
             rsp: stack,
             ss: USER_DATA as u64,
+        };
+        Context {
+            extended: State::INITIAL,
+            registers,
         }
     }
 
     fn syscall(&self) -> (u64, [u64; 6]) {
+        let saved = &self.registers;
         (
-            self.rax,
-            [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9],
+            saved.rax,
+            [
+                saved.rdi, saved.rsi, saved.rdx, saved.r10, saved.r8, saved.r9,
+            ],
         )
     }
 
     fn set_result(&mut self, error: u64, values: [u64; 3]) {
-        self.rax = error;
-        [self.rdx, self.r8, self.r9] = values;
+        self.registers.rax = error;
+        [self.registers.rdx, self.registers.r8, self.registers.r9] = values;
     }
 }
 
@@ -104,38 +124,37 @@ mod tests {
     #[test]
     fn entry_outside_of_user_half_becomes_a_user_fault() {
         for entry in [USER_END, 1 << 47, 0xffff_7fff_ffff_ffff, u64::MAX] {
-            assert_eq!(Context::new(entry, 0, 0).rip, USER_END);
+            assert_eq!(Context::new(entry, 0, 0).registers.rip, USER_END);
         }
-        assert_eq!(Context::new(USER_END - 1, 0, 0).rip, USER_END - 1);
+        assert_eq!(Context::new(USER_END - 1, 0, 0).registers.rip, USER_END - 1);
     }
 
     #[test]
     fn new_context_is_unprivileged_and_empty() {
         let context = Context::new(0x1000, 0x2000, 3);
-        assert_eq!(context.cs & 3, 3);
-        assert_eq!(context.ss & 3, 3);
-        assert_eq!(context.rflags, 0x202);
         assert_eq!(context.syscall(), (0, [3, 0, 0, 0, 0, 0]));
-        assert_eq!(context.rsp, 0x2000);
-        assert_ne!(context.vector, SYSCALL);
+        let registers = context.registers;
+        assert_eq!(registers.cs & 3, 3);
+        assert_eq!(registers.ss & 3, 3);
+        assert_eq!(registers.rflags, 0x202);
+        assert_eq!(registers.rsp, 0x2000);
+        assert_eq!(registers.vector, FRESH);
     }
 
     #[test]
     fn arguments_and_results_are_in_the_registers_of_the_abi() {
         let mut context = Context::new(0, 0, 0);
-        context.rax = 9;
-        context.rdi = 10;
-        context.rsi = 11;
-        context.rdx = 12;
-        context.r10 = 13;
-        context.r8 = 14;
-        context.r9 = 15;
+        context.registers.rax = 9;
+        context.registers.rdi = 10;
+        context.registers.rsi = 11;
+        context.registers.rdx = 12;
+        context.registers.r10 = 13;
+        context.registers.r8 = 14;
+        context.registers.r9 = 15;
         assert_eq!(context.syscall(), (9, [10, 11, 12, 13, 14, 15]));
         context.set_result(1, [2, 3, 4]);
-        assert_eq!(
-            (context.rax, context.rdx, context.r8, context.r9),
-            (1, 2, 3, 4)
-        );
-        assert_eq!((context.rdi, context.rsi, context.r10), (10, 11, 13));
+        let saved = &context.registers;
+        assert_eq!((saved.rax, saved.rdx, saved.r8, saved.r9), (1, 2, 3, 4));
+        assert_eq!((saved.rdi, saved.rsi, saved.r10), (10, 11, 13));
     }
 }

@@ -2,6 +2,7 @@
 //! features. Each function is one instruction or a short fixed sequence; the only other file with inline
 //! assembly is `trap.rs`.
 
+use super::extended::{Offer, State};
 use crate::phys::Frame;
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
@@ -155,6 +156,30 @@ pub(super) fn clear_segments() {
     }
 }
 
+/// Saves the extended state.
+///
+/// # Safety
+/// [`Features::enable`] has switched it on.
+pub(super) unsafe fn save_extended(state: &mut State) {
+    // SAFETY: writes the components of XCR0 in the standard form, which `State` has the room and the alignment for
+    // (`Offer::accept`).
+    unsafe {
+        asm!("xsave64 [{}]", in(reg) state, in("eax") !0, in("edx") !0, options(nostack, preserves_flags));
+    }
+}
+
+/// Loads the extended state.
+///
+/// # Safety
+/// [`Features::enable`] has switched it on.
+pub(super) unsafe fn load_extended(state: &State) {
+    // SAFETY: `state` is [`State::INITIAL`] or was filled by `save_extended` since, so that it is one that the instruction takes. The
+    // kernel uses none of the registers.
+    unsafe {
+        asm!("xrstor64 [{}]", in(reg) state, in("eax") !0, in("edx") !0, options(readonly, nostack, preserves_flags));
+    }
+}
+
 /// Waits, with interrupts on, until one was handled (see `trap.rs`: its handler leaves them off).
 pub(super) fn wait_for_interrupt() {
     // SAFETY: `sti` takes effect after the next instruction, so that an interrupt that is already pending ends
@@ -223,6 +248,8 @@ pub(super) struct Features {
     pub(super) huge_pages: bool,
     /// Global pages.
     pub(super) global_pages: bool,
+    /// Components of the extended state for user code; zero: none.
+    pub(super) extended: u64,
     machine_check: bool,
     smep: bool,
     smap: bool,
@@ -238,12 +265,28 @@ impl Features {
         // Leaves above the maximum answer with the data of another leaf.
         let structured = (max >= 7).then(|| core::arch::x86_64::__cpuid_count(7, 0));
         let extended = (max_extended >= 0x8000_0001).then(|| __cpuid(0x8000_0001));
+        let extended_state = |part| match max >= 0xd {
+            true => core::arch::x86_64::__cpuid_count(0xd, part),
+            false => core::arch::x86_64::CpuidResult {
+                eax: 0,
+                ebx: 0,
+                ecx: 0,
+                edx: 0,
+            },
+        };
+        let (components, avx) = (extended_state(0), extended_state(2));
+        let offer = Offer {
+            basic: basic.ecx,
+            components: (components.edx as u64) << 32 | components.eax as u64,
+            avx: (avx.eax, avx.ebx),
+        };
         let bit = |word: u32, bit: u32| word & 1 << bit != 0;
         Features {
             no_execute: extended.is_some_and(|leaf| bit(leaf.edx, 20)),
             apic: bit(basic.edx, 9),
             huge_pages: extended.is_some_and(|leaf| bit(leaf.edx, 26)),
             global_pages: bit(basic.edx, 13),
+            extended: offer.accept(),
             machine_check: bit(basic.edx, 7),
             smep: structured.is_some_and(|leaf| bit(leaf.ebx, 7)),
             smap: structured.is_some_and(|leaf| bit(leaf.ebx, 20)),
@@ -251,8 +294,8 @@ impl Features {
         }
     }
 
-    /// Switches on what protects: no-execute and write protection, SMEP, SMAP, UMIP; makes every floating point
-    /// or vector instruction fault, and `rdtsc` in user mode (the time is behind a capability: [`let_user_count`]).
+    /// Switches on what protects: no-execute and write protection, SMEP, SMAP, UMIP; makes `rdtsc` fault in user mode (the time is
+    /// behind a capability: [`let_user_count`]), and every floating point or vector instruction whose registers the kernel does not switch.
     pub(super) fn enable(self) {
         let efer = read_msr(Msr::Efer);
         // SAFETY: SCE (bit 0) and NXE (bit 11) add `syscall` and the NX bit; the current mode stays.
@@ -262,9 +305,13 @@ impl Features {
         // SAFETY: reading a control register has no effect.
         unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags)) };
         // Cleared: PCE, OSFXSR, OSXMMEXCPT, FSGSBASE, PCIDE, OSXSAVE, PKE, which give user mode registers
-        // that the kernel does not switch.
+        // that the kernel does not switch. It switches those of the components in XCR0, if any.
+        let switched = 1 << 9 | 1 << 10 | 1 << 18;
         cr4 |= TIME_STAMP_DISABLE;
-        cr4 &= !(1 << 8 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 22);
+        cr4 &= !(1 << 8 | switched | 1 << 16 | 1 << 17 | 1 << 22);
+        if self.extended != 0 {
+            cr4 |= switched;
+        }
         // Without MCE a machine check resets the machine without a word.
         for (present, bit) in [
             (self.machine_check, 6),
@@ -279,13 +326,24 @@ impl Features {
         }
         // SAFETY: paging and the mode stay as they are; the kernel touches no user page and no FPU.
         unsafe { asm!("mov cr4, {}", in(reg) cr4, options(nostack, preserves_flags)) };
+        if self.extended != 0 {
+            // SAFETY: OSXSAVE was just set, and the processor offers these components (`Offer::accept`).
+            unsafe {
+                asm!("xsetbv", in("ecx") 0, in("eax") self.extended as u32, in("edx") (self.extended >> 32) as u32,
+                    options(nomem, nostack, preserves_flags));
+            }
+        }
 
         let mut cr0: u64;
         // SAFETY: reading a control register has no effect.
         unsafe { asm!("mov {}, cr0", out(reg) cr0, options(nomem, nostack, preserves_flags)) };
-        // MP, EM, TS: no floating point. NE, WP on. AM, NW, CD off.
-        cr0 |= 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 16;
+        // MP, NE, WP on; AM, NW, CD off. EM and TS on: no floating point.
+        let no_floating_point = 1 << 2 | 1 << 3;
+        cr0 |= 1 << 1 | no_floating_point | 1 << 5 | 1 << 16;
         cr0 &= !(1 << 18 | 1 << 29 | 1 << 30);
+        if self.extended != 0 {
+            cr0 &= !no_floating_point;
+        }
         // SAFETY: as for CR4; the kernel's own pages are mapped with the rights that it needs.
         unsafe { asm!("mov cr0, {}", in(reg) cr0, options(nostack, preserves_flags)) };
     }

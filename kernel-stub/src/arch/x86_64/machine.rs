@@ -6,6 +6,7 @@ use super::apic::{
 use super::context::{Context, SYSCALL};
 use super::cpu_local::CpuLocal;
 use super::dma_tables;
+use super::extended::{Load, Owner, State};
 use super::iommu::Iommu;
 use super::paging::{self, Attributes, PageSize};
 use super::pci_config::ConfigSpace;
@@ -36,10 +37,13 @@ pub struct Machine {
     root: Frame,
     /// User code may read the time stamp counter.
     user_counts: bool,
+    /// Of the extended state.
+    owner: Owner,
 }
 
 impl Machine {
-    /// The machine with all parts set up; `kernel_root` is the current address space.
+    /// The machine with all parts set up; `kernel_root` is the current address space, `extended` the components of the extended
+    /// state that are switched on.
     #[expect(clippy::too_many_arguments, reason = "each part is made once, at boot")]
     pub(super) fn new(
         local: &'static CpuLocal,
@@ -51,6 +55,7 @@ impl Machine {
         config: ConfigSpace,
         iommu: Option<Iommu>,
         kernel_root: Frame,
+        extended: u64,
     ) -> Machine {
         Machine {
             local,
@@ -64,6 +69,7 @@ impl Machine {
             kernel_root,
             root: kernel_root,
             user_counts: false,
+            owner: Owner::nobody(extended),
         }
     }
 
@@ -75,6 +81,18 @@ impl Machine {
             cpu::clear_segments();
             self.root = root;
         }
+    }
+
+    /// Makes the extended state that of a thread that is about to run.
+    fn load_extended(&mut self, context: &Context) {
+        let address = core::ptr::from_ref(context).addr();
+        let state = match self.owner.enter(address, context.registers.vector) {
+            Load::Keep => return,
+            Load::Reset => &State::INITIAL,
+            Load::Restore => &context.extended,
+        };
+        // SAFETY: `owner` asks for this only where it is switched on.
+        unsafe { cpu::load_extended(state) };
     }
 
     /// What an interrupt means to the kernel; `None` if nothing.
@@ -122,26 +140,33 @@ impl Platform for Machine {
 
     fn run_user(&mut self, root: Frame, context: &mut Context) -> Trap {
         self.switch_to(root);
+        self.load_extended(context);
         loop {
-            // SAFETY: `boot` loaded the tables of `local` and never switched interrupts on; the address space was just set.
-            unsafe { trap::enter_user(self.local, context) };
-            if context.vector == SYSCALL {
+            let registers = &mut context.registers;
+            // SAFETY: `boot` loaded the tables of `local` and never switched interrupts on; address space and extended
+            // state were just set.
+            unsafe { trap::enter_user(self.local, registers) };
+            if registers.vector == SYSCALL {
                 return Trap::Syscall;
             }
-            let vector = context.vector as u8;
+            let vector = registers.vector as u8;
             if vector < 32 {
                 return Trap::Fault {
                     vector,
-                    error: context.error,
+                    error: registers.error,
                     address: if vector == PAGE_FAULT {
                         cpu::fault_address()
                     } else {
                         0
                     },
-                    instruction: context.rip,
+                    instruction: registers.rip,
                 };
             }
             if let Some(trap) = self.interrupt(vector) {
+                if self.owner.saves() {
+                    // SAFETY: it is switched on.
+                    unsafe { cpu::save_extended(&mut context.extended) };
+                }
                 return trap;
             }
         }

@@ -11,6 +11,8 @@ mod context;
 #[cfg(any(test, target_os = "none"))]
 mod dma_tables;
 #[cfg(any(test, target_os = "none"))]
+mod extended;
+#[cfg(any(test, target_os = "none"))]
 mod firmware;
 #[cfg(any(test, target_os = "none"))]
 mod memory_map;

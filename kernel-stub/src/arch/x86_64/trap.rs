@@ -1,6 +1,6 @@
 //! Entering user mode, and what to do about traps in kernel mode. The assembly is in `trap.s`.
 
-use super::context::{Context, INTERRUPT_FLAG, SYSCALL, USER_CODE, USER_DATA};
+use super::context::{INTERRUPT_FLAG, Registers, SYSCALL, USER_CODE, USER_DATA};
 use super::cpu_local::CpuLocal;
 use super::{cpu, emergency};
 use core::arch::global_asm;
@@ -14,7 +14,7 @@ global_asm!(
     rsp0 = const offset_of!(CpuLocal, rsp0),
     user_stack = const offset_of!(CpuLocal, user_stack),
     kernel_stack = const offset_of!(CpuLocal, kernel_stack),
-    vector_after_r12 = const offset_of!(Context, vector) - offset_of!(Context, r11),
+    vector_after_r12 = const offset_of!(Registers, vector) - offset_of!(Registers, r11),
     user_data = const USER_DATA,
     user_code = const USER_CODE,
     syscall = const SYSCALL,
@@ -25,7 +25,7 @@ mod assembly {
     unsafe extern "C" {
         pub(super) static trap_stubs: u8;
         pub(super) static syscall_entry: u8;
-        pub(super) fn enter_user(context: *mut super::Context);
+        pub(super) fn enter_user(registers: *mut super::Registers);
     }
 }
 
@@ -39,22 +39,22 @@ pub(super) fn syscall_entry() -> u64 {
     (&raw const assembly::syscall_entry).addr() as u64
 }
 
-/// Runs user code until it traps; `context.vector` then says why.
+/// Runs user code until it traps; `registers.vector` then says why.
 ///
 /// # Safety
 /// 1. `local` is what this processor's GS base points at, its GDT, IDT and task register are loaded, and interrupts
 ///    are off.
-/// 2. The current address space is the one that the thread belongs to.
-pub(super) unsafe fn enter_user(local: &CpuLocal, context: &mut Context) {
-    let context: *mut Context = context;
-    local.set_trap_stack(context.wrapping_add(1).addr() as u64);
-    // SAFETY: `context` is exclusively ours during the call, and aligned by its type. Its selectors and flags are the
+/// 2. The current address space is the one that the thread belongs to, and no other thread's values are in the extended state.
+pub(super) unsafe fn enter_user(local: &CpuLocal, registers: &mut Registers) {
+    let registers: *mut Registers = registers;
+    local.set_trap_stack(registers.wrapping_add(1).addr() as u64);
+    // SAFETY: `registers` is exclusively ours during the call, and aligned by its type. Its selectors and flags are the
     // users' (they are set by `Context::new` and by the processor only); the caller answers for the rest.
-    unsafe { assembly::enter_user(context) };
+    unsafe { assembly::enter_user(registers) };
 }
 
 /// A trap while the kernel ran: the end of `hlt`, or the end of everything.
-extern "C" fn kernel_trap(frame: &mut Context) {
+extern "C" fn kernel_trap(frame: &mut Registers) {
     // Exceptions first: they may come before (or because) GS is set up.
     if let 0..32 = frame.vector {
         die(frame);
@@ -65,7 +65,7 @@ extern "C" fn kernel_trap(frame: &mut Context) {
 }
 
 /// Prints what there is to know and ends the machine. No process can cause this: it is a bug, or the hardware.
-fn die(frame: &Context) -> ! {
+fn die(frame: &Registers) -> ! {
     let what = match frame.vector {
         0 => "divide error",
         1 => "debug exception",

@@ -1,7 +1,7 @@
 // The way into user mode and out of it (SDM vol. 3, 6.14; vol. 2, SYSCALL, SYSRET, IRET).
 //
-// The kernel calls `enter_user` like a function; any trap from user mode makes that call return. The
-// context of the running thread doubles as the stack on which user state is pushed: RSP0 of the task
+// The kernel calls `enter_user` like a function; any trap from user mode makes that call return. The saved
+// registers of the running thread double as the stack on which user state is pushed: RSP0 of the task
 // state points at its end. Interrupts are off in the kernel except in `hlt` (cpu.rs), so a trap from kernel
 // mode is either the end of that `hlt` or a bug; it stays on the kernel's stack.
 
@@ -87,7 +87,7 @@ return_to_kernel:
     pop rbp
     ret
 
-// extern "C" fn enter_user(context: *mut Context)
+// extern "C" fn enter_user(registers: *mut Registers)
 .balign 16
 .global enter_user
 enter_user:
