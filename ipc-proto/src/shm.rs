@@ -6,10 +6,18 @@
 //! # Why every access is atomic
 //! The peer is another process, perhaps a hostile one: it may write any byte while this side reads it. Rust's memory
 //! model calls a plain access that races undefined behaviour, and the compiler may also read a plain location twice and find two values.
-//! Atomic accesses may race: each yields some value, once. So words are [`AtomicU32`] with the ordering that the protocol asks for, and
-//! bulk copies (`copy`) are relaxed `AtomicU64` accesses, eight bytes a move, with `AtomicU8` for the unaligned bytes at both ends.
-//! Relaxed accesses are ordinary `mov` instructions; what they forbid is merging, repeating or tearing. An honest peer orders bulk bytes
-//! by the acquire and release accesses to the indices around them, so that between two honest sides nothing ever races.
+//! Atomic accesses may race: each yields some value, once. So words are [`AtomicU32`] with the ordering that the protocol asks for.
+//! Bulk copies (`copy`) are, on a host, relaxed `AtomicU64` accesses, eight bytes a move, with `AtomicU8` for the unaligned bytes at
+//! both ends. Relaxed accesses are ordinary `mov` instructions; what they forbid is merging, repeating or tearing. An honest peer orders bulk
+//! bytes by the acquire and release accesses to the indices around them, so that between two honest sides nothing ever races.
+//!
+//! In the programs of the image, bulk copies are inline assembly (the crate `bulk`), up to 32 bytes a move. The compiler does not look
+//! into it: it can neither repeat what it loads nor assume that it stays, and what it does is what relaxed accesses
+//! to single bytes could have done. That takes that nothing else accesses these bytes but words and blocks by atomic accesses,
+//! which holds as before. A byte where two moves overlap is loaded twice, but arrives in private memory before anybody looks at it, with one of
+//! the two values. The moves stay between the atomic accesses around them: the assembly may touch any memory as far as
+//! the compiler knows, and the processor reorders them no more than other loads and stores.
+//!
 //! A hostile peer can race, with accesses of other sizes too: the language does not describe that, since the peer is not part
 //! of the program; on x86 the outcome is a mix of old and new bytes (SDM volume 3, 11.1), which this side sees as
 //! just another byte string.
@@ -29,6 +37,10 @@ use core::{
     sync::atomic::{self, AtomicU32, AtomicU64, Ordering},
 };
 
+#[cfg(not(all(target_os = "none", target_arch = "x86_64")))]
+mod copy;
+#[cfg(all(target_os = "none", target_arch = "x86_64"))]
+#[path = "shm/bare_copy.rs"]
 mod copy;
 #[cfg(any(feature = "std", test))]
 mod heap;

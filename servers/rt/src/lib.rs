@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The only crate of user space that knows the kernel's interface; what others need of it is re-exported here.
-//! `unsafe` lives in `syscall` (the instruction), `heap`, `memory` (shared windows), `boot`, `entry`, `time` and `entropy` (instructions). On a host the
+//! `unsafe` lives in `syscall` (the instruction), `heap`, `mem` (`memcpy` and its kin), `memory` (shared windows), `boot`, `entry`, `time` and
+//! `entropy` (instructions). On a host the
 //! crate compiles against a fake kernel ([`testing`]), so that programs and their libraries build and test there.
 #![no_std]
 
@@ -28,6 +29,8 @@ mod env;
 #[cfg(target_os = "none")]
 mod heap;
 pub mod logger;
+#[cfg(target_os = "none")]
+mod mem;
 mod memory;
 #[cfg(feature = "net")]
 pub mod net;
