@@ -30,7 +30,7 @@ cargo build --locked --release -q -p bench -p tcg-count || die "the build failed
 [ -z "$from" ] || exec "$target/release/bench" "${arguments[@]}"
 need qemu-system-x86_64 qemu-system-x86
 need ip iproute2
-need wrk wrk
+(need wrk wrk) || say "==> without wrk: the harness makes the HTTP requests itself"
 
 if [ -z "$image" ] && [ "$guests" != linux ]; then
     say "==> building Causeway"
@@ -63,5 +63,8 @@ cleanup() {
     done
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM HUP
-"$target/release/bench" ${arguments[@]+"${arguments[@]}"}
+# In the background, so that a signal to this script ends it at once.
+"$target/release/bench" ${arguments[@]+"${arguments[@]}"} &
+child=$!
+trap 'kill "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+wait "$child"

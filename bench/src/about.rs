@@ -42,7 +42,7 @@ pub fn about(root: &Path, linux: &Path) -> BTreeMap<String, String> {
     );
     let linux = fs::read_to_string(linux.join("version")).unwrap_or_default();
     add("Linux guest", linux.trim().to_owned());
-    add("wrk", first_line("wrk", &["-v"]));
+    add("HTTP load", first_line("wrk", &["-v"]));
     add("rustc", first_line("rustc", &["--version"]));
     about
 }

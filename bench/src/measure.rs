@@ -132,9 +132,9 @@ pub fn work(figure: Figure, machine: &mut Machine, effort: Effort) -> Outcome<f6
             .map(|work| work.count as f64),
         Figure::HttpKeep | Figure::HttpClose => {
             let keep = figure == Figure::HttpKeep;
-            let requests = if keep { 2000 } else { 500 } * effort.factor;
+            let requests = many(if keep { 2000 } else { 500 });
             machine
-                .load(|_, target| load::http(target, requests, keep))
+                .load(|_, target| load::http(target, requests, 1, keep))
                 .map(|work| work.count as f64)
         }
         Figure::Boot | Figure::Memory => Ok(1.0),
@@ -160,7 +160,7 @@ const fn parallel(net: Net) -> u64 {
 }
 
 /// Connections of the HTTP load, for the same reason.
-const fn clients(net: Net) -> u32 {
+const fn clients(net: Net) -> u64 {
     match net {
         Net::Tap | Net::TapPlain => 16,
         Net::Slirp => 1,

@@ -1,17 +1,23 @@
 //! HTTP: `wrk` where rates are measured, and a client of our own that makes a given number of requests.
 
-use super::{Target, Work, tcp::connect};
+use super::{Amount, Target, Work, in_parallel, tcp::connect};
 use crate::{Failure, Outcome, ensure, lab::Lab};
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
 /// The page: a kilobyte.
 const PATH: &str = "/1k";
 /// Bytes of it.
 const BODY: usize = 1024;
+
+/// Whether there is `wrk`.
+pub fn has_wrk() -> bool {
+    Command::new("wrk").arg("-v").output().is_ok()
+}
 
 /// Runs `wrk` in a namespace for a while.
 ///
@@ -21,7 +27,7 @@ pub fn wrk(
     lab: &Lab,
     target: Target,
     time: Duration,
-    connections: u32,
+    connections: u64,
     keep: bool,
 ) -> Outcome<Work> {
     let seconds = time.as_secs().max(1).to_string();
@@ -74,25 +80,21 @@ fn parse_wrk(text: &str) -> Option<Work> {
     Some(Work { count, seconds })
 }
 
-/// Makes a number of requests, one after the other, on one connection or on one for each. Compares every body.
+/// Makes requests on several connections at once, one after the other on each; a connection serves for all, or for one. Compares every body.
 ///
 /// # Errors
 /// Of the socket, and for any answer but the page.
-pub fn http(target: Target, requests: u64, keep: bool) -> Outcome<Work> {
-    let start = Instant::now();
-    let mut kept = None;
-    for _ in 0..requests {
+pub fn http(target: Target, amount: Amount, parallel: u64, keep: bool) -> Outcome<Work> {
+    let once = |kept: &mut Option<TcpStream>| -> Outcome {
         let mut stream = match kept.take() {
             Some(stream) => stream,
             None => connect(target.port(80))?,
         };
         request(&mut stream, keep)?;
-        kept = keep.then_some(stream);
-    }
-    Ok(Work {
-        count: requests,
-        seconds: start.elapsed().as_secs_f64(),
-    })
+        *kept = keep.then_some(stream);
+        Ok(())
+    };
+    in_parallel(amount, parallel, || None, once)
 }
 
 fn request(stream: &mut TcpStream, keep: bool) -> Outcome {

@@ -1,6 +1,6 @@
 //! TCP: bulk data in both directions, and connections that come and go.
 
-use super::{Amount, PATIENCE, Target, Work};
+use super::{Amount, PATIENCE, Target, Work, in_parallel};
 use crate::{Failure, Outcome, ensure};
 use std::{
     io::{ErrorKind, Read, Write},
@@ -111,39 +111,8 @@ fn end(stream: &mut TcpStream) -> Outcome {
 /// # Errors
 /// Of a socket.
 pub fn connects(target: Target, amount: Amount, parallel: u64) -> Outcome<Work> {
-    let start = Instant::now();
-    let counts: Vec<Outcome<u64>> = std::thread::scope(|scope| {
-        let share = match amount {
-            Amount::Time(time) => Amount::Time(time),
-            Amount::Count(count) => Amount::Count(count.div_ceil(parallel)),
-        };
-        let threads: Vec<_> = (0..parallel)
-            .map(|_| {
-                scope.spawn(move || -> Outcome<u64> {
-                    let mut count = 0;
-                    while !share.is_done(start.elapsed(), count) {
-                        end(&mut connect(target.port(9))?)?;
-                        count += 1;
-                    }
-                    Ok(count)
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Failure("a thread of the load panicked".into())))
-            })
-            .collect()
-    });
-    let seconds = start.elapsed().as_secs_f64();
-    let mut count = 0;
-    for each in counts {
-        count += each?;
-    }
-    Ok(Work { count, seconds })
+    let once = |(): &mut ()| end(&mut connect(target.port(9))?);
+    in_parallel(amount, parallel, || (), once)
 }
 
 /// Waits until all services of a guest answer, and compares a megabyte that it sends back.
