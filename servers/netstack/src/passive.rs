@@ -3,6 +3,7 @@
 use crate::{
     classify::Segment,
     connection::{Connection, FlowKey},
+    engine::{FrameSink, syn_ack},
     flow::{Entry, Flow},
     listener::{HalfOpen, MAX_SYN},
     session::{Owner, Target},
@@ -67,26 +68,23 @@ impl Stack {
         let Some(entry) = self.half_open.get(key) else {
             return;
         };
-        let sent = self.handshake.answer(
-            &mut self.engine,
-            self.now,
-            (&entry.syn, key.local.port()),
-            entry.isn,
-            entry.buffer,
-            &mut self.frames,
-        );
-        let Some(sent) = sent else {
-            self.half_open.remove(key);
-            return self.malformed();
+        let Some(hop) = self.engine.next_hop(key.remote.ip()) else {
+            return;
         };
-        // With the neighbour unknown, at most a question for it was sent. The answer comes as soon as it is known.
-        let answered = sent.frames > 0 && !self.engine.asked_for_neighbor();
-        if !answered
-            && self.unanswered.len() < MAX_UNANSWERED
-            && let Some(hop) = self.engine.next_hop(key.remote.ip())
-        {
-            self.unanswered.push(*key);
-            self.solicit(hop);
+        // With the neighbour unknown, the answer comes as soon as it is known.
+        let Some(mac) = self.neighbors.find(hop, self.now) else {
+            if self.unanswered.len() < MAX_UNANSWERED {
+                self.unanswered.push(*key);
+                self.solicit(hop);
+            }
+            return;
+        };
+        match syn_ack(&self.engine, &entry.syn, mac, entry.isn, entry.buffer) {
+            Some(frame) => self.frames.send(&frame),
+            None => {
+                self.half_open.remove(key);
+                self.malformed();
+            }
         }
     }
 

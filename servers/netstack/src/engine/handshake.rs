@@ -4,16 +4,16 @@
 //! from a few of them. Here each number is chosen by the caller (from a CSPRNG): a throw-away interface is
 //! seeded so that its next draw is just that number, and the draw is made there.
 //!
-//! So a half-open connection is only a copy of the SYN and a number. The SYN-ACK comes from a borrowed socket that
-//! forgets it at once; when the peer's ACK shows that it is real, the exchange is replayed in a socket made for it.
+//! So a half-open connection is only a copy of the SYN and a number, from which the SYN-ACK is made (`syn_ack`); when the peer's
+//! ACK shows that it is real, the exchange is replayed in a socket made for it.
 
 use super::{
-    Engine, Sent, Sockets, TcpSocket,
+    Engine, Sockets, TcpSocket,
     device::{FrameSink, Nowhere, OneFrame, SCRATCH},
     smol,
 };
 use crate::{classify::ETHERNET, time::Instant};
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 use smoltcp::{
     iface::{Config, Interface},
     phy::Medium,
@@ -53,58 +53,35 @@ fn seed_for(wanted: u32) -> u64 {
 }
 
 /// An interface whose next random number is `isn`. It takes every address for its own and knows no neighbours.
-pub(super) fn seeder(engine: &Engine, isn: u32, now: Instant) -> Box<Interface> {
+pub(super) fn seeder(
+    engine: &Engine,
+    isn: u32,
+    now: Instant,
+    scratch: &mut [u8; SCRATCH],
+) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed_for(isn);
-    let mut scratch = Box::new([0; SCRATCH]);
     let mut nowhere = Nowhere;
-    let mut device = OneFrame::new(Medium::Ip, engine.mtu(), None, &mut nowhere, &mut scratch);
-    let mut iface = Box::new(Interface::new(config, &mut device, smol(now)));
+    let mut device = OneFrame::new(Medium::Ip, engine.mtu(), None, &mut nowhere, scratch);
+    let mut iface = Interface::new(config, &mut device, smol(now));
     iface.set_any_ip(true);
     iface
 }
 
-/// Sockets that answer SYNs, one for each size of buffer.
-#[derive(Default)]
+/// Replays handshakes.
 pub(crate) struct Handshake {
-    responders: Vec<(usize, TcpSocket)>,
+    scratch: Box<[u8; SCRATCH]>,
 }
 
-/// Most sizes for which a socket is kept.
-const MAX_RESPONDERS: usize = 8;
+impl Default for Handshake {
+    fn default() -> Handshake {
+        Handshake {
+            scratch: Box::new([0; SCRATCH]),
+        }
+    }
+}
 
 impl Handshake {
-    /// Sends the SYN-ACK for a SYN, with `isn` and the window of a receive buffer of so many bytes. `None` if the SYN is not
-    /// one (its checksum is wrong, say).
-    pub(crate) fn answer(
-        &mut self,
-        engine: &mut Engine,
-        now: Instant,
-        (syn, port): (&[u8], u16),
-        isn: u32,
-        buffer: usize,
-        sink: &mut dyn FrameSink,
-    ) -> Option<Sent> {
-        let known = self.responders.iter().position(|(size, _)| *size == buffer);
-        let index = known.unwrap_or_else(|| {
-            if self.responders.len() >= MAX_RESPONDERS {
-                self.responders.clear();
-            }
-            self.responders.push((buffer, TcpSocket::new(buffer, 0)));
-            self.responders.len().saturating_sub(1)
-        });
-        let (_, socket) = self.responders.get_mut(index)?;
-        // Closes without a reset, as listening anew forgets the peer.
-        socket.socket().abort();
-        socket.forget_neighbor();
-        if !receive_syn(engine, now, socket, (syn, port), isn) {
-            return None;
-        }
-        let sent = engine.egress(now, socket, sink);
-        socket.socket().abort();
-        Some(sent)
-    }
-
     /// The connection for a handshake that the peer has completed with `ack`, a frame. `None` if that frame does not
     /// complete it.
     pub(crate) fn complete(
@@ -117,47 +94,31 @@ impl Handshake {
         sink: &mut dyn FrameSink,
     ) -> Option<TcpSocket> {
         let mut socket = TcpSocket::new(buffer, buffer);
-        if !receive_syn(engine, now, &mut socket, (syn, port), isn) {
-            return None;
-        }
-        // The SYN-ACK has been sent before: this one only brings the socket up to date.
-        let mut seeder = seeder(engine, 0, now);
-        let mut scratch = Box::new([0; SCRATCH]);
-        let mut nowhere = Nowhere;
-        let mut device = OneFrame::new(Medium::Ip, engine.mtu(), None, &mut nowhere, &mut scratch);
-        seeder.poll_egress(smol(now), &mut device, socket.set());
+        self.bring_up(engine, now, &mut socket, (syn, port), isn, &mut Nowhere)?;
         engine.ingress(now, ack, &mut socket, sink);
         match socket.state() {
             tcp::State::Established | tcp::State::CloseWait => Some(socket),
             _ => None,
         }
     }
-}
 
-/// Makes a closed socket listen and receive a SYN.
-fn receive_syn(
-    engine: &Engine,
-    now: Instant,
-    socket: &mut TcpSocket,
-    (syn, port): (&[u8], u16),
-    isn: u32,
-) -> bool {
-    let Some(packet) = syn.get(ETHERNET..) else {
-        return false;
-    };
-    if socket.socket().listen(port).is_err() {
-        return false;
+    /// Makes a closed socket listen, receive a SYN, and send its answer to the sink.
+    pub(super) fn bring_up(
+        &mut self,
+        engine: &Engine,
+        now: Instant,
+        socket: &mut TcpSocket,
+        (syn, port): (&[u8], u16),
+        isn: u32,
+        sink: &mut dyn FrameSink,
+    ) -> Option<()> {
+        let packet = syn.get(ETHERNET..)?;
+        socket.socket().listen(port).ok()?;
+        let mut seeder = seeder(engine, isn, now, &mut self.scratch);
+        let (mtu, scratch) = (engine.mtu(), &mut self.scratch);
+        let mut device = OneFrame::new(Medium::Ip, mtu, Some(packet), sink, scratch);
+        seeder.poll_ingress_single(smol(now), &mut device, socket.set());
+        seeder.poll_egress(smol(now), &mut device, socket.set());
+        (socket.state() == tcp::State::SynReceived).then_some(())
     }
-    let mut seeder = seeder(engine, isn, now);
-    let mut scratch = Box::new([0; SCRATCH]);
-    let mut nowhere = Nowhere;
-    let mut device = OneFrame::new(
-        Medium::Ip,
-        engine.mtu(),
-        Some(packet),
-        &mut nowhere,
-        &mut scratch,
-    );
-    seeder.poll_ingress_single(smol(now), &mut device, socket.set());
-    socket.state() == tcp::State::SynReceived
 }

@@ -15,6 +15,7 @@ mod fragments;
 mod handshake;
 mod icmp;
 mod sockets;
+mod syn_ack;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub(crate) use fragments::whole;
 pub(crate) use handshake::Handshake;
 pub(crate) use icmp::Ping;
 pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};
+pub(crate) use syn_ack::syn_ack;
 
 use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque};

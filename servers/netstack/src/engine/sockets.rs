@@ -1,8 +1,8 @@
 //! TCP and UDP sockets, each alone in its set.
 
-use super::{Engine, Sockets};
+use super::{Engine, Sockets, device::SCRATCH};
 use crate::time::Instant;
-use alloc::vec;
+use alloc::{boxed::Box, vec};
 use core::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -10,7 +10,7 @@ use core::{
 use ipc_proto::socket::SocketState;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::{Socket, tcp, udp},
+    socket::{tcp, udp},
     wire::{IpEndpoint, IpListenEndpoint},
 };
 
@@ -52,14 +52,6 @@ impl TcpSocket {
         }
     }
 
-    /// Forgets a neighbour that the set waits for: the next packet may go to another.
-    pub(super) fn forget_neighbor(&mut self) {
-        // The set keeps what it waits for beside the socket, and starts afresh with one that is added.
-        if let Socket::Tcp(socket) = self.set.remove(self.handle) {
-            self.handle = self.set.add(socket);
-        }
-    }
-
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
@@ -81,7 +73,8 @@ impl TcpSocket {
         buffer: usize,
     ) -> Result<TcpSocket, Unaddressable> {
         let mut socket = TcpSocket::new(buffer, buffer);
-        let mut seeder = super::handshake::seeder(engine, isn, now);
+        let mut scratch = Box::new([0; SCRATCH]);
+        let mut seeder = super::handshake::seeder(engine, isn, now, &mut scratch);
         socket
             .socket()
             .connect(

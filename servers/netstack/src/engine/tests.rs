@@ -1,4 +1,4 @@
-use super::{handshake::seeder, *};
+use super::*;
 use crate::time::Instant;
 use std::{vec, vec::Vec};
 
@@ -58,7 +58,6 @@ fn the_chosen_sequence_number_is_drawn() {
         assert!(segment.is_opening());
         assert_eq!(segment.seq, isn);
     }
-    let _ = seeder(&engine(1), 5, Instant::ZERO);
 }
 
 #[test]
@@ -73,8 +72,7 @@ fn a_replayed_handshake_gives_a_connection() {
     wire.0.clear();
 
     let mut handshake = Handshake::default();
-    handshake.answer(&mut server, Instant::ZERO, (&syn, 80), 77, 4096, &mut wire);
-    let syn_ack = wire.0.pop().unwrap();
+    let syn_ack = syn_ack(&server, &syn, client.mac(), 77, 4096).unwrap();
     client.ingress(Instant::ZERO, &syn_ack, &mut connecting, &mut wire);
     assert_eq!(connecting.state(), TcpState::Established);
     client.egress(Instant::ZERO, &mut connecting, &mut wire);
@@ -106,4 +104,49 @@ fn a_replayed_handshake_gives_a_connection() {
         })
         .unwrap();
     assert_eq!(got, b"hello");
+}
+
+/// What is answered without a socket is what the socket that comes later would have said.
+#[test]
+fn a_syn_ack_says_what_smoltcp_would_say() {
+    let server = engine(2);
+    let mut compared = 0;
+    for options in [
+        &[][..],
+        &[2, 4, 5, 180],
+        &[2, 4, 5, 180, 4, 2, 3, 3, 7, 0, 0, 0],
+        &[4, 2, 1, 1],
+        &[3, 3, 14, 1],
+        &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+        &[2, 4, 0, 0],
+    ] {
+        for buffer in [2048, 65_535, 65_536, 1 << 20] {
+            let syn = crate::tests::forge::Forged {
+                src_port: 50_000,
+                dst_port: 80,
+                seq: u32::MAX,
+                flags: 2,
+                window: 1000,
+                options: options.to_vec(),
+                ..Default::default()
+            };
+            let syn = syn.frame();
+            let mut socket = TcpSocket::new(buffer, buffer);
+            let mut wire = Wire::default();
+            let heard = Handshake::default().bring_up(
+                &server,
+                Instant::ZERO,
+                &mut socket,
+                (&syn, 80),
+                0xdead_beef,
+                &mut wire,
+            );
+            assert_eq!(heard, Some(()));
+            let ours = syn_ack(&server, &syn, [9; 6], 0xdead_beef, buffer).unwrap();
+            assert_eq!(ours[..14], [9, 9, 9, 9, 9, 9, 2, 0, 0, 0, 0, 2, 8, 0]);
+            assert_eq!(ours[14..], wire.0[0], "{options:?} {buffer}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 28);
 }
