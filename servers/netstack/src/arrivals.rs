@@ -64,7 +64,12 @@ impl Stack {
                     }
                 }
                 Ok(Some(Event::Link(up))) => {
-                    log::info!("link {}", if up { "up" } else { "down" });
+                    let link = if up { "up" } else { "down" };
+                    match self.link_lines.admit(self.now) {
+                        None => {}
+                        Some(0) => log::info!("link {link}"),
+                        Some(out) => log::info!("link {link} (and {out} changes before)"),
+                    }
                     if up && !self.link_was_up {
                         self.link_changed(true);
                     }

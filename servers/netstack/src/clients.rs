@@ -7,6 +7,7 @@ use crate::{
     stack::{SessionId, Stack},
 };
 use alloc::{boxed::Box, vec::Vec};
+use core::fmt;
 use ipc_proto::{hello::Hello, policy::Policy, setup::Refusal, shm::Shm};
 
 impl Stack {
@@ -56,7 +57,7 @@ impl Stack {
         bell: Box<dyn Doorbell>,
     ) -> Result<(SessionId, u16), Refusal> {
         if let Err(mismatch) = Hello::SOCKET.check(hello) {
-            log::warn!("client {badge} refused: {mismatch}");
+            self.complain(badge, &mismatch);
             return Err(Refusal::Mismatch(Hello::SOCKET));
         }
         let Some(policy) = self.policies.get(badge) else {
@@ -71,6 +72,17 @@ impl Stack {
         session.root = self.open_account(badge).ok_or(Refusal::Exhausted)?;
         let sockets = session.max_sockets();
         Ok((self.sessions.insert(session), sockets))
+    }
+
+    /// Logs what a client does wrong, unless clients of its account do so all the time.
+    pub fn complain(&mut self, badge: u64, what: &dyn fmt::Display) {
+        // Badges that nobody knows share one entry, so that there are no more than the manifest has clients.
+        let root = self.policies.root(badge).map_or(0, |(root, _)| root);
+        match self.complaints.entry(root).or_default().admit(self.now) {
+            None => {}
+            Some(0) => log::warn!("client {badge}: {what}"),
+            Some(out) => log::warn!("client {badge}: {what} (and {out} lines before)"),
+        }
     }
 
     /// Ends a session: its client died. Its sockets are closed, its memory is not touched again.

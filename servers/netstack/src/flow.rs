@@ -315,7 +315,7 @@ impl Stack {
     /// Ends a client's session because it broke the protocol.
     pub(crate) fn violation(&mut self, id: SessionId, error: &PeerError) {
         if let Some(session) = self.sessions.get(id) {
-            log::warn!("client {} broke the protocol: {error}", session.badge);
+            self.complain(session.badge, &format_args!("broke the protocol: {error}"));
             self.counters.violations = self.counters.violations.saturating_add(1);
             self.end_session(id);
         }

@@ -256,6 +256,10 @@ impl Stack {
         assert!(self.orphans.len() <= MAX_ORPHANS, "orphans");
         assert!(self.unanswered.len() <= MAX_UNANSWERED, "unanswered SYNs");
         assert!(self.reassembly.is_bounded(), "fragmented datagrams");
+        for root in self.complaints.keys() {
+            let known = self.policies.root(*root).is_some_and(|(it, _)| it == *root);
+            assert!(known || *root == 0, "complaints about {root}");
+        }
     }
 
     fn check_accounts(&self) {

@@ -14,6 +14,7 @@ mod accounts;
 mod addressing;
 mod arrivals;
 mod blind;
+mod burst;
 mod checksum;
 mod claims;
 mod classify;

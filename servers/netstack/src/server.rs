@@ -271,7 +271,7 @@ impl Server {
                 pack(&NetReply::Done, &[])
             }
             Err(error) => {
-                log::warn!("client {badge}: {error}");
+                self.stack.complain(badge, &error);
                 refuse(Refusal::BadRequest)
             }
         };
@@ -335,7 +335,8 @@ impl Server {
         let memory = Memory::from_raw(memory.into_raw())
             .map(Prot::READ | Prot::WRITE)
             .map_err(|error| {
-                log::warn!("client {badge}: session memory: {error}");
+                self.stack
+                    .complain(badge, &format_args!("session memory: {error}"));
                 Refusal::BadRequest
             })?;
         let window = memory

@@ -4,6 +4,7 @@ use crate::{
     Config, Doorbell, Instant,
     accounts::Account,
     addressing::Addressing,
+    burst::Burst,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, Flow},
@@ -106,6 +107,10 @@ pub struct Stack {
     pub(crate) vain: Bucket,
     pub(crate) echo: Bucket,
     pub(crate) conflict: Option<Instant>,
+    /// Lines of the log about clients, by account.
+    pub(crate) complaints: BTreeMap<u64, Burst>,
+    /// Those about the link.
+    pub(crate) link_lines: Burst,
     pub(crate) generation: u32,
     pub(crate) link_was_up: bool,
     address_work: bool,
@@ -157,6 +162,8 @@ impl Stack {
             vain: Bucket::new(VAIN_ANSWERS, now),
             echo: Bucket::new(ECHO_REPLIES, now),
             conflict: None,
+            complaints: BTreeMap::new(),
+            link_lines: Burst::default(),
             generation: 0,
             link_was_up: false,
             address_work: true,

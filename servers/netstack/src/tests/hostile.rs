@@ -20,6 +20,37 @@ fn failed(reply: Reply) -> NetError {
 // ---- clients ----------------------------------------------------------------------------------
 
 #[test]
+fn who_is_refused_all_the_time_fills_only_his_own_lines() {
+    let mut net = pair(1);
+    let now = net.now;
+    let stack = &mut net.hosts[0].stack;
+    for badge in [1, 2] {
+        stack.set_policy(badge, Policy::everything());
+    }
+    let derived = stack.derive(1, &Policy::everything()).unwrap();
+    let memory = Shm::heap(1 << 16);
+    let other = Hello {
+        version: 9,
+        ..Hello::SOCKET
+    };
+    for round in 0..1000 {
+        // Narrower sessions of one's own, and badges that nobody knows, are not more lines.
+        for badge in [1, derived, 1000 + round] {
+            let bell = Box::new(crate::testing::Bell::default());
+            let opened = stack.open(badge, &other, memory.clone(), bell);
+            assert!(matches!(opened, Err(Refusal::Mismatch(_))));
+        }
+    }
+    assert_eq!(stack.complaints.len(), 2);
+    stack.check_invariants();
+    stack.complain(2, &"the first about this one");
+    let mut admitted = |badge, now| stack.complaints.get_mut(&badge).unwrap().admit(now);
+    assert_eq!(admitted(1, now), None);
+    assert_eq!(admitted(2, now), Some(0));
+    assert_eq!(admitted(1, now.after(SECOND * 60)), Some(1993));
+}
+
+#[test]
 fn another_protocol_or_an_unknown_badge_opens_nothing() {
     let mut net = pair(1);
     let stack = &mut net.hosts[0].stack;
