@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod places;
 mod server;
 mod services;
 mod systat;

@@ -1,24 +1,53 @@
 //! What the services have in common: ports that are waited for, bounded numbers of connections, errors that end one connection only.
 
-use alloc::rc::Rc;
-use core::{
-    cell::{Cell, RefCell},
-    future::{Future, poll_fn},
-    net::Ipv6Addr,
-    task::{Poll, Waker},
-    time::Duration,
-};
+use crate::places::{Place, Places};
+use alloc::{boxed::Box, rc::Rc};
+use core::{future::Future, net::Ipv6Addr, time::Duration};
 use libnet_client::{
     Either, Error, ErrorKind, Net, Result, TcpListener, TcpStream, UdpSocket, select,
 };
 
 /// Pause before something is tried again that failed.
 pub(crate) const RETRY: Duration = Duration::from_millis(200);
-/// Bytes of the future that serves a connection. It is moved into another, and that into a task, and each keeps room for both
-/// before and after: with all connections open, the budget has to hold four times as much for each.
+/// A connection on which nothing moves for so long is closed, whether somebody wants its place or not.
+const IDLE: Duration = Duration::from_secs(300);
+/// Bytes of the future that serves a connection: with all connections open, the budget has to hold one for each.
 const MOST_STATE: usize = 3072;
 /// An idle connection is probed this often, so that it ends if its peer is gone.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A connection that is served.
+pub(crate) struct Served {
+    net: Net,
+    /// Itself.
+    pub(crate) stream: TcpStream,
+    place: Place,
+}
+
+impl Served {
+    /// Reads what there is, and waits for it.
+    pub(crate) async fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        let len = self
+            .net
+            .timeout(IDLE, self.stream.read_async(buffer))
+            .await??;
+        self.place.moved(self.net.now());
+        Ok(len)
+    }
+
+    /// Writes all of it.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let len = self
+                .net
+                .timeout(IDLE, self.stream.write_async(bytes))
+                .await??;
+            self.place.moved(self.net.now());
+            bytes = bytes.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
 
 /// A TCP service.
 pub(crate) struct Service {
@@ -26,7 +55,7 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// Its port.
     pub(crate) port: u16,
-    /// Connections served at once; more wait in the backlog.
+    /// Connections served at once; others wait, or take the place of one that is idle.
     pub(crate) connections: usize,
     /// Most bytes of the receive and transmit buffer of each.
     pub(crate) largest: (usize, usize),
@@ -36,7 +65,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// Serves connections, each in a task of its own; ends only if the port cannot be had.
-    pub(crate) async fn run<F>(self, net: Net, serve: impl Fn(TcpStream) -> F) -> Result<()>
+    pub(crate) async fn run<F>(self, net: Net, serve: impl Fn(Rc<Served>) -> F) -> Result<()>
     where
         F: Future<Output = Result<()>> + 'static,
     {
@@ -69,13 +98,12 @@ async fn accept<F>(
     name: &'static str,
     listener: &TcpListener,
     places: &Rc<Places>,
-    serve: &impl Fn(TcpStream) -> F,
+    serve: &impl Fn(Rc<Served>) -> F,
 ) -> Error
 where
     F: Future<Output = Result<()>> + 'static,
 {
     loop {
-        let place = places.take().await;
         let (stream, peer) = match listener.accept_async().await {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == ErrorKind::NotConnected => return error,
@@ -85,16 +113,30 @@ where
                 continue;
             }
         };
-        let served = serve(stream.clone());
+        let place = places.take(net).await;
+        let served = Rc::new(Served {
+            net: net.clone(),
+            stream,
+            place,
+        });
+        // On the heap, since each future that it is moved into keeps room for it twice.
+        let serving = Box::pin(serve(Rc::clone(&served)));
         net.spawn(async move {
-            let result = match stream.set_keepalive(Some(KEEPALIVE)) {
-                Ok(()) => served.await,
+            let result = match served.stream.set_keepalive(Some(KEEPALIVE)) {
+                Ok(()) => match select(serving, served.place.ended()).await {
+                    Either::First(result) => result,
+                    Either::Second(()) => {
+                        log::debug!("{name}: {peer}: idle, and somebody waits for its place");
+                        // What is under way would keep its memory.
+                        served.stream.clone().abort();
+                        Ok(())
+                    }
+                },
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
                 log::debug!("{name}: {peer}: {error}");
             }
-            drop((stream, place));
         });
     }
 }
@@ -130,48 +172,5 @@ async fn patiently<T>(net: &Net, name: &str, bind: impl AsyncFn() -> Result<T>) 
 pub(crate) async fn first<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T {
     match select(a, b).await {
         Either::First(result) | Either::Second(result) => result,
-    }
-}
-
-/// Bounds how many connections are served at once.
-struct Places {
-    free: Cell<usize>,
-    waiting: RefCell<Option<Waker>>,
-}
-
-/// One of them, free again when dropped.
-struct Place(Rc<Places>);
-
-impl Places {
-    fn new(count: usize) -> Rc<Places> {
-        Rc::new(Places {
-            free: Cell::new(count),
-            waiting: RefCell::new(None),
-        })
-    }
-
-    /// Waits for a place. Only the accepting loop does.
-    async fn take(self: &Rc<Places>) -> Place {
-        poll_fn(|context| match self.free.get().checked_sub(1) {
-            Some(free) => {
-                self.free.set(free);
-                Poll::Ready(())
-            }
-            None => {
-                *self.waiting.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
-            }
-        })
-        .await;
-        Place(Rc::clone(self))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.free.set(self.0.free.get().saturating_add(1));
-        if let Some(waiting) = self.0.waiting.borrow_mut().take() {
-            waiting.wake();
-        }
     }
 }

@@ -2,15 +2,13 @@
 
 use crate::{
     Init,
-    server::{RETRY, Service, bind_datagrams, first},
+    server::{RETRY, Served, Service, bind_datagrams, first},
     systat,
 };
 use alloc::{rc::Rc, vec};
-use core::{future::pending, time::Duration};
+use core::future::pending;
 use libnet_client::{ErrorKind, Net, Result, Shutdown, TcpStream};
 
-/// A connection on which nothing moves for so long is closed: somebody else may want its place.
-const IDLE: Duration = Duration::from_secs(300);
 /// Bytes moved at once.
 const CHUNK: usize = 4096;
 /// Longest datagram of UDP over IPv4.
@@ -33,19 +31,15 @@ pub(crate) async fn echo(net: Net) -> Result<()> {
         largest: (LARGE, LARGE),
         smallest: (SMALL, SMALL),
     };
-    let timer = net.clone();
     service
-        .run(net, move |stream| {
-            let net = timer.clone();
-            async move {
-                let mut buffer = vec![0; CHUNK];
-                loop {
-                    let len = net.timeout(IDLE, stream.read_async(&mut buffer)).await??;
-                    let Some(bytes @ [_, ..]) = buffer.get(..len) else {
-                        return stream.shutdown(Shutdown::Write);
-                    };
-                    net.timeout(IDLE, stream.write_all_async(bytes)).await??;
-                }
+        .run(net, |served: Rc<Served>| async move {
+            let mut buffer = vec![0; CHUNK];
+            loop {
+                let len = served.read(&mut buffer).await?;
+                let Some(bytes @ [_, ..]) = buffer.get(..len) else {
+                    return served.stream.shutdown(Shutdown::Write);
+                };
+                served.write_all(bytes).await?;
             }
         })
         .await
@@ -97,15 +91,11 @@ pub(crate) async fn discard(net: Net) -> Result<()> {
         largest: (LARGE, LEAST),
         smallest: (SMALL, LEAST),
     };
-    let timer = net.clone();
     service
-        .run(net, move |stream| {
-            let net = timer.clone();
-            async move {
-                let mut buffer = vec![0; CHUNK];
-                while net.timeout(IDLE, stream.read_async(&mut buffer)).await?? > 0 {}
-                Ok(())
-            }
+        .run(net, |served: Rc<Served>| async move {
+            let mut buffer = vec![0; CHUNK];
+            while served.read(&mut buffer).await? > 0 {}
+            Ok(())
         })
         .await
 }
@@ -121,7 +111,7 @@ pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
     };
     let counted = net.clone();
     service
-        .run(net, move |stream| {
+        .run(net, move |served: Rc<Served>| {
             let (net, init) = (counted.clone(), Rc::clone(&init));
             async move {
                 let network = systat::Network {
@@ -129,8 +119,7 @@ pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
                     rings: net.rings_async().await.unwrap_or_default(),
                 };
                 let text = systat::report(&*init, &network);
-                net.timeout(IDLE, stream.write_all_async(text.as_bytes()))
-                    .await?
+                served.write_all(text.as_bytes()).await
             }
         })
         .await
@@ -145,22 +134,16 @@ pub(crate) async fn chargen(net: Net) -> Result<()> {
         largest: (LEAST, LARGE),
         smallest: (LEAST, SMALL),
     };
-    let timer = net.clone();
     service
-        .run(net, move |stream| {
-            let net = timer.clone();
-            async move {
-                let reader = stream.clone();
-                first(send_characters(&net, &stream), throw_away(&reader)).await
-            }
+        .run(net, |served: Rc<Served>| async move {
+            first(send_characters(&served), throw_away(&served.stream)).await
         })
         .await
 }
 
-async fn send_characters(net: &Net, stream: &TcpStream) -> Result<()> {
+async fn send_characters(served: &Served) -> Result<()> {
     loop {
-        net.timeout(IDLE, stream.write_all_async(&CHARACTERS))
-            .await??;
+        served.write_all(&CHARACTERS).await?;
     }
 }
 

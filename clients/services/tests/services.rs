@@ -220,6 +220,77 @@ fn idle_connections_end() {
     });
 }
 
+/// Opens a connection to the echo service and says something.
+async fn greet(net: &Net) -> TcpStream {
+    let stream = TcpStream::connect_async(net, "10.0.0.1:7").await.unwrap();
+    say(&stream).await;
+    stream
+}
+
+async fn say(stream: &TcpStream) {
+    stream.write_all_async(b"hello").await.unwrap();
+    stream.read_exact_async(&mut [0; 5]).await.unwrap();
+}
+
+#[test]
+fn the_longest_idle_connection_makes_room() {
+    let (_stack, net) = start();
+    net.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..160 {
+            held.push(greet(&net).await);
+        }
+        // Nobody is idle for long enough: the next one waits, until number 7 is, since all others say something again.
+        let begin = net.now();
+        net.sleep(10 * SECOND).await;
+        for (number, stream) in held.iter().enumerate() {
+            if number != 7 {
+                say(stream).await;
+            }
+        }
+        let _next = greet(&net).await;
+        assert_eq!((net.now() - begin) / 1_000_000_000, 20);
+        let gone = held[7].read_async(&mut [0; 9]).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::ConnectionReset);
+        // One after the other makes room, the longest idle one first.
+        net.sleep(20 * SECOND).await;
+        let begin = net.now();
+        let mut later = Vec::new();
+        for _ in 0..3 {
+            later.push(greet(&net).await);
+        }
+        assert!(net.now() - begin < 1_000_000_000, "nobody has to wait");
+        for number in [0, 1, 2] {
+            let gone = held[number].read_async(&mut [0; 9]).await.unwrap_err();
+            assert_eq!(gone.kind(), ErrorKind::ConnectionReset, "{number}");
+        }
+        say(&held[3]).await;
+        for stream in &later {
+            say(stream).await;
+        }
+    });
+}
+
+#[test]
+fn one_that_reads_nothing_makes_room_too() {
+    let (_stack, net) = start();
+    net.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..24 {
+            held.push(TcpStream::connect_async(&net, "10.0.0.1:19").await.unwrap());
+        }
+        net.sleep(10 * SECOND).await;
+        // One reads on and stays.
+        let mut some = vec![0; 300_000];
+        held[0].read_exact_async(&mut some).await.unwrap();
+        let begin = net.now();
+        let next = TcpStream::connect_async(&net, "10.0.0.1:19").await.unwrap();
+        next.read_exact_async(&mut some).await.unwrap();
+        assert_eq!((net.now() - begin) / 1_000_000_000, 10);
+        held[0].read_exact_async(&mut some).await.unwrap();
+    });
+}
+
 #[test]
 fn services_survive_the_death_of_the_stack() {
     let (stack, net) = start();
