@@ -13,7 +13,8 @@ pub const USAGE: &str = "\
 usage: ./bench.sh [OPTION]...
 
 Measures Causeway and a Linux guest side by side on the same QEMU: first in time, then in guest instructions.
-Builds and installs what it needs. Each guest has a network namespace of its own; nothing leaves this machine.
+Builds and installs what it needs, and takes half an hour without options. Each guest has a network namespace of
+its own; nothing leaves this machine.
 
   --quick              a second for each figure, one round: for trying changes
   --only FIGURES       tcp-out, tcp-in, udp-rtt, udp-rate, connect, http-keep, http-close, boot, idle, memory;
@@ -91,8 +92,8 @@ impl Options {
             profile: false,
             rounds: 0,
             effort: Effort {
-                time: Duration::from_secs(4),
-                factor: 4,
+                time: Duration::from_secs(3),
+                factor: 2,
             },
             json: None,
             report: false,
@@ -216,4 +217,53 @@ fn guests(
         }
     }
     Ok(guests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Outcome<Options> {
+        let nowhere = Places {
+            root: "/nowhere".into(),
+            build: "/nowhere".into(),
+        };
+        Options::parse(line.split_whitespace().map(str::to_owned), &nowhere)
+    }
+
+    fn error(line: &str) -> String {
+        parse(line)
+            .err()
+            .map(|failure| failure.0)
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(error("--fast").contains("unknown option '--fast'"));
+        assert!(error("--only").contains("--only needs a value"));
+        assert!(error("--only tcp").contains("no figure 'tcp'"));
+        assert!(error("--net wifi").contains("no network 'wifi'"));
+        assert!(error("--guest bsd").contains("no guest 'bsd'"));
+        assert!(error("--guest single").contains("needs --single"));
+        assert!(error("--rounds many").contains("needs a number"));
+        assert!(error("--guest causeway").contains("/nowhere/kernel is missing"));
+    }
+
+    #[test]
+    fn figures_and_networks_are_lists_and_quick_is_one_round() {
+        let options = parse("--quick --only tcp-in,boot --net slirp --from x.json").unwrap();
+        assert_eq!(options.figures, [Figure::TcpIn, Figure::Boot]);
+        assert_eq!(options.nets, [Net::Slirp]);
+        assert_eq!(options.rounds, 1);
+        assert_eq!(parse("--from x --rounds 7 --quick").unwrap().rounds, 7);
+        assert_eq!(parse("--from x").unwrap().rounds, 5);
+    }
+
+    #[test]
+    fn the_help_names_every_figure() {
+        for figure in Figure::ALL {
+            assert!(USAGE.contains(figure.name()), "{}", figure.name());
+        }
+    }
 }
