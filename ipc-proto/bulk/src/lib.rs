@@ -1,4 +1,4 @@
-//! Copies and fills memory for the programs of the image: 32 bytes an instruction where the kernel lets processes use AVX, 16 with SSE
+//! Copies, fills and sums memory for the programs of the image: 32 bytes an instruction where the kernel lets processes use AVX, 16 with SSE
 //! only, else 8. Touches only the bytes that it is given, and not the stack.
 //!
 //! Two use it: `ipc_proto::shm`, whose memory a peer may change meanwhile, and `rt`, which defines `memcpy` and its kin by it. Hence
@@ -11,12 +11,14 @@
 #![cfg(target_arch = "x86_64")]
 
 mod level;
+mod sum;
 mod wide;
 
 #[cfg(test)]
 mod tests;
 
 use core::arch::asm;
+pub use sum::sum;
 
 /// Longest run that general registers copy at once.
 const SMALL: usize = 32;

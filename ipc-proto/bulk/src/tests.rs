@@ -164,3 +164,45 @@ proptest! {
         check_fill(GUARD + to, byte, len);
     }
 }
+
+/// The sum a byte at a time, as numbers that do not wrap.
+fn plain_sum(bytes: &[u8]) -> u64 {
+    let mut sum: u128 = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        sum += u128::from(*byte) << (at % 8 * 8);
+    }
+    while sum > u128::from(u64::MAX) {
+        sum = (sum >> 64) + (sum & u128::from(u64::MAX));
+    }
+    sum as u64
+}
+
+#[test]
+fn sums_of_all_lengths_and_alignments_are_right() {
+    let bytes = noise(700, 3);
+    for start in 0..9 {
+        for end in start..bytes.len() {
+            let part = &bytes[start..end];
+            assert_eq!(crate::sum(part), plain_sum(part), "{start}..{end}");
+        }
+    }
+}
+
+#[test]
+fn carries_come_back() {
+    for len in [8, 64, 72, 128, 200, 4096] {
+        let ones = vec![0xff; len];
+        assert_eq!(crate::sum(&ones), u64::MAX, "{len}");
+        let mut mixed = ones.clone();
+        mixed[0] = 1;
+        assert_eq!(crate::sum(&mixed), plain_sum(&mixed), "{len}");
+    }
+    assert_eq!(crate::sum(&[]), 0);
+}
+
+proptest! {
+    #[test]
+    fn sums_of_any_bytes_are_right(bytes in proptest::collection::vec(prop_oneof![Just(0xffu8), any::<u8>()], 0..400)) {
+        prop_assert_eq!(crate::sum(&bytes), plain_sum(&bytes));
+    }
+}

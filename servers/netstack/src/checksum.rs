@@ -11,6 +11,11 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// The sum of bytes that start at an even place.
+#[cfg(target_os = "none")]
+use bulk::sum;
+
+/// The sum of bytes that start at an even place. The programs of the image have it in assembly.
+#[cfg(not(target_os = "none"))]
 fn sum(bytes: &[u8]) -> u64 {
     // Eight bytes are four numbers: a carry out of one of them is a carry into the next, and comes back in at the bottom.
     let (rounds, rest) = bytes.as_chunks::<64>();
@@ -91,6 +96,21 @@ pub(crate) fn is_intact(packet: &Packet<'_>, vouches: bool) -> bool {
 /// The checksum of an IPv4 header whose own is zero (RFC 791 section 3.1).
 pub(crate) fn of_header(header: &[u8]) -> [u8; 2] {
     (!folded(sum(header))).to_be_bytes()
+}
+
+/// Whether the checksum of an IPv4 header is right.
+pub(crate) fn is_right_header(header: &[u8]) -> bool {
+    folded(sum(header)) == 0xffff
+}
+
+/// Whether the checksum of a TCP segment is right, headers and data, whose pseudo-header has the sum `addresses` without its length.
+pub(crate) fn is_right_segment(segment: &[u8], addresses: u64) -> bool {
+    folded(plus(sum(segment), pseudo(addresses, TCP, segment.len()))) == 0xffff
+}
+
+/// The sum of two addresses, as they stand behind each other in an IP header.
+pub(crate) fn of_addresses(bytes: &[u8]) -> u64 {
+    sum(bytes)
 }
 
 /// Where the checksum of a frame to send is that has to be filled in.

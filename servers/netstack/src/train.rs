@@ -14,6 +14,8 @@ use crate::{
 const MAX_HEADERS: usize = ETHERNET + 40 + 60;
 /// Longest IP packet.
 const MAX_PACKET: usize = u16::MAX as usize;
+/// Where TCP starts behind IPv4.
+const IPV4: usize = ETHERNET + 20;
 const ACK: u8 = 16;
 const PSH: u8 = 8;
 
@@ -138,37 +140,75 @@ impl Train {
     }
 
     /// Whether a frame follows the train, whose headers stand at the start of `before`. Notes that it does.
+    ///
+    /// Most of what makes a frame a segment to this host need not be looked at again: it is equal to the first one's.
     fn follows(&mut self, before: &[u8], frame: &[u8], vouches: bool) -> bool {
-        let Some(other) = Train::begin(frame, vouches) else {
+        let Some(flags) = self.continues(before, frame) else {
             return false;
         };
-        let same = |range: core::ops::Range<usize>| matches!((before.get(range.clone()), frame.get(range)), (Some(a), Some(b)) if a == b);
-        let tcp = self.tcp;
-        let ip = if tcp == ETHERNET + 20 {
-            // Version and class; flags, time to live and protocol; addresses.
-            same(ETHERNET..ETHERNET + 2)
-                && same(ETHERNET + 6..ETHERNET + 10)
-                && same(ETHERNET + 12..tcp)
-        } else {
-            // Version, class and label; protocol and hop limit, addresses.
-            same(ETHERNET..ETHERNET + 4) && same(ETHERNET + 6..tcp)
-        };
-        // Ports; acknowledgment, length of the header; window; urgent pointer and options.
-        let follows = other.headers == self.headers
-            && other.tcp == tcp
-            && classify::be32(frame, tcp + 4) == Some(self.next)
-            && same(0..ETHERNET)
-            && ip
-            && same(tcp..tcp + 4)
-            && same(tcp + 8..tcp + 13)
-            && same(tcp + 14..tcp + 16)
-            && same(tcp + 18..self.headers);
-        if follows {
-            self.next = other.next;
-            self.count = self.count.saturating_add(1);
-            self.closed = other.closed;
+        if !self.is_intact(frame, vouches) {
+            return false;
         }
-        follows
+        let len = frame.len().saturating_sub(self.headers);
+        self.next = self.next.wrapping_add(len as u32);
+        self.count = self.count.saturating_add(1);
+        self.closed = flags & PSH != 0;
+        true
+    }
+
+    /// The flags of a frame with data that has the headers of the train but for its place in the stream.
+    fn continues(&self, before: &[u8], frame: &[u8]) -> Option<u8> {
+        let tcp = self.tcp;
+        if frame.len() <= self.headers {
+            return None;
+        }
+        let packet = frame.len().saturating_sub(ETHERNET);
+        // Station addresses, kind, version and class.
+        let mut same = equal::<16>(before, frame, 0)?;
+        let length = usize::from(classify::be16(
+            frame,
+            if tcp == IPV4 {
+                ETHERNET + 2
+            } else {
+                ETHERNET + 4
+            },
+        )?);
+        if tcp == IPV4 {
+            // Flags, time to live, protocol; addresses.
+            same &= equal::<4>(before, frame, ETHERNET + 6)?
+                && equal::<8>(before, frame, ETHERNET + 12)?
+                && length == packet;
+        } else {
+            // Label; protocol, hop limit, addresses.
+            same &= equal::<2>(before, frame, ETHERNET + 2)?
+                && equal::<32>(before, frame, ETHERNET + 8)?
+                && equal::<2>(before, frame, ETHERNET + 6)?
+                && length.saturating_add(40) == packet;
+        }
+        // Ports; acknowledgment and length of the header; window; urgent pointer; options.
+        same &= equal::<4>(before, frame, tcp)?
+            && equal::<5>(before, frame, tcp + 8)?
+            && equal::<2>(before, frame, tcp + 14)?
+            && equal::<2>(before, frame, tcp + 18)?
+            && before.get(tcp + 20..self.headers)? == frame.get(tcp + 20..self.headers)?;
+        let flags = *frame.get(tcp + 13)?;
+        let continues = classify::be32(frame, tcp + 4)? == self.next && flags & !PSH == ACK;
+        (same && continues).then_some(flags)
+    }
+
+    /// Whether the checksums of a frame with such headers are right.
+    fn is_intact(&self, frame: &[u8], vouches: bool) -> bool {
+        let is_ipv4 = self.tcp == IPV4;
+        let addresses = if is_ipv4 { self.tcp - 8 } else { ETHERNET + 8 };
+        let (Some(header), Some(addresses), Some(segment)) = (
+            frame.get(ETHERNET..self.tcp),
+            frame.get(addresses..self.tcp),
+            frame.get(self.tcp..),
+        ) else {
+            return false;
+        };
+        (!is_ipv4 || checksum::is_right_header(header))
+            && (vouches || checksum::is_right_segment(segment, checksum::of_addresses(addresses)))
     }
 
     /// Makes one segment of it: writes its length into the headers. Its checksum is that of the first piece, and has been looked at.
@@ -181,7 +221,7 @@ impl Train {
         };
         // `is_open` keeps it to what a packet's length can say.
         let packet = (self.end.saturating_sub(ETHERNET)).min(MAX_PACKET) as u16;
-        if self.tcp == ETHERNET + 20 {
+        if self.tcp == IPV4 {
             put(frame, ETHERNET + 2, packet.to_be_bytes());
             put(frame, ETHERNET + 10, [0, 0]);
             let header = frame.get(ETHERNET..self.tcp).unwrap_or_default();
@@ -196,6 +236,14 @@ impl Train {
             *flags |= PSH;
         }
     }
+}
+
+/// Whether `N` bytes at a place are equal. `None` if one has not so many.
+#[inline(always)]
+fn equal<const N: usize>(a: &[u8], b: &[u8], at: usize) -> Option<bool> {
+    let a: &[u8; N] = a.get(at..)?.first_chunk()?;
+    let b: &[u8; N] = b.get(at..)?.first_chunk()?;
+    Some(a == b)
 }
 
 fn put(frame: &mut [u8], at: usize, word: [u8; 2]) {
