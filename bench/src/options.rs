@@ -21,7 +21,7 @@ its own; nothing leaves this machine.
                        several with commas (default: all)
   --net NETWORKS       tap (offloads offered), tap-plain (none), slirp; several with commas (default: all)
   --guest GUESTS       causeway, linux, iommu (Causeway behind an IOMMU), single; several with commas
-                       (default: causeway,linux)
+                       (default: causeway,linux; with --report also iommu)
   --image [NAME=]DIR   another Causeway: a folder with kernel, boot.cpio and programs/, as --save writes it; instead of
                        building one. May be repeated: all are measured side by side
   --single ARCHIVE     boot archive of the guest `single` (driver, stack and program in one process)
@@ -140,6 +140,9 @@ impl Options {
         }
         if options.from.is_some() {
             return Ok(options);
+        }
+        if options.report && names.is_none() {
+            names = Some(["causeway", "iommu", "linux"].map(str::to_owned).to_vec());
         }
         options.guests = guests(names, &images, single, places)?;
         Ok(options)
