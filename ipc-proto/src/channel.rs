@@ -168,6 +168,15 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         Ok(())
     }
 
+    /// Whether the peer has sent a message that was not taken.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn has_message(&mut self) -> Result<bool, PeerError> {
+        self.incoming.has_waiting()
+    }
+
     /// Takes the next message of the peer, if there is one. Its slot is the peer's again after [`flush`](Self::flush).
     ///
     /// # Errors
@@ -202,9 +211,9 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         self.outgoing.room()
     }
 
-    /// Tells the peer to look at socket `index` after the next [`flush`](Self::flush). An index beyond the geometry is ignored.
+    /// Tells the peer to look at socket `index` with the next [`flush`](Self::flush). An index beyond the geometry is ignored.
     ///
-    /// Everything written before, for instance FIFO indices, is visible to the peer once it has taken the event.
+    /// Everything written before that, for instance FIFO indices, is visible to the peer once it has taken the event.
     pub fn raise(&mut self, index: u16) {
         self.raised.raise(index);
     }

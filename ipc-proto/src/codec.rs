@@ -2,6 +2,7 @@
 //! and a message has one encoding only. Touches no shared memory.
 #![forbid(unsafe_code)]
 
+use crate::decoder::Decoder;
 use core::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -85,14 +86,13 @@ pub fn encode<M: Message>(message: &M, buffer: &mut [u8]) -> Result<usize, Buffe
 ///
 /// # Errors
 /// [`DecodeError`], whatever the bytes are; never more work than the bytes are long.
+#[inline]
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
-    let (message, rest) = postcard::take_from_bytes(bytes).map_err(|_| DecodeError::Malformed)?;
-    if !rest.is_empty() {
+    let mut decoder = Decoder::new(bytes);
+    // Of the type that is returned, so that a large message is not moved.
+    let decoded = M::deserialize(&mut decoder);
+    if decoded.is_ok() && !decoder.is_at_end() {
         return Err(DecodeError::TrailingBytes);
     }
-    // Varints are all that has longer encodings too: the length tells.
-    match postcard::experimental::serialized_size::<M>(&message) {
-        Ok(size) if size == bytes.len() => Ok(message),
-        _ => Err(DecodeError::Malformed),
-    }
+    decoded
 }

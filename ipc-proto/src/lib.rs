@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod channel;
 pub mod codec;
+mod decoder;
 pub mod error;
 pub mod fifo;
 pub mod frame;

@@ -12,21 +12,22 @@ const BITS: u16 = 32;
 /// Offset of the bitmap; the summary word is at 0.
 pub(super) const BITMAP: usize = 64;
 
-/// Offset of the word with the bit of `index`, the bit, and the word's bit in the summary.
-fn place(index: u16) -> (usize, u32, u32) {
-    let word = index / BITS;
-    (
-        BITMAP + usize::from(word) * size_of::<u32>(),
-        1 << (index % BITS),
-        1 << (word % BITS),
-    )
+/// Words of the largest bitmap: as many as the summary has bits.
+const WORDS: usize = BITS as usize;
+
+/// Offset of a word of the bitmap.
+fn offset(word: usize) -> usize {
+    BITMAP + word * size_of::<u32>()
 }
 
 /// The sending side.
 pub(super) struct Outbox {
     memory: Shm,
     sockets: u16,
-    staged: bool,
+    /// Raised and not yet published: however often a socket was raised, the peer's word is exchanged once.
+    raised: [u32; WORDS],
+    /// Which of these words are not zero.
+    words: u32,
 }
 
 impl Outbox {
@@ -34,32 +35,48 @@ impl Outbox {
         Self {
             memory,
             sockets,
-            staged: false,
+            raised: [0; WORDS],
+            words: 0,
         }
     }
 
+    #[inline]
     pub(super) fn raise(&mut self, index: u16) {
         if index >= self.sockets {
             return;
         }
-        let (offset, bit, summary) = place(index);
-        // Release: whoever takes the bit sees what was written before. An exchange even if the bit is set already: the receiver
-        // might be taking it right now, without having seen the latest writes.
-        let old = self.memory.fetch_or(offset, bit, Ordering::AcqRel);
-        if old == Ok(0) {
-            // Other bits of the word: their summary bit is still set, or the receiver has taken it and will take the word.
-            let _ = self.memory.fetch_or(0, summary, Ordering::Release);
+        let word = index / BITS;
+        if let Some(bits) = self.raised.get_mut(usize::from(word)) {
+            *bits |= 1 << (index % BITS);
+            self.words |= 1 << word;
         }
-        self.staged = true;
     }
 
     /// True if events were raised since the last time.
+    #[inline]
     pub(super) fn publish(&mut self) -> bool {
-        core::mem::take(&mut self.staged)
+        if self.words == 0 {
+            return false;
+        }
+        let mut words = core::mem::take(&mut self.words);
+        while words != 0 {
+            let word = words.trailing_zeros() as usize;
+            words &= words - 1;
+            let bits = self.raised.get_mut(word).map_or(0, core::mem::take);
+            // Release: whoever takes the bits sees what was written before. An exchange even if they are set already: the receiver
+            // might be taking them right now, without having seen the latest writes.
+            let old = self.memory.fetch_or(offset(word), bits, Ordering::AcqRel);
+            if old == Ok(0) {
+                // Other bits of the word: their summary bit is still set, or the receiver has taken it and will take the word.
+                let _ = self.memory.fetch_or(0, 1 << word, Ordering::Release);
+            }
+        }
+        true
     }
 
+    #[inline]
     pub(super) fn is_staged(&self) -> bool {
-        self.staged
+        self.words != 0
     }
 }
 
@@ -90,7 +107,7 @@ impl Inbox {
             if first >= self.sockets {
                 break;
             }
-            let (offset, ..) = place(first);
+            let offset = offset(usize::from(word));
             let mut bits = self.memory.swap(offset, 0, Ordering::AcqRel).unwrap_or(0);
             while bits != 0 {
                 let index = first + bits.trailing_zeros() as u16;

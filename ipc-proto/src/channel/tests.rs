@@ -51,6 +51,8 @@ fn events_arrive_once() {
         client.raise(index);
     }
     client.raise(1024);
+    server.take_events(&mut |index| panic!("event {index} came before it was published"));
+    assert!(!client.flush(), "nobody sleeps");
     let mut taken = Vec::new();
     server.take_events(&mut |index| taken.push(index));
     assert_eq!(taken, vec![0, 5, 31, 32, 1023]);

@@ -28,14 +28,29 @@ fn survives<M: Message + PartialEq + core::fmt::Debug>(message: &M, at: usize, b
     assert!(decode::<M>(&buffer[..at % len]).is_err());
     buffer[at % len] = byte;
     has_one_encoding::<M>(&buffer[..len]);
+    // One number longer than need be, perhaps.
+    buffer[at % len] = byte | 0x80;
+    buffer.copy_within(at % len + 1..len, at % len + 2);
+    buffer[at % len + 1] = 0;
+    has_one_encoding::<M>(&buffer[..len + 1]);
 }
 
-fn has_one_encoding<M: Message + core::fmt::Debug>(bytes: &[u8]) {
-    if let Ok(message) = decode::<M>(bytes) {
+/// What is read has these bytes as its encoding, and it is what postcard itself reads.
+fn has_one_encoding<M: Message + PartialEq + core::fmt::Debug>(bytes: &[u8]) {
+    let read = decode::<M>(bytes).ok();
+    if let Some(message) = &read {
         let mut buffer = [0; 512];
-        let len = encode(&message, &mut buffer).unwrap();
+        let len = encode(message, &mut buffer).unwrap();
         assert_eq!(&buffer[..len], bytes, "{message:?}");
     }
+    let expected = match postcard::take_from_bytes::<M>(bytes) {
+        Ok((message, [])) => {
+            let size = postcard::experimental::serialized_size(&message).unwrap();
+            (size == bytes.len()).then_some(message)
+        }
+        _ => None,
+    };
+    assert_eq!(read, expected, "{bytes:x?}");
 }
 
 fn config() -> ProptestConfig {

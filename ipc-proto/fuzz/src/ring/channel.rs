@@ -22,10 +22,10 @@ struct Lane<M> {
     sent: VecDeque<M>,
     /// Received, whose slots were not yet given back.
     held: u32,
-    /// Events raised and published, and not yet taken. Raised ones may be seen before they are published.
+    /// Events raised and published, and not yet taken.
     events: BTreeSet<u16>,
     /// Events that were raised since the last flush.
-    raised: bool,
+    raised: BTreeSet<u16>,
 }
 
 impl<M> Lane<M> {
@@ -35,7 +35,7 @@ impl<M> Lane<M> {
             sent: VecDeque::new(),
             held: 0,
             events: BTreeSet::new(),
-            raised: false,
+            raised: BTreeSet::new(),
         }
     }
 
@@ -156,8 +156,7 @@ fn step<Out, In>(
             let index = generate::number(input, 2) as u16;
             me.channel.raise(index);
             if index < geometry.sockets {
-                outgoing.events.insert(index);
-                outgoing.raised = true;
+                outgoing.raised.insert(index);
             }
         }
         11 => {
@@ -176,7 +175,8 @@ fn step<Out, In>(
             } else {
                 me.channel.prepare_sleep_for_room()
             };
-            let staged = !outgoing.staged.is_empty() || outgoing.raised || incoming.held > 0;
+            let staged =
+                !outgoing.staged.is_empty() || !outgoing.raised.is_empty() || incoming.held > 0;
             if honest && sleeps {
                 assert!(!staged && incoming.events.is_empty());
                 assert!(op == 13 || incoming.sent.is_empty());
@@ -208,7 +208,7 @@ fn flush<Out: Message, In: Message>(
     outgoing: &mut Lane<Out>,
     incoming: &mut Lane<In>,
 ) {
-    let news = !outgoing.staged.is_empty() || outgoing.raised;
+    let news = !outgoing.staged.is_empty() || !outgoing.raised.is_empty();
     let rings = me.channel.flush();
     // Whoever sleeps is woken for news.
     if honest && news && *peer_sleeps {
@@ -220,7 +220,7 @@ fn flush<Out: Message, In: Message>(
     }
     let staged = core::mem::take(&mut outgoing.staged);
     outgoing.sent.extend(staged);
-    outgoing.raised = false;
+    outgoing.events.append(&mut outgoing.raised);
     incoming.held = 0;
     me.taken = 0;
 }
