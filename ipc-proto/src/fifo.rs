@@ -12,6 +12,12 @@
 //! | 64 | client | head of the receive FIFO |
 //! | 68 | client | tail of the transmit FIFO |
 //!
+//! # When the writer is told of room
+//! Not each time that something was read: it would be woken for nothing. A writer of a stream waits when the FIFO is full. Then all of the
+//! capacity is read before the FIFO is empty, so it is enough to tell whenever half of it was read since the last time. A writer of
+//! a record that takes half of the capacity at most waits when more than half is in use, and the same is enough. Where
+//! records may be longer, an emptied FIFO is told too. [`Reader::tells_room`] and [`Reader::tells_room_for_record`] count.
+//!
 //! # Memory ordering
 //! As for the ring: bytes are written before the release store of `tail` and read after its acquire load; a place is written
 //! again after an acquire load of `head`. The status is stored with release behind the last bytes: who loads the status first
@@ -24,6 +30,8 @@ use core::fmt;
 mod reader;
 mod record;
 mod status;
+#[cfg(test)]
+mod telling;
 #[cfg(test)]
 mod tests;
 mod writer;

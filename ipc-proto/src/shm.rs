@@ -185,33 +185,46 @@ impl Shm {
         Ok(())
     }
 
-    /// Copies the block at `offset`, a multiple of 8: [`read`](Self::read) without its loops.
+    /// Copies the eight bytes at `offset`, a multiple of 8: [`read`](Self::read) without its loops.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`], also for misaligned ones.
+    #[inline]
+    pub(crate) fn read_eight(&self, offset: usize) -> Result<u64, OutOfBounds> {
+        let eight = self.atomic::<AtomicU64>(offset)?.load(Ordering::Relaxed);
+        Ok(u64::from_le(eight))
+    }
+
+    /// Copies eight bytes to `offset`, a multiple of 8: [`write`](Self::write) without its loops.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`], also for misaligned ones.
+    #[inline]
+    pub(crate) fn write_eight(&self, offset: usize, eight: u64) -> Result<(), OutOfBounds> {
+        self.atomic::<AtomicU64>(offset)?
+            .store(eight.to_le(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Copies the block at `offset`, a multiple of 8.
     ///
     /// # Errors
     /// [`OutOfBounds`], also for a misaligned block.
     #[inline]
     pub(crate) fn read_block(&self, offset: usize) -> Result<u128, OutOfBounds> {
-        let low = u128::from(self.atomic::<AtomicU64>(offset)?.load(Ordering::Relaxed));
-        let high = u128::from(
-            self.atomic::<AtomicU64>(offset + 8)?
-                .load(Ordering::Relaxed),
-        );
-        Ok(u128::from_le(low | high << u64::BITS))
+        let low = u128::from(self.read_eight(offset)?);
+        let high = u128::from(self.read_eight(offset + 8)?);
+        Ok(low | high << u64::BITS)
     }
 
-    /// Copies a block to `offset`, a multiple of 8: [`write`](Self::write) without its loops.
+    /// Copies a block to `offset`, a multiple of 8.
     ///
     /// # Errors
     /// [`OutOfBounds`], also for a misaligned block.
     #[inline]
     pub(crate) fn write_block(&self, offset: usize, block: u128) -> Result<(), OutOfBounds> {
-        let block = block.to_le();
-        let (low, high) = (block as u64, (block >> u64::BITS) as u64);
-        self.atomic::<AtomicU64>(offset)?
-            .store(low, Ordering::Relaxed);
-        self.atomic::<AtomicU64>(offset + 8)?
-            .store(high, Ordering::Relaxed);
-        Ok(())
+        self.write_eight(offset, block as u64)?;
+        self.write_eight(offset + 8, (block >> u64::BITS) as u64)
     }
 
     /// The one bounds check: the address of `offset` if `len` bytes from there on are within the window.

@@ -203,6 +203,24 @@ impl Shm {
         Ok(())
     }
 
+    /// Copies the eight bytes at `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub(crate) fn read_eight(&self, offset: usize) -> Result<u64, OutOfBounds> {
+        let mut eight = [0; size_of::<u64>()];
+        self.read(offset, &mut eight)?;
+        Ok(u64::from_le_bytes(eight))
+    }
+
+    /// Copies eight bytes to `offset`.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub(crate) fn write_eight(&self, offset: usize, eight: u64) -> Result<(), OutOfBounds> {
+        self.write(offset, &eight.to_le_bytes())
+    }
+
     /// Copies the block at `offset`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use super::{record, record::Record};
 use crate::{
     error::{OutOfBounds, PeerError},
-    index::{Reading, split},
+    index::{Reading, place, split},
     shm::{Shm, Word},
 };
 use core::sync::atomic::Ordering;
@@ -16,6 +16,8 @@ pub struct Reader {
     tail_word: Word,
     head_word: Word,
     indices: Reading<u32>,
+    /// Bytes read since the writer was last told.
+    untold: u32,
     /// The header of the next record, once it was looked at: what was checked is what is used.
     record: Option<Record>,
 }
@@ -29,6 +31,7 @@ impl Reader {
             tail_word,
             head_word,
             indices: Reading::new(capacity, 0),
+            untold: 0,
             record: None,
         }
     }
@@ -53,6 +56,15 @@ impl Reader {
     pub fn available(&mut self) -> Result<usize, PeerError> {
         self.indices.look(self.tail_word.load(Ordering::Acquire))?;
         Ok(self.seen())
+    }
+
+    /// Whether no bytes wait; looks at the peer's index only if there were none at the last look.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn is_empty(&mut self) -> Result<bool, PeerError> {
+        Ok(self.seen() == 0 && self.available()? == 0)
     }
 
     /// Takes as many bytes as wait and fit, gives their places back at once, and returns how many there were.
@@ -88,10 +100,39 @@ impl Reader {
         if len > 0 {
             self.record = None;
             self.indices.advance(len as u32);
+            self.untold = self.untold.saturating_add(len as u32);
             self.head_word
                 .store(self.indices.publish(), Ordering::Release);
         }
         len
+    }
+
+    /// Whether the writer of a stream is to be told now that there is room; it then counts as told.
+    #[inline]
+    #[must_use = "a writer that waits for room is told once"]
+    pub fn tells_room(&mut self) -> bool {
+        let due = self.untold >= self.indices.capacity() / 2;
+        if due {
+            self.untold = 0;
+        }
+        due
+    }
+
+    /// [`tells_room`](Self::tells_room) for the writer of datagrams.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn tells_room_for_record(&mut self) -> Result<bool, PeerError> {
+        if self.tells_room() {
+            return Ok(true);
+        }
+        let may_need_more = self.capacity() < 2 * record::LARGEST;
+        let due = may_need_more && self.untold > 0 && self.is_empty()?;
+        if due {
+            self.untold = 0;
+        }
+        Ok(due)
     }
 
     /// The next datagram's header, without taking the datagram. The same header is used when it is read.
@@ -99,9 +140,33 @@ impl Reader {
     /// # Errors
     /// [`PeerError`].
     pub fn peek_record(&mut self) -> Result<Option<Record>, PeerError> {
-        if let Some(record) = self.record {
-            return Ok(Some(record));
+        if self.record.is_none() {
+            self.record = self.load_record()?;
         }
+        Ok(self.record)
+    }
+
+    /// Takes the next datagram, of which as much is copied as fits, and gives its place back. `None` if none waits.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn read_record(&mut self, out: &mut [u8]) -> Result<Option<Record>, PeerError> {
+        let known = match self.record {
+            None => self.load_record()?,
+            known => known,
+        };
+        let Some(record) = known else {
+            return Ok(None);
+        };
+        let (out, _) = out.split_at_mut(out.len().min(record.len));
+        self.copy_out(record::HEADER_SIZE, out)?;
+        self.skip(record::size(record.len));
+        Ok(Some(record))
+    }
+
+    /// Copies and checks the header of the next record, if there is one.
+    #[inline]
+    fn load_record(&mut self) -> Result<Option<Record>, PeerError> {
         let mut waiting = self.seen();
         if waiting == 0 {
             waiting = self.available()?;
@@ -113,27 +178,18 @@ impl Reader {
         let rest = waiting
             .checked_sub(record::HEADER_SIZE)
             .ok_or(PeerError::Length)?;
-        let mut header = [0; record::HEADER_SIZE];
-        self.copy_out(0, &mut header)?;
-        let record = record::decode(&header)?;
+        let mut header = record::Header::default();
+        let mut at = self.indices.next();
+        for word in &mut header {
+            // Records are multiples of words, so none wraps.
+            let offset = place(at, self.indices.capacity()) as usize;
+            *word = self.memory.read_eight(offset)?;
+            at = at.wrapping_add(size_of::<u64>() as u32);
+        }
+        let record = record::decode(header)?;
         if record::size(record.len) - record::HEADER_SIZE > rest {
             return Err(PeerError::Length);
         }
-        self.record = Some(record);
-        Ok(Some(record))
-    }
-
-    /// Takes the next datagram, of which as much is copied as fits, and gives its place back. `None` if none waits.
-    ///
-    /// # Errors
-    /// [`PeerError`].
-    pub fn read_record(&mut self, out: &mut [u8]) -> Result<Option<Record>, PeerError> {
-        let Some(record) = self.peek_record()? else {
-            return Ok(None);
-        };
-        let (out, _) = out.split_at_mut(out.len().min(record.len));
-        self.copy_out(record::HEADER_SIZE, out)?;
-        self.skip(record::size(record.len));
         Ok(Some(record))
     }
 

@@ -16,8 +16,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Bytes of a header.
 pub const HEADER_SIZE: usize = 24;
+/// A header as it is copied: each word lies in little-endian order.
+pub(super) type Header = [u64; HEADER_SIZE / size_of::<u64>()];
 /// Longest datagram that a header can describe.
 pub(super) const MAX_LEN: usize = u16::MAX as usize;
+/// Families, with the zeros behind them.
+const V4: u64 = 4;
+const V6: u64 = 6;
 /// Records are multiples of this.
 const ALIGN: usize = 8;
 
@@ -30,41 +35,41 @@ pub struct Record {
     pub len: usize,
 }
 
+/// Bytes of the largest record.
+pub(super) const LARGEST: usize = size(MAX_LEN);
+
 /// Bytes of a record with a datagram of `len` bytes, at most [`MAX_LEN`].
-pub(super) fn size(len: usize) -> usize {
-    HEADER_SIZE + len.next_multiple_of(ALIGN)
+#[inline]
+pub(super) const fn size(len: usize) -> usize {
+    HEADER_SIZE + ((len + ALIGN - 1) & !(ALIGN - 1))
 }
 
 /// `len` is at most [`MAX_LEN`].
-pub(super) fn encode(peer: SocketAddr, len: usize) -> [u8; HEADER_SIZE] {
-    let [len0, len1] = (len as u16).to_le_bytes();
-    let [port0, port1] = peer.port().to_le_bytes();
-    let (family, a) = match peer.ip() {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-        }
-        IpAddr::V6(address) => (6, address.octets()),
+#[inline]
+pub(super) fn encode(peer: SocketAddr, len: usize) -> Header {
+    let (family, address) = match peer.ip() {
+        IpAddr::V4(address) => (V4, u32::from_le_bytes(address.octets()).into()),
+        IpAddr::V6(address) => (V6, u128::from_le_bytes(address.octets())),
     };
-    let mut header = [0; HEADER_SIZE];
-    let (fixed, address) = header.split_at_mut(8);
-    fixed.copy_from_slice(&[len0, len1, port0, port1, family, 0, 0, 0]);
-    address.copy_from_slice(&a);
-    header
+    let fixed = len as u64 & 0xffff | u64::from(peer.port()) << 16 | family << 32;
+    [fixed, address as u64, (address >> u64::BITS) as u64]
 }
 
-/// Every byte is checked: a header has one encoding only.
-pub(super) fn decode(header: &[u8; HEADER_SIZE]) -> Result<Record, DecodeError> {
-    let &[len0, len1, port0, port1, family, 0, 0, 0, ref address @ ..] = header else {
-        return Err(DecodeError::Malformed);
-    };
-    let ip = match (family, address) {
-        (4, &[a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) => Ipv4Addr::new(a, b, c, d).into(),
-        (6, octets) => Ipv6Addr::from_octets(*octets).into(),
+/// Every bit is checked: a header has one encoding only.
+#[inline]
+pub(super) fn decode([fixed, low, high]: Header) -> Result<Record, DecodeError> {
+    let ip = match fixed >> 32 {
+        V4 if high == 0 && low >> u32::BITS == 0 => {
+            Ipv4Addr::from_octets((low as u32).to_le_bytes()).into()
+        }
+        V6 => {
+            let address = u128::from(low) | u128::from(high) << u64::BITS;
+            Ipv6Addr::from_octets(address.to_le_bytes()).into()
+        }
         _ => return Err(DecodeError::Malformed),
     };
     Ok(Record {
-        peer: SocketAddr::new(ip, u16::from_le_bytes([port0, port1])),
-        len: u16::from_le_bytes([len0, len1]).into(),
+        peer: SocketAddr::new(ip, (fixed >> 16) as u16),
+        len: usize::from(fixed as u16),
     })
 }

@@ -4,7 +4,7 @@
 use super::record;
 use crate::{
     error::{OutOfBounds, PeerError},
-    index::{Writing, split},
+    index::{Writing, place, split},
     shm::{Shm, Word},
 };
 use core::{net::SocketAddr, sync::atomic::Ordering};
@@ -89,7 +89,13 @@ impl Writer {
         if size > self.free_for(size)? {
             return Ok(false);
         }
-        self.copy_in(0, &record::encode(peer, bytes.len()))?;
+        let mut at = self.indices.next();
+        for word in record::encode(peer, bytes.len()) {
+            // Records are multiples of words, so none wraps.
+            let offset = place(at, self.indices.capacity()) as usize;
+            self.memory.write_eight(offset, word)?;
+            at = at.wrapping_add(size_of::<u64>() as u32);
+        }
         self.copy_in(record::HEADER_SIZE, bytes)?;
         self.publish(size);
         Ok(true)

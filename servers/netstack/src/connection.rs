@@ -309,7 +309,7 @@ impl Connection {
             }
             moved = moved.saturating_add(taken);
         }
-        turn.raise |= moved > 0;
+        turn.raise |= ends.reader.tells_room();
         turn.more |= moved >= TURN_BYTES;
         Ok(())
     }

@@ -197,6 +197,9 @@ impl Udp {
             ..Turn::default()
         };
         self.take_from_client(context, policy, &mut turn)?;
+        if let Some(ends) = &mut self.ends {
+            turn.raise |= ends.reader.tells_room_for_record()?;
+        }
         if context.may_send {
             self.egress(context, &mut turn);
             // A lane that was emptied takes what waited for it, one that is stuck makes room.
@@ -250,7 +253,6 @@ impl Udp {
                 turn.more = true;
                 return Ok(());
             }
-            turn.raise = true;
             let to = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
             let same = way.as_ref().filter(|way| way.to == to);
             if let Some(way) = same
