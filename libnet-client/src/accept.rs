@@ -5,10 +5,9 @@ use crate::{
     arena::Sizes,
     engine::Engine,
     error::{ErrorKind, Result},
-    session::Pending,
+    requests::Pending,
     sockets::{Key, Phase, Socket},
 };
-use alloc::boxed::Box;
 use core::task::{Poll, Waker};
 use ipc_proto::socket::{Handle, Request};
 
@@ -76,14 +75,13 @@ impl Engine {
             return true;
         };
         let sizes = largest.fitting(smallest, session.left());
-        let Some((area, ends)) = session.alloc(sizes) else {
+        let Some(area) = session.alloc(sizes) else {
             return false;
         };
         let buffers = area.buffers();
         let pending = Pending::Accept {
             listener: key,
             area,
-            ends: Box::new(ends),
         };
         let id = session.submit(pending, |id| Request::TcpAccept {
             id,

@@ -4,7 +4,8 @@
 use crate::{
     error::Error,
     net::Config,
-    session::{Pending, Session},
+    requests::Pending,
+    session::Session,
     sockets::{Key, Kind, Phase, Sockets},
     system::{OpenError, System, Wake},
     wakers::{Timers, WakerSet},
@@ -145,11 +146,27 @@ impl Engine {
         id
     }
 
-    /// One pass over everything that may have happened; bounded. Then sleeps till `sleep_until`, if given and if nobody
-    /// was woken.
+    /// One pass over everything that may have happened; bounded. Shows the stack what was done, sleeps till `sleep_until`, if given and
+    /// if there is nothing to do, and takes in what has happened by then.
     pub(crate) fn turn(&mut self, sleep_until: Option<u64>) {
-        let now = self.now();
         self.operations_left = OPERATIONS_PER_TURN;
+        let ring = self.publish();
+        let slept = match sleep_until {
+            Some(deadline) if self.woken.is_empty() => self.sleep(deadline, ring),
+            _ => {
+                if ring {
+                    self.system.ring();
+                }
+                false
+            }
+        };
+        let now = self.now();
+        if slept {
+            self.waited_at = now;
+        } else if now.saturating_sub(self.waited_at) >= POLL_INTERVAL {
+            self.collect();
+            self.waited_at = now;
+        }
         self.timers.expire(now, &mut self.woken);
         if let Link::Down { retry_at, .. } = self.link
             && retry_at <= now
@@ -161,28 +178,28 @@ impl Engine {
             self.bring_back(now);
         }
         self.serve();
-        let ring = self.publish();
-        let sleep_until = sleep_until.filter(|_| self.woken.is_empty());
-        let is_busy = sleep_until.is_none();
-        if let Some(deadline) = sleep_until.and_then(|deadline| self.prepare_sleep(deadline)) {
-            let wake = match ring {
-                true => self.system.ring_and_wait(deadline),
-                false => self.system.wait(deadline),
-            };
-            self.woke(wake);
-            self.awake();
-            return;
-        }
-        if ring {
-            self.system.ring();
-        }
-        if is_busy && now.saturating_sub(self.waited_at) >= POLL_INTERVAL {
-            self.collect();
-        }
+        self.flush_soon();
     }
 
     fn wants_session(&self) -> bool {
         !self.link_waiters.is_empty() || self.sockets.lost().next().is_some()
+    }
+
+    /// Sleeps till `deadline` or earlier, and rings the stack's doorbell in any case. False: there is something to do first.
+    fn sleep(&mut self, deadline: u64, ring: bool) -> bool {
+        let Some(deadline) = self.prepare_sleep(deadline) else {
+            if ring {
+                self.system.ring();
+            }
+            return false;
+        };
+        let wake = match ring {
+            true => self.system.ring_and_wait(deadline),
+            false => self.system.wait(deadline),
+        };
+        self.woke(wake);
+        self.awake();
+        true
     }
 
     /// Announces to the stack that this side is about to sleep, till `deadline` or earlier: the result. `None`: there is something
@@ -217,6 +234,7 @@ impl Engine {
     pub(crate) fn wake_up(&mut self) {
         self.awake();
         self.collect();
+        self.waited_at = self.now();
     }
 
     /// Collects why the program was woken, without waiting.
@@ -231,7 +249,6 @@ impl Engine {
             stack_gone,
             other,
         } = wake;
-        self.waited_at = self.now();
         if other {
             self.events = self.events.wrapping_add(1);
             self.event_waiters.wake(&mut self.woken);
@@ -272,7 +289,7 @@ impl Engine {
             let Some(reply) = self.session().and_then(Session::receive) else {
                 break;
             };
-            self.on_reply(reply);
+            self.on_reply(&reply);
         }
         if let Link::Up(session) = &mut self.link {
             session.send_waiting();
@@ -412,11 +429,11 @@ impl Engine {
                 })
             }
             Kind::Udp => {
-                let (area, ends) = session
+                let area = session
                     .alloc(socket.sizes)
                     .ok_or(crate::ErrorKind::OutOfMemory)?;
                 let buffers = area.buffers();
-                (socket.area, socket.ends) = (Some(area), Some(ends));
+                (socket.ends, socket.area) = (session.ends(&area), Some(area));
                 session.submit(Pending::Open(key), |id| Request::UdpBind {
                     id,
                     local,

@@ -7,7 +7,7 @@ use crate::{
     future::{Either, select},
     system::System,
     tasks::{JoinHandle, Tasks},
-    wakers::{Flag, TimerKey},
+    wakers::Flag,
 };
 use alloc::{boxed::Box, rc::Rc};
 use core::{
@@ -103,14 +103,6 @@ impl Net {
         &self.shared.config
     }
 
-    /// When `duration` from now is; never if it is too far away.
-    pub(crate) fn after(&self, duration: Duration) -> u64 {
-        u64::try_from(duration.as_nanos())
-            .ok()
-            .and_then(|nanos| self.now().checked_add(nanos))
-            .unwrap_or(u64::MAX)
-    }
-
     /// Runs `f` on the shared state, and then wakes whom it woke.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Engine) -> T) -> T {
         let mut engine = self.shared.engine.borrow_mut();
@@ -120,7 +112,11 @@ impl Net {
             // A waker may do anything, even call in here.
             drop(engine);
             woken.drain(..).for_each(Waker::wake);
-            self.shared.engine.borrow_mut().woken.append(&mut woken);
+            let mut engine = self.shared.engine.borrow_mut();
+            // Its memory is used again.
+            if engine.woken.is_empty() {
+                engine.woken = woken;
+            }
         }
         result
     }
@@ -222,33 +218,6 @@ impl Net {
         self.shared.tasks.spawn(future)
     }
 
-    /// Ends after `duration`.
-    #[must_use]
-    pub fn sleep(&self, duration: Duration) -> Sleep {
-        self.sleep_until(self.after(duration))
-    }
-
-    /// Ends at `deadline` ([`Net::now`]).
-    #[must_use]
-    pub fn sleep_until(&self, deadline: u64) -> Sleep {
-        Sleep {
-            net: self.clone(),
-            deadline,
-            timer: None,
-        }
-    }
-
-    /// The result of `future`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TimedOut`] if it takes longer than `duration`; it is then dropped.
-    pub async fn timeout<F: Future>(&self, duration: Duration, future: F) -> Result<F::Output> {
-        match select(future, self.sleep(duration)).await {
-            Either::First(output) => Ok(output),
-            Either::Second(()) => Err(ErrorKind::TimedOut.into()),
-        }
-    }
-
     /// Lets all other tasks that are ready run once.
     pub async fn yield_now(&self) {
         let mut yielded = false;
@@ -318,51 +287,6 @@ impl fmt::Debug for Net {
         f.debug_struct("Net")
             .field("config", &self.shared.config)
             .finish_non_exhaustive()
-    }
-}
-
-/// See [`Net::sleep`].
-#[derive(Debug)]
-pub struct Sleep {
-    net: Net,
-    deadline: u64,
-    timer: Option<TimerKey>,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let (deadline, timer) = (self.deadline, self.timer);
-        let timer = self.net.with(|engine| {
-            if deadline <= engine.now() {
-                return None;
-            }
-            match timer {
-                Some(timer) => {
-                    engine.timers.update(timer, context.waker());
-                    Some(timer)
-                }
-                None => Some(engine.timers.insert(deadline, context.waker().clone())),
-            }
-        });
-        let ended = timer.is_none();
-        if !ended {
-            self.timer = timer;
-        }
-        if ended {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            self.net.with(|engine| engine.timers.remove(timer));
-        }
     }
 }
 

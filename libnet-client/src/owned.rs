@@ -113,13 +113,14 @@ impl Owned {
             .unwrap_or(Err(ErrorKind::TimedOut.into()))
     }
 
-    /// Tries until it is done.
-    pub(crate) async fn wait<T>(
+    /// Tries until it is done. No `async` function, here and in those that call it: each would be one more state to go through, and
+    /// one more copy of what it holds.
+    pub(crate) fn wait<T>(
         &self,
         direction: Direction,
         mut attempt: impl FnMut(&mut Engine, Key) -> Result<Option<T>>,
-    ) -> Result<T> {
-        poll_fn(|context| {
+    ) -> impl Future<Output = Result<T>> {
+        poll_fn(move |context| {
             let waker = context.waker();
             self.net.with(|engine| {
                 if !engine.may_go_on(waker) {
@@ -135,7 +136,6 @@ impl Owned {
                 }
             })
         })
-        .await
     }
 }
 

@@ -1,12 +1,12 @@
 //! What follows from the stack's answers.
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, Link},
     error::{Error, ErrorKind},
-    session::{Pending, Violation},
+    requests::Pending,
+    session::Violation,
     sockets::{Key, Kind, Phase, Socket},
 };
-use alloc::boxed::Box;
 use core::net::SocketAddr;
 use ipc_proto::socket::{Handle, NetError, Reply, Request, RequestId};
 
@@ -32,22 +32,23 @@ fn id_of(reply: &Reply) -> RequestId {
 
 impl Engine {
     /// Acts on one answer. An answer that makes no sense ends the session.
-    pub(crate) fn on_reply(&mut self, reply: Reply) {
-        let id = id_of(&reply);
-        let Some(pending) = self.session().and_then(|session| session.take(id)) else {
-            return self.violation(id);
+    pub(crate) fn on_reply(&mut self, reply: &Reply) {
+        let id = id_of(reply);
+        let Link::Up(session) = &mut self.link else {
+            return;
+        };
+        let pending = match session.settle(id, reply, &mut self.woken) {
+            Ok(Some(settled)) => settled,
+            Ok(None) => return,
+            Err(violation) => return session.broken = Some(violation),
         };
         match (pending, reply) {
             (Pending::Open(key), Reply::Opened { socket, local, .. }) => {
-                self.opened(key, socket, local)
+                self.opened(key, *socket, *local)
             }
-            (Pending::Open(key), Reply::Failed { error, .. }) => self.open_failed(key, error),
+            (Pending::Open(key), Reply::Failed { error, .. }) => self.open_failed(key, *error),
             (
-                Pending::Accept {
-                    listener,
-                    area,
-                    ends,
-                },
+                Pending::Accept { listener, area },
                 Reply::Accepted {
                     socket,
                     local,
@@ -55,54 +56,39 @@ impl Engine {
                     ..
                 },
             ) => {
-                let key = self.sockets.reserve();
-                if !self
-                    .session()
-                    .is_some_and(|session| session.bind(socket, key))
-                {
-                    return;
-                }
-                let mut stream = Socket::new(Kind::Stream, Phase::Open(socket), area.sizes());
+                let mut stream = Socket::new(Kind::Stream, Phase::Open(*socket), area.sizes());
                 stream.was_open = true;
-                (stream.local, stream.remote) = (local, Some(remote));
-                (stream.area, stream.ends) = (Some(area), Some(*ends));
-                self.sockets.put(key, stream);
-                self.accepted(listener, id, Ok(key));
+                (stream.local, stream.remote) = (*local, Some(*remote));
+                (stream.ends, stream.area) = (session.ends(&area), Some(area));
+                let key = self.sockets.insert(stream);
+                if session.bind(*socket, key) {
+                    self.accepted(listener, id, Ok(key));
+                } else {
+                    self.sockets.remove(key);
+                }
             }
             (Pending::Accept { listener, area, .. }, Reply::Failed { error, .. }) => {
                 self.release(Some(area));
-                self.accepted(listener, id, Err(error));
+                self.accepted(listener, id, Err(*error));
             }
             (
                 Pending::Orphan(area),
                 Reply::Opened { socket, .. } | Reply::Accepted { socket, .. },
             ) => {
                 if let Some(session) = self.session() {
-                    session.close(socket, area, true);
+                    session.close(*socket, area, true);
                 }
             }
             (Pending::Orphan(area), Reply::Failed { .. })
             | (Pending::Close(area), Reply::Closed { .. } | Reply::Failed { .. }) => {
                 self.release(area)
             }
-            (Pending::Answer(mut waiting), reply) => {
-                waiting.wake(&mut self.woken);
-                if let Some(session) = self.session() {
-                    session.replace(id, Pending::Answered(Box::new(reply)));
-                }
-            }
             (Pending::Ignore, Reply::Failed { error, .. }) => {
-                log::debug!("request {id}: {}", Error::from(error))
+                log::debug!("request {id}: {}", Error::from(*error))
             }
             (Pending::Ignore, _) => {}
-            _ => self.violation(id),
-        }
-    }
-
-    /// The stack broke the protocol: the session ends with this turn.
-    fn violation(&mut self, id: RequestId) {
-        if let Some(session) = self.session() {
-            session.broken = Some(Violation::Answer(id));
+            // The session ends with this turn.
+            _ => session.broken = Some(Violation::Answer(id)),
         }
     }
 
@@ -186,7 +172,9 @@ impl Engine {
             match phase {
                 Phase::Open(handle) => session.close(handle, area, abort),
                 Phase::Opening(id) => {
-                    session.replace(id, Pending::Orphan(area));
+                    if let Some(pending) = session.pending(id) {
+                        *pending = Pending::Orphan(area);
+                    }
                 }
                 Phase::Lost { .. } | Phase::Dead => self.release(area),
             }
@@ -207,8 +195,10 @@ impl Engine {
         let Some(session) = self.session() else {
             return;
         };
-        if let Some(Pending::Accept { area, .. }) = session.take(id) {
-            session.replace(id, Pending::Orphan(Some(area)));
+        if let Some(pending @ Pending::Accept { .. }) = session.pending(id)
+            && let Pending::Accept { area, .. } = core::mem::replace(pending, Pending::Ignore)
+        {
+            *pending = Pending::Orphan(Some(area));
         }
     }
 

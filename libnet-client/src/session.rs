@@ -2,15 +2,11 @@
 
 use crate::{
     arena::{Area, Arena, Sizes},
+    requests::{Pending, Requests},
     sockets::Key,
     system::Opened,
-    wakers::WakerSet,
 };
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{fmt, task::Waker};
 use ipc_proto::{
     channel::{Channel, LayoutError, SOCKET_CHANNEL, SendError, Side},
@@ -19,28 +15,6 @@ use ipc_proto::{
     shm::Shm,
     socket::{Handle, MAX_SOCKETS, RING_SLOTS, Reply, Request, RequestId},
 };
-
-/// What an answer is for.
-pub(crate) enum Pending {
-    /// Opens this socket.
-    Open(Key),
-    /// Takes a connection from this listener, into this area.
-    Accept {
-        listener: Key,
-        area: Area,
-        ends: Box<StreamEnds>,
-    },
-    /// As the two above, but nobody wants the socket any more.
-    Orphan(Option<Area>),
-    /// Closes a socket, whose area is free with the answer.
-    Close(Option<Area>),
-    /// Nobody wants to know.
-    Ignore,
-    /// A future waits.
-    Answer(WakerSet),
-    /// A future has not yet fetched it.
-    Answered(Box<Reply>),
-}
 
 /// How the stack broke the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,8 +44,7 @@ pub(crate) struct Session {
     pub(crate) channel: Channel<Request, Reply>,
     memory: Shm,
     arena: Arena,
-    pending: BTreeMap<RequestId, Pending>,
-    next_id: RequestId,
+    pending: Requests,
     /// Requests that did not fit on the ring. Bounded: each socket and each waiting future has a few at most.
     unsent: VecDeque<Request>,
     by_index: Vec<Option<Key>>,
@@ -101,8 +74,7 @@ impl Session {
             channel: Channel::new(memory.clone(), Side::Client, SOCKET_CHANNEL)?,
             arena: Arena::new(ARENA_START, memory.len()),
             memory,
-            pending: BTreeMap::new(),
-            next_id: 1,
+            pending: Requests::new(),
             unsent: VecDeque::new(),
             by_index: (0..max_sockets).map(|_| None).collect(),
             since: now,
@@ -110,20 +82,21 @@ impl Session {
         })
     }
 
-    /// Room for a socket, with its control block zeroed, and our ends of its FIFOs.
-    pub(crate) fn alloc(&mut self, sizes: Sizes) -> Option<(Area, StreamEnds)> {
+    /// Room for a socket, with its control block zeroed.
+    pub(crate) fn alloc(&mut self, sizes: Sizes) -> Option<Area> {
         let area = self.arena.alloc(sizes)?;
-        let zeroed = self
-            .memory
-            .write(area.control(), &[0; CONTROL_SIZE])
-            .is_ok();
-        match fifo::ends(&self.memory, &area.buffers(), End::Client, ARENA_START) {
-            Ok(ends) if zeroed => Some((area, ends)),
-            _ => {
+        match self.memory.write(area.control(), &[0; CONTROL_SIZE]) {
+            Ok(()) => Some(area),
+            Err(_) => {
                 self.arena.free(area);
                 None
             }
         }
+    }
+
+    /// Our ends of a socket's FIFOs. Once only: both count as empty.
+    pub(crate) fn ends(&self, area: &Area) -> Option<StreamEnds> {
+        fifo::ends(&self.memory, &area.buffers(), End::Client, ARENA_START).ok()
     }
 
     /// Bytes of the arena that are free.
@@ -142,38 +115,49 @@ impl Session {
         pending: Pending,
         request: impl FnOnce(RequestId) -> Request,
     ) -> RequestId {
-        let mut id = self.next_id;
-        while self.pending.contains_key(&id) {
-            id = id.wrapping_add(1);
+        let id = self.pending.insert(pending);
+        let request = request(id);
+        // Behind those that wait.
+        if !self.unsent.is_empty() || !self.send(&request) {
+            self.unsent.push_back(request);
         }
-        self.next_id = id.wrapping_add(1);
-        self.pending.insert(id, pending);
-        self.unsent.push_back(request(id));
-        self.send_waiting();
         id
     }
 
     /// Moves requests to the ring, as far as there is room.
     pub(crate) fn send_waiting(&mut self) {
-        while let Some(request) = self.unsent.front() {
-            match self.channel.send(request) {
-                Ok(()) => {
-                    self.unsent.pop_front();
-                }
-                Err(SendError::Full) => return,
-                Err(SendError::Peer(error)) => {
-                    self.broken = Some(Violation::Peer(error));
-                    return;
-                }
+        while let Some(request) = self.unsent.pop_front() {
+            if !self.send(&request) {
+                self.unsent.push_front(request);
+                return;
+            }
+        }
+    }
+
+    /// Puts a request on the ring, if there is room.
+    fn send(&mut self, request: &Request) -> bool {
+        match self.channel.send(request) {
+            Ok(()) => true,
+            Err(SendError::Full) => false,
+            Err(SendError::Peer(error)) => {
+                self.broken = Some(Violation::Peer(error));
+                false
             }
         }
     }
 
     /// Receives what is on the ring, at most one ring full.
+    #[inline]
     pub(crate) fn receive(&mut self) -> Option<Reply> {
-        if self.broken.is_some() {
+        // Mostly there is nothing, and the rest is much code.
+        if self.broken.is_some() || self.channel.has_message() == Ok(false) {
             return None;
         }
+        self.receive_next()
+    }
+
+    #[inline(never)]
+    fn receive_next(&mut self) -> Option<Reply> {
         match self.channel.receive() {
             Ok(reply) => reply,
             Err(error) => {
@@ -186,24 +170,42 @@ impl Session {
     /// Receives no more than this many replies in one pass.
     pub(crate) const BATCH: u32 = RING_SLOTS;
 
-    /// Takes what an answer is for.
-    pub(crate) fn take(&mut self, id: RequestId) -> Option<Pending> {
-        self.pending.remove(&id)
+    /// Takes what an answer is for. An answer that a future waits for is kept, and who waits is moved to `woken`.
+    ///
+    /// # Errors
+    /// [`Violation::Answer`] if nobody has asked.
+    pub(crate) fn settle(
+        &mut self,
+        id: RequestId,
+        reply: &Reply,
+        woken: &mut Vec<Waker>,
+    ) -> Result<Option<Pending>, Violation> {
+        if let Some(pending @ Pending::Answer(_)) = self.pending.get_mut(id) {
+            let answered = Pending::Answered(Box::new(reply.clone()));
+            if let Pending::Answer(mut waiting) = core::mem::replace(pending, answered) {
+                waiting.wake(woken);
+            }
+            return Ok(None);
+        }
+        match self.pending.remove(id) {
+            None => Err(Violation::Answer(id)),
+            pending => Ok(pending),
+        }
     }
 
-    /// Exchanges what an answer is for.
-    pub(crate) fn replace(&mut self, id: RequestId, pending: Pending) -> Option<Pending> {
-        self.pending.insert(id, pending)
+    /// What the answer to a request is for, to be changed.
+    pub(crate) fn pending(&mut self, id: RequestId) -> Option<&mut Pending> {
+        self.pending.get_mut(id)
     }
 
     /// The answer to a request, if it is there; else `waker` is woken when it comes.
     pub(crate) fn poll_answer(&mut self, id: RequestId, waker: &Waker) -> Option<Reply> {
-        match self.pending.get_mut(&id)? {
+        match self.pending.get_mut(id)? {
             Pending::Answer(waiting) => {
                 waiting.add(waker);
                 None
             }
-            Pending::Answered(_) => match self.pending.remove(&id) {
+            Pending::Answered(_) => match self.pending.remove(id) {
                 Some(Pending::Answered(reply)) => Some(*reply),
                 _ => None,
             },
@@ -213,9 +215,9 @@ impl Session {
 
     /// The future behind a request is gone.
     pub(crate) fn abandon(&mut self, id: RequestId, cancel: bool) {
-        match self.pending.remove(&id) {
-            Some(Pending::Answer(_)) => {
-                self.pending.insert(id, Pending::Ignore);
+        match self.pending.get_mut(id) {
+            Some(pending @ Pending::Answer(_)) => {
+                *pending = Pending::Ignore;
                 if cancel {
                     self.submit(Pending::Ignore, |own| Request::Cancel {
                         id: own,
@@ -223,10 +225,10 @@ impl Session {
                     });
                 }
             }
-            Some(Pending::Answered(_)) | None => {}
-            Some(other) => {
-                self.pending.insert(id, other);
+            Some(Pending::Answered(_)) => {
+                self.pending.remove(id);
             }
+            _ => {}
         }
     }
 

@@ -5,10 +5,7 @@ use crate::{
     error::{Error, ErrorKind},
     wakers::WakerSet,
 };
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Waker;
 use ipc_proto::{
@@ -16,9 +13,23 @@ use ipc_proto::{
     socket::{Handle, NetError, RequestId},
 };
 
-/// Names a socket in this program. Never used again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Key(u64);
+/// Names a socket in this program. Another one in the same place has another name, till four billion have been there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Key {
+    place: u32,
+    generation: u32,
+}
+
+#[cfg(test)]
+impl Key {
+    /// One to be told from others.
+    pub(crate) fn numbered(place: u32) -> Key {
+        Key {
+            place,
+            generation: 0,
+        }
+    }
+}
 
 /// Where a socket is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,8 +86,6 @@ pub(crate) struct Socket {
     pub(crate) told: Option<NetError>,
     pub(crate) readers: WakerSet,
     pub(crate) writers: WakerSet,
-    /// Bytes read since the stack was last told.
-    pub(crate) unreported: usize,
     pub(crate) read_shut: bool,
     pub(crate) write_shut: bool,
 }
@@ -100,7 +109,6 @@ impl Socket {
             told: None,
             readers: WakerSet::default(),
             writers: WakerSet::default(),
-            unreported: 0,
             read_shut: false,
             write_shut: false,
         }
@@ -117,7 +125,6 @@ impl Socket {
         self.area = None;
         self.ends = None;
         self.told = None;
-        self.unreported = 0;
         let mut orphans = VecDeque::new();
         let comes_back = match &mut self.kind {
             Kind::Stream => false,
@@ -152,49 +159,81 @@ impl Socket {
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    all: BTreeMap<Key, Socket>,
-    issued: u64,
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Place {
+    /// Of the socket that is there, or will be there next.
+    generation: u32,
+    socket: Option<Socket>,
 }
 
 impl Sockets {
     pub(crate) fn insert(&mut self, socket: Socket) -> Key {
-        let key = self.reserve();
-        self.all.insert(key, socket);
-        key
-    }
-
-    /// A key to be used with [`Sockets::put`].
-    pub(crate) fn reserve(&mut self) -> Key {
-        self.issued = self.issued.wrapping_add(1);
-        Key(self.issued)
-    }
-
-    pub(crate) fn put(&mut self, key: Key, socket: Socket) {
-        self.all.insert(key, socket);
+        let free = self.free.pop();
+        // Fewer than there are bytes of memory.
+        let index = free.unwrap_or(self.places.len() as u32);
+        if free.is_none() {
+            self.places.push(Place::default());
+        }
+        let mut generation = 0;
+        if let Some(place) = self.places.get_mut(index as usize) {
+            place.socket = Some(socket);
+            generation = place.generation;
+        }
+        Key {
+            place: index,
+            generation,
+        }
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&Socket> {
-        self.all.get(&key)
+        let place = self.places.get(key.place as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        place.socket.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Socket> {
-        self.all.get_mut(&key)
+        let place = self.places.get_mut(key.place as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        place.socket.as_mut()
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Socket> {
-        self.all.remove(&key)
+        let place = self.places.get_mut(key.place as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        let socket = place.socket.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.place);
+        Some(socket)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Socket> {
-        self.all.values_mut()
+        self.places
+            .iter_mut()
+            .filter_map(|place| place.socket.as_mut())
     }
 
     /// Those that lost their session: key and earliest time to come back.
     pub(crate) fn lost(&self) -> impl Iterator<Item = (Key, u64)> {
-        self.all
-            .iter()
-            .filter_map(|(key, socket)| match socket.phase {
-                Phase::Lost { retry_at } => Some((*key, retry_at)),
+        (0..)
+            .zip(&self.places)
+            .filter_map(|(index, place)| match place.socket.as_ref()?.phase {
+                Phase::Lost { retry_at } => Some((
+                    Key {
+                        place: index,
+                        generation: place.generation,
+                    },
+                    retry_at,
+                )),
                 _ => None,
             })
     }

@@ -6,7 +6,7 @@
 use alloc::{boxed::Box, rc::Rc, sync::Arc, task::Wake, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker},
@@ -31,18 +31,14 @@ impl Wake for Bit {
     }
 }
 
-/// A task's place.
+/// A task's place. Its waker serves whatever task is there.
 struct Place {
     waker: Waker,
-    state: State,
+    /// `None` if there is none, or while it is being polled.
+    task: Option<Task>,
 }
 
-enum State {
-    Free,
-    /// Out of its place, because it is being polled.
-    Running,
-    Waiting(Pin<Box<dyn Future<Output = ()>>>),
-}
+type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// All tasks.
 #[derive(Default)]
@@ -62,8 +58,16 @@ impl Tasks {
             waiter: None,
         }));
         let result = Rc::clone(&join);
-        let task = Box::pin(async move {
-            let output = future.await;
+        // Moved once: an `async` block around it would hold it twice.
+        let mut running = Some(Box::pin(future));
+        let task: Task = Box::pin(poll_fn(move |context| {
+            let Some(future) = &mut running else {
+                return Poll::Ready(());
+            };
+            let Poll::Ready(output) = future.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            running = None;
             let waiter = {
                 let mut join = result.borrow_mut();
                 join.output = Some(output);
@@ -72,19 +76,20 @@ impl Tasks {
             if let Some(waiter) = waiter {
                 waiter.wake();
             }
-        });
+            Poll::Ready(())
+        }));
         let mut places = self.places.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(places.len());
-        let state = State::Waiting(task);
+        let task = Some(task);
         match places.get_mut(index) {
             Some(place) => {
-                place.state = state;
+                place.task = task;
                 place.waker.wake_by_ref();
             }
             None => {
                 let waker = self.waker(index);
                 waker.wake_by_ref();
-                places.push(Place { waker, state });
+                places.push(Place { waker, task });
             }
         }
         JoinHandle(join)
@@ -145,14 +150,11 @@ impl Tasks {
             let Some(place) = places.get_mut(index) else {
                 return;
             };
-            match core::mem::replace(&mut place.state, State::Running) {
-                State::Waiting(task) => (task, place.waker.clone()),
-                // Woken once more after it had ended.
-                other => {
-                    place.state = other;
-                    return;
-                }
-            }
+            // Woken once more after it had ended?
+            let Some(task) = place.task.take() else {
+                return;
+            };
+            (task, place.waker.clone())
         };
         let done = task
             .as_mut()
@@ -164,11 +166,10 @@ impl Tasks {
                 return;
             };
             if done {
-                place.state = State::Free;
                 self.free.borrow_mut().push(index);
                 Some(task)
             } else {
-                place.state = State::Waiting(task);
+                place.task = Some(task);
                 None
             }
         };

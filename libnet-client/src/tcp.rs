@@ -2,12 +2,12 @@
 
 use crate::{
     addr::ToSocketAddrs,
-    engine::Engine,
+    engine::{Engine, Link},
     error::{Error, ErrorKind, Result},
     net::Net,
     options::Settings,
     owned::{Direction, Owned, not_zero},
-    session::Pending,
+    requests::Pending,
     sockets::{Key, Kind, Phase, Socket},
 };
 use alloc::{rc::Rc, vec::Vec};
@@ -171,20 +171,20 @@ impl TcpStream {
     ///
     /// # Errors
     /// Why the connection ended.
-    pub async fn read_async(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.owned()
-            .wait(Direction::Read, |engine, key| engine.try_read(key, buffer))
-            .await
+    pub fn read_async(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize>> {
+        self.owned().wait(Direction::Read, move |engine, key| {
+            engine.try_read(key, buffer)
+        })
     }
 
     /// [`TcpStream::peek`] for tasks.
     ///
     /// # Errors
     /// Why the connection ended.
-    pub async fn peek_async(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.owned()
-            .wait(Direction::Read, |engine, key| engine.try_peek(key, buffer))
-            .await
+    pub fn peek_async(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize>> {
+        self.owned().wait(Direction::Read, move |engine, key| {
+            engine.try_peek(key, buffer)
+        })
     }
 
     /// [`TcpStream::read_exact`] for tasks.
@@ -203,10 +203,10 @@ impl TcpStream {
     ///
     /// # Errors
     /// Why the connection ended.
-    pub async fn write_async(&self, bytes: &[u8]) -> Result<usize> {
-        self.owned()
-            .wait(Direction::Write, |engine, key| engine.try_write(key, bytes))
-            .await
+    pub fn write_async(&self, bytes: &[u8]) -> impl Future<Output = Result<usize>> {
+        self.owned().wait(Direction::Write, move |engine, key| {
+            engine.try_write(key, bytes)
+        })
     }
 
     /// [`TcpStream::write_all`] for tasks.
@@ -361,23 +361,24 @@ async fn connect_one(net: &Net, to: SocketAddr, timeout: Duration) -> Result<Tcp
 impl Engine {
     /// Asks the stack for a connection.
     fn connect(&mut self, remote: SocketAddr, sizes: crate::arena::Sizes) -> Result<Key> {
-        let key = self.sockets.reserve();
-        let Some(session) = self.session() else {
+        let Link::Up(session) = &mut self.link else {
             return Err(ErrorKind::ConnectionReset.into());
         };
-        let (area, ends) = session.alloc(sizes).ok_or(ErrorKind::OutOfMemory)?;
+        let area = session.alloc(sizes).ok_or(ErrorKind::OutOfMemory)?;
         let buffers = area.buffers();
-        let request = |id| Request::TcpConnect {
+        let mut socket = Socket::new(Kind::Stream, Phase::Dead, sizes);
+        socket.remote = Some(remote);
+        (socket.ends, socket.area) = (session.ends(&area), Some(area));
+        let key = self.sockets.insert(socket);
+        let id = session.submit(Pending::Open(key), |id| Request::TcpConnect {
             id,
             remote,
             local_port: 0,
             buffers,
-        };
-        let id = session.submit(Pending::Open(key), request);
-        let mut socket = Socket::new(Kind::Stream, Phase::Opening(id), sizes);
-        socket.remote = Some(remote);
-        (socket.area, socket.ends) = (Some(area), Some(ends));
-        self.sockets.put(key, socket);
+        });
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.phase = Phase::Opening(id);
+        }
         self.flush_soon();
         Ok(key)
     }

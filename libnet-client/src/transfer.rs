@@ -3,10 +3,7 @@
 //! `try_` calls never wait: `None` is "not now". `poll_` calls leave a waker. What is read of the stack's words is
 //! checked by [`ipc_proto::fifo`]; an error there ends the session.
 //!
-//! # When the stack is told
-//! Written bytes: at once. Read bytes: when half of the FIFO's capacity was read since the last time. A stack that
-//! found the FIFO full waits for such an event, and between that moment and the FIFO being empty the whole capacity is read, so at
-//! least one event comes. A datagram may need more than half of the FIFO; so for datagrams an emptied FIFO is told too.
+//! The stack is told of written bytes at once, and of read ones as [`ipc_proto::fifo`] says.
 
 use crate::{
     engine::Engine,
@@ -21,7 +18,7 @@ use core::{
 };
 use ipc_proto::{
     error::PeerError,
-    fifo::{HEADER_SIZE, Record, StreamEnds},
+    fifo::{Record, StreamEnds},
     socket::{Handle, NetError},
 };
 
@@ -46,6 +43,7 @@ impl Socket {
         error.map(Error::from)
     }
 
+    #[inline]
     fn ends(&mut self) -> Option<(&mut StreamEnds, Handle)> {
         match (self.phase, &mut self.ends) {
             (Phase::Open(handle), Some(ends)) => Some((ends, handle)),
@@ -141,7 +139,12 @@ impl Engine {
         }
         match self.receive(key, |ends| ends.reader.read(buffer))? {
             Receive::Bytes(len) => {
-                self.report(key, len, false);
+                let ends = self.sockets.get_mut(key).and_then(Socket::ends);
+                if let Some((ends, handle)) = ends
+                    && ends.reader.tells_room()
+                {
+                    self.raise(handle);
+                }
                 Ok(Some(len))
             }
             Receive::End => Ok(Some(0)),
@@ -225,16 +228,18 @@ impl Engine {
             if let Some(error) = socket.take_error() {
                 return Err(error);
             }
-            let Some((ends, _)) = socket.ends() else {
+            let Some((ends, handle)) = socket.ends() else {
                 return Ok(None);
             };
             let taken = ends
                 .reader
                 .read_record(buffer)
-                .and_then(|record| Ok((record, ends.reader.available()? == 0)));
+                .and_then(|record| Ok((record, ends.reader.tells_room_for_record()?)));
             match taken {
-                Ok((Some(Record { peer, len }), emptied)) => {
-                    self.report(key, record_bytes(len), emptied);
+                Ok((Some(Record { peer, len }), tells)) => {
+                    if tells {
+                        self.raise(handle);
+                    }
                     if only.is_none_or(|only| same(only, peer)) {
                         return Ok(Some((len.min(buffer.len()), peer)));
                     }
@@ -285,22 +290,6 @@ impl Engine {
         self.sockets.get_mut(key)?.take_error()
     }
 
-    /// Counts bytes read, and tells the stack when it is time.
-    fn report(&mut self, key: Key, len: usize, emptied: bool) {
-        let Some(socket) = self.sockets.get_mut(key) else {
-            return;
-        };
-        socket.unreported = socket.unreported.saturating_add(len);
-        let unreported = socket.unreported;
-        let Some((ends, handle)) = socket.ends() else {
-            return;
-        };
-        if unreported >= ends.reader.capacity() / 2 || emptied {
-            socket.unreported = 0;
-            self.raise(handle);
-        }
-    }
-
     /// Tells the stack to look at a socket.
     fn raise(&mut self, handle: Handle) {
         if let Some(session) = self.session() {
@@ -340,11 +329,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Bytes that a datagram takes in a FIFO.
-fn record_bytes(len: usize) -> usize {
-    len.next_multiple_of(8).saturating_add(HEADER_SIZE)
 }
 
 /// Whether two addresses are the same host and port; an IPv4-mapped IPv6 address is its IPv4 address.

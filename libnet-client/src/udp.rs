@@ -72,7 +72,10 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::send_to`].
     pub async fn send_to_async(&self, datagram: &[u8], to: impl ToSocketAddrs) -> Result<usize> {
-        let to = self.target(to).await?;
+        let to = match to.to_target()? {
+            Target::Address(address) => address,
+            other => self.choose(other).await?,
+        };
         self.socket
             .wait(Direction::Write, |engine, key| {
                 engine.try_send(key, datagram, to)
@@ -84,13 +87,14 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As [`UdpSocket::recv_from`].
-    pub async fn recv_from_async(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+    pub fn recv_from_async(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = Result<(usize, SocketAddr)>> {
         let only = self.peer.get();
-        self.socket
-            .wait(Direction::Read, |engine, key| {
-                engine.try_receive(key, buffer, only)
-            })
-            .await
+        self.socket.wait(Direction::Read, move |engine, key| {
+            engine.try_receive(key, buffer, only)
+        })
     }
 
     /// Makes `to` the peer of [`UdpSocket::send`] and [`UdpSocket::recv`]; datagrams of others are dropped from now on. No packet

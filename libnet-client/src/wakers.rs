@@ -6,26 +6,41 @@ use core::{
     task::Waker,
 };
 
-/// Those who wait for one thing. All are woken together and look again.
+/// Those who wait for one thing. All are woken together and look again. Nearly always one at most: the first needs no memory.
 #[derive(Default)]
-pub(crate) struct WakerSet(Vec<Waker>);
+pub(crate) struct WakerSet {
+    first: Option<Waker>,
+    /// Empty without a first.
+    others: Vec<Waker>,
+}
 
 impl WakerSet {
     /// Adds a waiter, once.
     pub(crate) fn add(&mut self, waker: &Waker) {
-        if !self.0.iter().any(|known| known.will_wake(waker)) {
-            self.0.push(waker.clone());
+        match &self.first {
+            None => self.first = Some(waker.clone()),
+            Some(first) if first.will_wake(waker) => {}
+            Some(_) => {
+                if !self.others.iter().any(|known| known.will_wake(waker)) {
+                    self.others.push(waker.clone());
+                }
+            }
         }
     }
 
     /// Moves all of them to `woken`.
     pub(crate) fn wake(&mut self, woken: &mut Vec<Waker>) {
-        woken.append(&mut self.0);
+        if let Some(first) = self.first.take() {
+            woken.push(first);
+            if !self.others.is_empty() {
+                woken.append(&mut self.others);
+            }
+        }
     }
 
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_none()
     }
 }
 
@@ -46,13 +61,6 @@ impl Timers {
         let key = (deadline, self.issued);
         self.waiting.insert(key, waker);
         key
-    }
-
-    /// Changes who is woken by a timer that has not run out.
-    pub(crate) fn update(&mut self, key: TimerKey, waker: &Waker) {
-        if let Some(known) = self.waiting.get_mut(&key) {
-            known.clone_from(waker);
-        }
     }
 
     /// Forgets a timer.
