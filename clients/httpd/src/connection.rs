@@ -3,18 +3,19 @@
 //! A client can waste only its own time and one place of the [`Registry`](crate::Registry): every wait has a limit, heads and
 //! bodies have one, and whoever waits for nothing makes room when others come (see [`Limits`]).
 
+mod input;
 mod writing;
 
-use self::writing::{write_all, write_two};
+use self::input::Input;
 use crate::{
     head::{self, Method},
     registry::Place,
-    response::{Body, Response, Status},
+    response::{Response, Status},
     site::Site,
-    snapshot::Outside,
+    snapshot::{Outside, Timer},
 };
 use alloc::vec::Vec;
-use core::{cell::Cell, fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
+use core::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use embedded_io_async::{Read, Write};
 
 /// A connection with half close.
@@ -94,7 +95,10 @@ pub async fn serve<S: Stream, O: Outside>(
         place: &place,
         site,
         limits,
-        received: Vec::new(),
+        timer: site.outside().timer(),
+        received: Input::default(),
+        waited: false,
+        out: Vec::new(),
     };
     let result = connection.run().await;
     if result.is_err() {
@@ -110,8 +114,14 @@ struct Connection<'a, S, O: Outside> {
     place: &'a Place,
     site: &'a Site<O>,
     limits: &'a Limits,
+    /// One for all limits: see [`Timer`].
+    timer: O::Timer,
     /// What was read and not yet used: at most `limits.head` bytes.
-    received: Vec<u8>,
+    received: Input,
+    /// The request being served, or the next, was waited for: others had their turn.
+    waited: bool,
+    /// Memory for an answer.
+    out: Vec<u8>,
 }
 
 /// What reading a head led to.
@@ -129,6 +139,7 @@ enum Next {
 impl<S: Stream, O: Outside> Connection<'_, S, O> {
     async fn run(&mut self) -> Result<(), ConnectionError<S::Error>> {
         loop {
+            self.waited = false;
             match self.next().await? {
                 Next::End => return Ok(()),
                 Next::Refuse(status) => return self.refuse(status).await,
@@ -147,21 +158,24 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
                 }
             }
             // A client that sends requests back to back must not keep the others waiting.
-            yield_now().await;
+            if !self.waited {
+                yield_now().await;
+            }
         }
     }
 
     /// Waits for the head of the next request.
     async fn next(&mut self) -> Result<Next, ConnectionError<S::Error>> {
         let now = self.site.outside().now();
-        let mut deadline = self.after(if self.received.is_empty() {
-            self.limits.idle
-        } else {
+        let mut begun = !self.received.is_empty();
+        let mut deadline = now.saturating_add(nanoseconds(if begun {
             self.limits.request
-        });
+        } else {
+            self.limits.idle
+        }));
         self.place.set_idle(Some(now));
         let next = loop {
-            match head::parse(&self.received) {
+            match head::parse(self.received.bytes()) {
                 Ok(Some((request, len))) => {
                     let head::Request {
                         method,
@@ -171,7 +185,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
                     } = request;
                     self.place.set_idle(None);
                     let response = self.site.respond(&request).await;
-                    self.received.drain(..len.min(self.received.len()));
+                    self.received.consume(len);
                     return Ok(Next::Request {
                         method,
                         response,
@@ -186,12 +200,12 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
                 Err(status) => break Next::Refuse(status),
             }
             let first = self.received.is_empty();
+            if !first && !begun {
+                begun = true;
+                deadline = self.after(self.limits.request);
+            }
             match self.receive(deadline).await {
-                Received::Bytes => {
-                    if first {
-                        deadline = self.after(self.limits.request);
-                    }
-                }
+                Received::Bytes => {}
                 Received::Evicted => break Next::End,
                 Received::Late | Received::End if first => break Next::End,
                 Received::Late => break Next::Refuse(Status::RequestTimeout),
@@ -210,34 +224,30 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
 
     /// Reads what there is, as far as it fits, before `deadline`.
     async fn receive(&mut self, deadline: u64) -> Received<S::Error> {
-        let mut chunk = [0; 2048];
-        let room = self
-            .limits
-            .head
-            .saturating_sub(self.received.len())
-            .min(chunk.len());
-        let Some(buffer) = chunk.get_mut(..room) else {
-            return Received::Bytes;
-        };
-        let reading = async {
-            match self.stream.read(buffer).await {
-                Ok(0) => Received::End,
-                Ok(len) => {
-                    self.received.extend(buffer.iter().take(len));
-                    Received::Bytes
+        let (timer, place, waited) = (&mut self.timer, self.place, &mut self.waited);
+        let read = {
+            let mut reading = pin!(self.stream.read(self.received.room(self.limits.head)));
+            poll_fn(|context| {
+                if let Poll::Ready(read) = reading.as_mut().poll(context) {
+                    return Poll::Ready(Ok(read));
                 }
-                Err(error) => Received::Failed(error),
+                *waited = true;
+                if timer.poll_until(deadline, context).is_ready() {
+                    return Poll::Ready(Err(Received::Late));
+                }
+                place.poll_evicted(context).map(|()| Err(Received::Evicted))
+            })
+            .await
+        };
+        match read {
+            Ok(Ok(0)) => Received::End,
+            Ok(Ok(len)) => {
+                self.received.add(len);
+                Received::Bytes
             }
-        };
-        let late = async {
-            self.site.outside().sleep_until(deadline).await;
-            Received::Late
-        };
-        let evicted = async {
-            self.place.evicted().await;
-            Received::Evicted
-        };
-        first(reading, first(late, evicted)).await
+            Ok(Err(error)) => Received::Failed(error),
+            Err(other) => other,
+        }
     }
 
     /// Reads the body of a request and throws it away.
@@ -246,7 +256,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         let mut left = usize::try_from(body).unwrap_or(usize::MAX);
         loop {
             let now = left.min(self.received.len());
-            self.received.drain(..now);
+            self.received.consume(now);
             left = left.saturating_sub(now);
             if left == 0 {
                 return Ok(());
@@ -258,58 +268,6 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
                 Received::Late | Received::Evicted => return Err(ConnectionError::SlowRequest),
             }
         }
-    }
-
-    /// Sends an answer; to HEAD without its body.
-    async fn answer(
-        &mut self,
-        response: &Response,
-        method: Method,
-        keep_alive: bool,
-    ) -> Result<(), ConnectionError<S::Error>> {
-        let end = self.after(self.limits.answer);
-        // A client that takes nothing must not keep its place for as long as one with a slow line may.
-        let patience = Cell::new(self.after(self.limits.stall));
-        let (site, stall) = (self.site, nanoseconds(self.limits.stall));
-        let outside = site.outside();
-        let late = async {
-            loop {
-                let deadline = end.min(patience.get());
-                if deadline <= outside.now() {
-                    return Err(ConnectionError::SlowReader);
-                }
-                outside.sleep_until(deadline).await;
-            }
-        };
-        let moved = || patience.set(outside.now().saturating_add(stall));
-        let registry = self.place.registry();
-        let stream = &mut self.stream;
-        let sending = async {
-            let head = response.head(keep_alive);
-            let mut sent = head.len();
-            match &response.body {
-                _ if method == Method::Head => write_all(stream, head.as_bytes(), &moved).await?,
-                Body::Static(text) => write_two(stream, head, text, &moved).await?,
-                Body::Text(text) => write_two(stream, head, text, &moved).await?,
-                Body::Data(data) => {
-                    write_all(stream, head.as_bytes(), &moved).await?;
-                    let mut data = *data;
-                    while !data.is_empty() {
-                        let len = stream.write(data.block()).await?;
-                        moved();
-                        data.advance(len);
-                    }
-                }
-            }
-            if method != Method::Head {
-                sent = sent.saturating_add(response.body.len());
-            }
-            stream.flush().await?;
-            registry.count(|counters| counters.bytes = counters.bytes.saturating_add(sent as u64));
-            Ok(())
-        };
-        let sending = async { sending.await.map_err(ConnectionError::Io) };
-        first(sending, late).await
     }
 
     /// Says why a request can't be served, and ends the connection.
@@ -326,7 +284,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         self.stream.finish().await.map_err(ConnectionError::Io)?;
         let deadline = self.after(self.limits.linger);
         for _ in 0..64 {
-            self.received.clear();
+            self.received.consume(usize::MAX);
             if !matches!(self.receive(deadline).await, Received::Bytes) {
                 break;
             }
@@ -359,17 +317,6 @@ enum Received<E> {
     Late,
     Evicted,
     Failed(E),
-}
-
-/// Polls both in order until one is ready.
-async fn first<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T {
-    let mut a = pin!(a);
-    let mut b = pin!(b);
-    poll_fn(|context| match a.as_mut().poll(context) {
-        Poll::Pending => b.as_mut().poll(context),
-        ready => ready,
-    })
-    .await
 }
 
 async fn yield_now() {

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::Stream,
-    snapshot::{Outside, Snapshot},
+    snapshot::{Outside, Snapshot, Timer},
 };
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use ipc_proto::{
@@ -76,6 +76,11 @@ impl Fake {
         panic!("runs for ever");
     }
 
+    /// Waits until then.
+    pub(crate) async fn sleep_until(&self, deadline: u64) {
+        poll_fn(|_| self.until(deadline)).await;
+    }
+
     fn until(&self, deadline: u64) -> Poll<()> {
         if self.0.now.get() >= deadline {
             return Poll::Ready(());
@@ -90,13 +95,21 @@ impl Outside for Fake {
         self.0.now.get()
     }
 
-    async fn sleep_until(&self, deadline: u64) {
-        poll_fn(|_| self.until(deadline)).await;
+    type Timer = Fake;
+
+    fn timer(&self) -> Fake {
+        self.clone()
     }
 
     async fn snapshot(&self) -> Snapshot {
         self.0.snapshots.set(self.0.snapshots.get() + 1);
         snapshot()
+    }
+}
+
+impl Timer for Fake {
+    fn poll_until(&mut self, deadline: u64, _: &mut Context<'_>) -> Poll<()> {
+        self.until(deadline)
     }
 }
 

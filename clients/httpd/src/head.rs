@@ -4,6 +4,7 @@
 //! smuggling): more than one length, a length that is no number, a transfer coding.
 
 use crate::response::Status;
+use core::mem::MaybeUninit;
 
 /// Most header fields of a request.
 const MAX_FIELDS: usize = 64;
@@ -36,9 +37,12 @@ pub(crate) enum Method {
 /// # Errors
 /// The status to refuse with. The connection can't be kept then: where the next request starts is unknown.
 pub(crate) fn parse(received: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    let len = match request.parse(received) {
+    if received.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let len = match request.parse_with_uninit_headers(received, &mut fields) {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Status::HeadTooLarge),
@@ -81,13 +85,19 @@ pub(crate) fn parse(received: &[u8]) -> Result<Option<(Request<'_>, usize)>, Sta
 
 /// The path of a request target in origin form or absolute form (RFC 9112 section 3.2).
 fn path(target: &str) -> &str {
-    let target = match target.split_once("://") {
+    // Nearly always in origin form: then there is nothing to look for.
+    let absolute = match target.starts_with('/') {
+        true => None,
+        false => target.split_once("://"),
+    };
+    let target = match absolute {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
             rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
         }
         _ => target,
     };
-    target.split_once('?').map_or(target, |(path, _)| path)
+    let query = target.bytes().position(|byte| byte == b'?');
+    query.and_then(|at| target.get(..at)).unwrap_or(target)
 }
 
 /// What the header fields say.

@@ -21,7 +21,7 @@ pub mod snapshot;
 pub use connection::{Limits, serve};
 pub use registry::Registry;
 pub use site::Site;
-pub use snapshot::{Outside, Snapshot};
+pub use snapshot::{Outside, Snapshot, Timer};
 
 #[cfg(test)]
 mod fake;

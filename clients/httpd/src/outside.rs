@@ -1,6 +1,7 @@
 //! The web server's outside in the image: system calls for init, `libnet-client` for the network.
 
 use alloc::vec::Vec;
+use core::task::{Context, Poll};
 use embedded_io_async::{ErrorType, Read, Write};
 use httpd::{
     Outside, Snapshot,
@@ -57,8 +58,10 @@ impl Outside for System {
         self.net.now()
     }
 
-    async fn sleep_until(&self, deadline: u64) {
-        self.net.sleep_until(deadline).await;
+    type Timer = Timer;
+
+    fn timer(&self) -> Timer {
+        Timer(self.net.timer())
     }
 
     async fn snapshot(&self) -> Snapshot {
@@ -80,6 +83,15 @@ impl Outside for System {
             rings,
             ..Snapshot::default()
         }
+    }
+}
+
+/// The network's timer.
+pub(crate) struct Timer(libnet_client::Timer);
+
+impl httpd::Timer for Timer {
+    fn poll_until(&mut self, deadline: u64, context: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_until(deadline, context)
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::{rc::Rc, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::poll_fn,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 /// What the server has counted.
@@ -36,7 +36,7 @@ pub struct Registry {
     entries: RefCell<Vec<Rc<Entry>>>,
     /// The accept loop, when it waits for a place.
     waiting: RefCell<Option<Waker>>,
-    counters: Cell<HttpCounters>,
+    counters: RefCell<HttpCounters>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Registry {
             limit,
             entries: RefCell::default(),
             waiting: RefCell::default(),
-            counters: Cell::default(),
+            counters: RefCell::default(),
         })
     }
 
@@ -104,14 +104,12 @@ impl Registry {
 
     /// Changes the counters.
     pub(crate) fn count(&self, change: impl FnOnce(&mut HttpCounters)) {
-        let mut counters = self.counters.get();
-        change(&mut counters);
-        self.counters.set(counters);
+        change(&mut self.counters.borrow_mut());
     }
 
     /// What was counted so far.
     pub fn counters(&self) -> HttpCounters {
-        self.counters.get()
+        *self.counters.borrow()
     }
 
     fn wake_waiting(&self) {
@@ -138,16 +136,17 @@ impl Place {
         }
     }
 
-    /// Waits until the connection is asked to end.
-    pub(crate) async fn evicted(&self) {
-        poll_fn(|context| {
-            if self.entry.evicted.get() {
-                return Poll::Ready(());
-            }
-            *self.entry.waker.borrow_mut() = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+    /// Whether the connection is asked to end; if not, its task is woken when it is.
+    pub(crate) fn poll_evicted(&self, context: &Context<'_>) -> Poll<()> {
+        if self.entry.evicted.get() {
+            return Poll::Ready(());
+        }
+        let waker = context.waker();
+        match &mut *self.entry.waker.borrow_mut() {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        Poll::Pending
     }
 
     /// The registry.
@@ -171,7 +170,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{pin::pin, task::Context};
+    use std::pin::pin;
 
     /// One that was asked to end and got a request in between must not keep the others from being asked.
     #[test]

@@ -1,8 +1,7 @@
 //! Answers: status codes, and the head in front of a body.
 
 use crate::data::Data;
-use alloc::{rc::Rc, string::String};
-use core::fmt::Write;
+use alloc::{rc::Rc, vec::Vec};
 
 /// The status codes that this server uses (RFC 9110 section 15, RFC 6585).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -19,31 +18,18 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    pub(crate) const fn code(self) -> u16 {
+    /// Code and reason on a line: the body of an answer that has no other.
+    pub(crate) const fn line(self) -> &'static str {
         match self {
-            Status::Ok => 200,
-            Status::BadRequest => 400,
-            Status::NotFound => 404,
-            Status::MethodNotAllowed => 405,
-            Status::RequestTimeout => 408,
-            Status::ContentTooLarge => 413,
-            Status::HeadTooLarge => 431,
-            Status::NotImplemented => 501,
-            Status::VersionNotSupported => 505,
-        }
-    }
-
-    pub(crate) const fn reason(self) -> &'static str {
-        match self {
-            Status::Ok => "OK",
-            Status::BadRequest => "Bad Request",
-            Status::NotFound => "Not Found",
-            Status::MethodNotAllowed => "Method Not Allowed",
-            Status::RequestTimeout => "Request Timeout",
-            Status::ContentTooLarge => "Content Too Large",
-            Status::HeadTooLarge => "Request Header Fields Too Large",
-            Status::NotImplemented => "Not Implemented",
-            Status::VersionNotSupported => "HTTP Version Not Supported",
+            Status::Ok => "200 OK\n",
+            Status::BadRequest => "400 Bad Request\n",
+            Status::NotFound => "404 Not Found\n",
+            Status::MethodNotAllowed => "405 Method Not Allowed\n",
+            Status::RequestTimeout => "408 Request Timeout\n",
+            Status::ContentTooLarge => "413 Content Too Large\n",
+            Status::HeadTooLarge => "431 Request Header Fields Too Large\n",
+            Status::NotImplemented => "501 Not Implemented\n",
+            Status::VersionNotSupported => "505 HTTP Version Not Supported\n",
         }
     }
 }
@@ -65,6 +51,19 @@ impl Body {
             Body::Static(text) => text.len(),
             Body::Text(text) => text.len(),
             Body::Data(data) => data.len(),
+        }
+    }
+
+    /// The bytes from `position` on, as many as lie together.
+    pub(crate) fn block(&self, position: usize) -> &[u8] {
+        match self {
+            Body::Static(text) => text.as_bytes().get(position..).unwrap_or_default(),
+            Body::Text(text) => text.as_bytes().get(position..).unwrap_or_default(),
+            Body::Data(data) => {
+                let mut data = *data;
+                data.advance(position);
+                data.block()
+            }
         }
     }
 }
@@ -90,29 +89,72 @@ impl Response {
         } else {
             ""
         };
-        let text = alloc::format!("{} {}\n", status.code(), status.reason());
         Response {
             status,
             content_type: TEXT,
             fields,
-            body: Body::Text(text.into()),
+            body: Body::Static(status.line()),
         }
     }
 
-    /// The head. There is no `Date`: RFC 9110 section 6.6.1 forbids it to a server without a clock of the day.
-    pub(crate) fn head(&self, keep_alive: bool) -> String {
-        let mut head = String::with_capacity(512);
-        let connection = if keep_alive { "keep-alive" } else { "close" };
-        let _ = write!(
-            head,
-            "HTTP/1.1 {} {}\r\nServer: Causeway\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {connection}\r\n\
-             X-Content-Type-Options: nosniff\r\n{}\r\n",
-            self.status.code(),
-            self.status.reason(),
-            self.content_type,
-            self.body.len(),
-            self.fields,
-        );
-        head
+    /// Appends the head. There is no `Date`: RFC 9110 section 6.6.1 forbids it to a server without a clock of the day.
+    pub(crate) fn write_head(&self, keep_alive: bool, out: &mut Vec<u8>) {
+        out.reserve(512);
+        let connection = if keep_alive {
+            "\r\nConnection: keep-alive\r\nX-Content-Type-Options: nosniff\r\n"
+        } else {
+            "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n"
+        };
+        let mut digits = [0; 20];
+        for part in [
+            b"HTTP/1.1 ",
+            self.status.line().trim_ascii_end().as_bytes(),
+            b"\r\nServer: Causeway\r\nContent-Type: ",
+            self.content_type.as_bytes(),
+            b"\r\nContent-Length: ",
+            decimal(self.body.len(), &mut digits),
+            connection.as_bytes(),
+            self.fields.as_bytes(),
+            b"\r\n",
+        ] {
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+/// A number in decimal, at the end of `digits`: enough for any.
+fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
+    let mut start = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start = at;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(start..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_have_golden_bytes() {
+        let mut out = b"before".to_vec();
+        Response::error(Status::MethodNotAllowed).write_head(true, &mut out);
+        let expected = "beforeHTTP/1.1 405 Method Not Allowed\r\nServer: Causeway\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 23\r\nConnection: keep-alive\r\n\
+             X-Content-Type-Options: nosniff\r\nAllow: GET, HEAD\r\n\r\n";
+        assert_eq!(str::from_utf8(&out), Ok(expected));
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        for number in [0, 9, 10, 1_048_576, usize::MAX - 1, usize::MAX] {
+            let mut digits = [0; 20];
+            assert_eq!(decimal(number, &mut digits), number.to_string().as_bytes());
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::registry::HttpCounters;
 use alloc::vec::Vec;
+use core::task::{Context, Poll};
 use ipc_proto::{
     rings::RingInfo,
     socket::{Counters, InterfaceInfo, SocketInfo},
@@ -12,10 +13,18 @@ use ipc_proto::{
 pub trait Outside {
     /// Nanoseconds since boot.
     fn now(&self) -> u64;
-    /// Waits until [`Outside::now`] reaches `deadline`.
-    fn sleep_until(&self, deadline: u64) -> impl Future<Output = ()>;
+    /// What a connection waits with.
+    type Timer: Timer;
+    /// Makes one.
+    fn timer(&self) -> Self::Timer;
     /// Looks at the system. What can't be had is left out.
     fn snapshot(&self) -> impl Future<Output = Snapshot>;
+}
+
+/// A timer for limits that mostly are not reached. Setting it again and again has to be cheap.
+pub trait Timer {
+    /// Whether [`Outside::now`] has reached `deadline`; if not, the task is woken then, or earlier.
+    fn poll_until(&mut self, deadline: u64, context: &mut Context<'_>) -> Poll<()>;
 }
 
 /// The system at a moment.
