@@ -7,7 +7,7 @@ use alloc::{rc::Rc, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     future::poll_fn,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use libnet_client::{Net, select};
@@ -109,16 +109,17 @@ impl Place {
         self.entry.moved.set(now);
     }
 
-    /// Waits until the connection has to make room.
-    pub(crate) async fn ended(&self) {
-        poll_fn(|context| {
-            if self.entry.ended.get() {
-                return Poll::Ready(());
-            }
-            *self.entry.waker.borrow_mut() = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+    /// Whether the connection has to make room; if not, its task is woken when it has.
+    pub(crate) fn poll_ended(&self, context: &Context<'_>) -> Poll<()> {
+        if self.entry.ended.get() {
+            return Poll::Ready(());
+        }
+        let waker = context.waker();
+        match &mut *self.entry.waker.borrow_mut() {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        Poll::Pending
     }
 }
 

@@ -2,9 +2,16 @@
 
 use crate::places::{Place, Places};
 use alloc::{boxed::Box, rc::Rc};
-use core::{future::Future, net::Ipv6Addr, time::Duration};
+use core::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    mem,
+    net::Ipv6Addr,
+    task::Poll,
+    time::Duration,
+};
 use libnet_client::{
-    Either, Error, ErrorKind, Net, Result, TcpListener, TcpStream, UdpSocket, select,
+    Either, Error, ErrorKind, Net, Result, TcpListener, TcpStream, Timer, UdpSocket, select,
 };
 
 /// Pause before something is tried again that failed.
@@ -22,15 +29,14 @@ pub(crate) struct Served {
     /// Itself.
     pub(crate) stream: TcpStream,
     place: Place,
+    /// One that was used, and is still set.
+    timer: Cell<Option<Timer>>,
 }
 
 impl Served {
     /// Reads what there is, and waits for it.
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> Result<usize> {
-        let len = self
-            .net
-            .timeout(IDLE, self.stream.read_async(buffer))
-            .await??;
+        let len = self.patiently(self.stream.read_async(buffer)).await?;
         self.place.moved(self.net.now());
         Ok(len)
     }
@@ -38,14 +44,19 @@ impl Served {
     /// Writes all of it.
     pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let len = self
-                .net
-                .timeout(IDLE, self.stream.write_async(bytes))
-                .await??;
+            let len = self.patiently(self.stream.write_async(bytes)).await?;
             self.place.moved(self.net.now());
             bytes = bytes.get(len..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// As long as nothing may move.
+    async fn patiently<T>(&self, moving: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut timer = self.timer.take().unwrap_or_else(|| self.net.timer());
+        let moved = timer.timeout(IDLE, moving).await;
+        self.timer.set(Some(timer));
+        moved?
     }
 }
 
@@ -118,22 +129,30 @@ where
             net: net.clone(),
             stream,
             place,
+            timer: Cell::new(None),
         });
         // On the heap, since each future that it is moved into keeps room for it twice.
-        let serving = Box::pin(serve(Rc::clone(&served)));
+        let mut serving = Box::pin(serve(Rc::clone(&served)));
         net.spawn(async move {
-            let result = match served.stream.set_keepalive(Some(KEEPALIVE)) {
-                Ok(()) => match select(serving, served.place.ended()).await {
-                    Either::First(result) => result,
-                    Either::Second(()) => {
-                        log::debug!("{name}: {peer}: idle, and somebody waits for its place");
-                        // What is under way would keep its memory.
-                        served.stream.clone().abort();
-                        Ok(())
-                    }
-                },
-                Err(error) => Err(error),
-            };
+            let mut probed = false;
+            let result = poll_fn(|context| {
+                if let Poll::Ready(result) = serving.as_mut().poll(context) {
+                    return Poll::Ready(result);
+                }
+                // A connection that never waits, as the short ones, needs no probes.
+                if !mem::replace(&mut probed, true)
+                    && let Err(error) = served.stream.set_keepalive(Some(KEEPALIVE))
+                {
+                    return Poll::Ready(Err(error));
+                }
+                served.place.poll_ended(context).map(|()| {
+                    log::debug!("{name}: {peer}: idle, and somebody waits for its place");
+                    // What is under way would keep its memory.
+                    served.stream.clone().abort();
+                    Ok(())
+                })
+            })
+            .await;
             if let Err(error) = result {
                 log::debug!("{name}: {peer}: {error}");
             }

@@ -5,16 +5,20 @@ use crate::{
     server::{RETRY, Served, Service, bind_datagrams, first},
     systat,
 };
-use alloc::{rc::Rc, vec};
+use alloc::{rc::Rc, vec, vec::Vec};
 use core::future::pending;
-use libnet_client::{ErrorKind, Net, Result, Shutdown, TcpStream};
+use libnet_client::{ErrorKind, Net, Result, TcpStream};
 
-/// Bytes moved at once.
-const CHUNK: usize = 4096;
+/// Bytes moved at once, in the beginning: most connections are short.
+const CHUNK: usize = 512;
+/// Bytes moved at once on a connection that has as much to say: the more, the less the calls count beside the copy.
+const LARGEST_CHUNK: usize = 16 << 10;
 /// Longest datagram of UDP over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
 /// Bytes of a buffer while there is much room: the more, the fewer switches between program and stack.
 const LARGE: usize = 64 << 10;
+/// The same, of a service that has one large buffer for each connection.
+const ONE_LARGE: usize = 128 << 10;
 /// Bytes of a buffer when there is little.
 const SMALL: usize = 16 << 10;
 /// Bytes of a buffer through which nothing goes.
@@ -37,12 +41,21 @@ pub(crate) async fn echo(net: Net) -> Result<()> {
             loop {
                 let len = served.read(&mut buffer).await?;
                 let Some(bytes @ [_, ..]) = buffer.get(..len) else {
-                    return served.stream.shutdown(Shutdown::Write);
+                    // Being dropped, the connection sends what is left, and ends.
+                    return Ok(());
                 };
                 served.write_all(bytes).await?;
+                grow(&mut buffer, len);
             }
         })
         .await
+}
+
+/// Gives a buffer that was filled more room.
+fn grow(buffer: &mut Vec<u8>, filled: usize) {
+    if filled == buffer.len() && filled < LARGEST_CHUNK {
+        buffer.resize(LARGEST_CHUNK, 0);
+    }
 }
 
 /// Sends each datagram back.
@@ -88,14 +101,18 @@ pub(crate) async fn discard(net: Net) -> Result<()> {
         name: "discard",
         port: 9,
         connections: 24,
-        largest: (LARGE, LEAST),
+        largest: (ONE_LARGE, LEAST),
         smallest: (SMALL, LEAST),
     };
     service
         .run(net, |served: Rc<Served>| async move {
             let mut buffer = vec![0; CHUNK];
-            while served.read(&mut buffer).await? > 0 {}
-            Ok(())
+            loop {
+                match served.read(&mut buffer).await? {
+                    0 => return Ok(()),
+                    len => grow(&mut buffer, len),
+                }
+            }
         })
         .await
 }
@@ -131,19 +148,27 @@ pub(crate) async fn chargen(net: Net) -> Result<()> {
         name: "chargen",
         port: 19,
         connections: 24,
-        largest: (LEAST, LARGE),
+        largest: (LEAST, ONE_LARGE),
         smallest: (LEAST, SMALL),
     };
+    let characters: Rc<[u8]> = CHARACTERS.repeat(ROUNDS).into();
     service
-        .run(net, |served: Rc<Served>| async move {
-            first(send_characters(&served), throw_away(&served.stream)).await
+        .run(net, move |served: Rc<Served>| {
+            let characters = Rc::clone(&characters);
+            async move {
+                first(
+                    send_characters(&served, &characters),
+                    throw_away(&served.stream),
+                )
+                .await
+            }
         })
         .await
 }
 
-async fn send_characters(served: &Served) -> Result<()> {
+async fn send_characters(served: &Served, characters: &[u8]) -> Result<()> {
     loop {
-        served.write_all(&CHARACTERS).await?;
+        served.write_all(characters).await?;
     }
 }
 
@@ -166,6 +191,9 @@ const PRINTABLE: usize = 95;
 const WIDTH: usize = 72;
 /// A line with its end.
 const LINE: usize = WIDTH + 2;
+
+/// Rounds of the pattern that are sent at once.
+const ROUNDS: usize = 9;
 
 /// One round of the pattern of RFC 864: each line starts one character later than the one before it.
 static CHARACTERS: [u8; PRINTABLE * LINE] = characters();
