@@ -78,7 +78,7 @@ pub trait Platform {
     fn now(&self) -> u64;
     /// Waits for events until the time `deadline` (zero: just looks) and takes them; empty if there were none.
     fn wait(&mut self, deadline: u64) -> Events;
-    /// Lets these interrupts come again: each comes once and then not before this.
+    /// Lets these interrupts come again: each comes twice at most and then not before this.
     fn acknowledge(&mut self, interrupts: Events);
     /// Wakes the stack.
     fn ring_stack(&mut self);
