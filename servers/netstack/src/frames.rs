@@ -327,6 +327,13 @@ impl Frames {
         driver.map_or(0, |driver| driver.buffers.transmitting())
     }
 
+    /// Buffers that the driver has to receive into.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn receiving(&self) -> usize {
+        let driver = self.driver.as_ref();
+        driver.map_or(0, |driver| driver.buffers.receiving())
+    }
+
     /// Panics unless each buffer of the pool has exactly one owner, and the counts are those of the owners.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self) {

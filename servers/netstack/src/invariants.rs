@@ -53,6 +53,11 @@ impl Stack {
         }
     }
 
+    /// Frame buffers that the driver has to receive into.
+    pub fn receiving(&self) -> usize {
+        self.frames.receiving()
+    }
+
     /// Panics unless everything that the stack keeps fits together.
     ///
     /// - Every number in a table is that of a live object that says the same (sockets and owners, ports and their users, backlogs

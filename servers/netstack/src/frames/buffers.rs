@@ -105,6 +105,12 @@ impl Buffers {
         self.transmitting
     }
 
+    /// Buffers that the driver has to receive into.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn receiving(&self) -> usize {
+        self.receiving
+    }
+
     /// Whether it is time to give the driver buffers to receive into.
     pub(super) fn are_short(&self) -> bool {
         self.max_receiving.saturating_sub(self.receiving) >= self.max_receiving / REFILL
