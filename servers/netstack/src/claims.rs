@@ -91,10 +91,12 @@ impl Stack {
                 self.dropped();
                 self.answer_question(target.into(), from, mac);
             }
-            _ => {
+            Some(_) => {
                 self.give_control(frame);
                 self.neighbor_heard(from);
             }
+            // Answered, if its sender is known; where he is it does not tell.
+            None => self.give_control(frame),
         }
     }
 

@@ -212,6 +212,33 @@ fn routers_that_come_and_go_cost_no_neighbor() {
     }
 }
 
+/// A question that does not say where its sender is teaches nothing: he is asked for all the same.
+#[test]
+fn questions_without_an_address_keep_nobody_from_being_found() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (first, us) = ("fe80::ff:fe00:1", "fe80::ff:fe00:2");
+    let local = (us.parse::<core::net::Ipv6Addr>().unwrap(), 0).into();
+    let (listener, local) = listen(&mut net, &mut b, local, 8).unwrap();
+    let mut near = connect(&mut net, &mut a, local).unwrap();
+    let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+    let mut bare = neighbor(135, first, us, LIAR);
+    bare.truncate(bare.len() - 8);
+    bare[19] = 24;
+    repair(&mut bare);
+    let bytes = pattern(20_000);
+    for prefix in 0..3 {
+        // The engine forgets where the first host is, and somebody else is asked for behind that.
+        put(&mut net, &advertisement(1800, Some(prefix)));
+        start(&mut net, &mut b, address(77, 9)).unwrap();
+        net.run(Duration::from_millis(1));
+        put(&mut net, &bare);
+        let (from, to) = ((&mut b, &mut far), (&mut a, &mut near));
+        let got = transfer(&mut net, from, to, &bytes, SECOND * 3);
+        assert!(got == bytes, "prefix {prefix}: {} bytes", got.len());
+    }
+}
+
 /// With a new address the engine forgets its neighbours. They are asked for at once, however lately they were heard.
 #[test]
 fn a_new_address_does_not_stop_a_connection() {
