@@ -223,6 +223,11 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         self.events.take(look);
     }
 
+    /// Whether the peer has sent or raised anything, or broken the protocol, that was not taken yet.
+    pub fn has_news(&mut self) -> bool {
+        self.incoming.has_waiting().unwrap_or(true) || self.events.is_any()
+    }
+
     /// Publishes everything sent and received. True: ring the peer's doorbell now. The peer's wake word is cleared, so that one sleep of
     /// the peer gets one doorbell.
     #[must_use = "a sleeping peer is waiting for its doorbell"]
@@ -307,7 +312,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             return true;
         }
         // An error is work: the caller meets it when it receives or sends.
-        if self.incoming.has_waiting().unwrap_or(true) || self.events.is_any() {
+        if self.has_news() {
             return true;
         }
         if self.wants_room && self.outgoing.has_room().unwrap_or(true) {

@@ -212,6 +212,11 @@ impl Session {
         Ok(true)
     }
 
+    /// Whether neither its client nor an answer that waits wants anything.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.pending.is_empty() && !self.channel.has_news()
+    }
+
     /// The next request, if there is room for its answer.
     ///
     /// # Errors

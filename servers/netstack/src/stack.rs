@@ -389,7 +389,11 @@ impl Stack {
         let first = self.first.checked_rem(positions.end).unwrap_or(0);
         let mut left = false;
         for position in (first..positions.end).chain(0..first) {
-            if let Some(id) = self.sessions.id_at(position) {
+            let Some(id) = self.sessions.id_at(position) else {
+                continue;
+            };
+            let session = self.sessions.get_mut(id);
+            if session.is_some_and(|session| !session.is_quiet()) {
                 left |= self.serve_session(id);
             }
         }

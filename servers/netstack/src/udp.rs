@@ -192,10 +192,10 @@ impl Udp {
         context: &mut Context<'_>,
         policy: Option<&Policy>,
     ) -> Result<Turn, PeerError> {
-        let mut turn = Turn {
-            raise: self.deliver(policy)?,
-            ..Turn::default()
-        };
+        let mut turn = Turn::default();
+        if !self.inbox.is_empty() {
+            turn.raise = self.deliver(policy)?;
+        }
         self.take_from_client(context, policy, &mut turn)?;
         if let Some(ends) = &mut self.ends {
             turn.raise |= ends.reader.tells_room_for_record()?;
