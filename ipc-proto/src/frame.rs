@@ -100,6 +100,26 @@ impl Offloads {
     }
 }
 
+impl core::fmt::Display for Offloads {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let said = [
+            (self.transmit_checksum, "fills in checksums"),
+            (self.receive_checksum, "looks at checksums"),
+            (self.transmit_segments, "cuts segments"),
+            (self.receive_segments, "joins segments"),
+        ];
+        let mut first = true;
+        for (_, what) in said.iter().filter(|(does, _)| *does) {
+            write!(f, "{}{what}", if first { "" } else { ", " })?;
+            first = false;
+        }
+        if first {
+            f.write_str("does nothing with frames")?;
+        }
+        Ok(())
+    }
+}
+
 /// What the device is to do to a frame before it sends it. Places are counted from the Ethernet destination on.
 ///
 /// Variant order is the wire discriminant: append new variants, never reorder or remove one.

@@ -17,6 +17,8 @@ pub const HOST: &str = "10.77.0.1";
 pub const HOST6: &str = "fd77::1";
 /// Address for guests with a static one.
 pub const GUEST: &str = "10.77.0.2";
+/// IPv6 address for guests with a static one.
+pub const GUEST6: &str = "fd77::2";
 /// Name that the laboratory's DNS server knows: [`HOST`] and [`HOST6`].
 pub const KNOWN_NAME: &str = "known.lab";
 
@@ -49,7 +51,8 @@ impl Lab {
             folder,
         };
         lab.ip(&["link", "set", "lo", "up"])?;
-        lab.ip(&["tuntap", "add", "dev", "tap0", "mode", "tap"])?;
+        // With headers in front of frames, without which a card can do nothing with them.
+        lab.ip(&["tuntap", "add", "dev", "tap0", "mode", "tap", "vnet_hdr"])?;
         // No duplicate address detection: the address is usable at once.
         lab.ip(&["addr", "add", &format!("{HOST}/24"), "dev", "tap0"])?;
         lab.ip(&[
@@ -105,6 +108,25 @@ impl Lab {
     /// What dnsmasq logged.
     pub fn dnsmasq_log(&self) -> String {
         std::fs::read_to_string(self.folder.join("dnsmasq.log")).unwrap_or_default()
+    }
+
+    /// Frames and bytes that came from the machine and went to it so far.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn traffic(&self) -> Outcome<[u64; 4]> {
+        let names = ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes"];
+        let mut counts = [0; 4];
+        for (count, name) in counts.iter_mut().zip(names) {
+            let path = format!("/sys/class/net/tap0/statistics/{name}");
+            // The file system of the namespace that the command runs in, as `ip netns exec` mounts it.
+            let text = self.output("cat", &[&path])?;
+            *count = text
+                .trim()
+                .parse()
+                .map_err(|_| Failure(format!("{name}: {text}")))?;
+        }
+        Ok(counts)
     }
 
     /// A command that runs in the namespace.

@@ -25,6 +25,8 @@ pub fn build_dir() -> PathBuf {
 pub struct Boot {
     /// Network cards, each by its `-netdev`, whose ids are `n0`, `n1` and so on.
     pub cards: Vec<String>,
+    /// Further properties of the cards, with a comma in front.
+    pub properties: String,
     /// Nothing stands between the devices and memory.
     pub no_iommu: bool,
     /// Words of the kernel command line.
@@ -68,6 +70,7 @@ impl Boot {
                 "virtio-net-pci,netdev=n{number},addr={},disable-legacy=on,romfile=",
                 3 + number
             );
+            card += &self.properties;
             if !self.no_iommu {
                 // Without these the card does not go through the IOMMU, and does not say so.
                 card += ",iommu_platform=on,ats=off";

@@ -48,6 +48,7 @@ fn config(last: u8, dhcp: bool) -> Config {
         tcp_buffer: 4096,
         max_memory: 512 * 1024,
         receive_buffers: 48,
+        large_receive_buffers: 4,
         ..Config::default()
     }
 }
@@ -242,7 +243,10 @@ impl World {
             repair(frame);
         }
         self.forged = true;
-        self.put(frame);
+        match &mut self.driver {
+            Some(driver) if input.below(8) == 0 => driver.put_joined(frame),
+            _ => self.put(frame),
+        }
     }
 
     fn put(&mut self, frame: &[u8]) {

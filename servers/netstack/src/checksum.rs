@@ -161,6 +161,13 @@ impl Unfinished {
         usize::from(self.start).saturating_add(self.offset.into())
     }
 
+    /// Bytes of all headers of a TCP segment in `frame`. `None` if they are not whole.
+    pub(crate) fn header(&self, frame: &[u8]) -> Option<u8> {
+        let words = *frame.get(usize::from(self.start).checked_add(12)?)? >> 4;
+        let header = self.start.checked_add(words.checked_mul(4)?)?;
+        (usize::from(header) <= frame.len()).then_some(header)
+    }
+
     /// What a device that fills in the rest wants to find there: the sum of the pseudo-header.
     pub(crate) fn pseudo(&self) -> [u8; 2] {
         folded(self.pseudo).to_be_bytes()

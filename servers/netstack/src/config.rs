@@ -3,9 +3,31 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use ipc_proto::frame::{Offloads, Pool};
 
 /// Frame buffers that a driver gets to receive into, unless said otherwise.
 pub const RECEIVE_BUFFERS: u16 = 256;
+
+/// Large frame buffers that a driver gets to receive into, where its device joins segments, unless said otherwise.
+pub const LARGE_RECEIVE_BUFFERS: u16 = 96;
+/// Large frame buffers to send from, where its device cuts segments.
+const LARGE_SEND_BUFFERS: u16 = 16;
+
+/// The frame pool for a driver whose device can do so much with frames; as many small buffers to send from as to receive into.
+pub fn pool(offloads: Offloads) -> Pool {
+    let offloads = offloads.and(offloads);
+    let (small, large) = match offloads.receive_segments {
+        true => (0, LARGE_RECEIVE_BUFFERS),
+        false => (RECEIVE_BUFFERS, 0),
+    };
+    Pool {
+        small: small.saturating_add(RECEIVE_BUFFERS),
+        large: match offloads.transmit_segments {
+            true => large.saturating_add(LARGE_SEND_BUFFERS),
+            false => large,
+        },
+    }
+}
 
 /// Where addresses come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +66,8 @@ pub struct Config {
     pub max_memory: usize,
     /// Frame buffers that a driver gets to receive into; its pool must have more.
     pub receive_buffers: u16,
+    /// Large ones that it gets instead where its device joins segments; without that many, it does not.
+    pub large_receive_buffers: u16,
 }
 
 impl Default for Config {
@@ -57,6 +81,7 @@ impl Default for Config {
             tcp_buffer: 64 * 1024,
             max_memory: 64 * 1024 * 1024,
             receive_buffers: RECEIVE_BUFFERS,
+            large_receive_buffers: LARGE_RECEIVE_BUFFERS,
         }
     }
 }

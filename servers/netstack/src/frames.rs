@@ -189,11 +189,17 @@ impl Frames {
         self.driver.as_ref().is_some_and(|driver| driver.link_up)
     }
 
+    /// Whether TCP segments may have been joined to packets beyond the MTU.
+    pub(crate) fn joins_segments(&self) -> bool {
+        let driver = self.driver.as_ref();
+        driver.is_some_and(|driver| driver.offloads.receive_segments)
+    }
+
     /// Longest frame that there can be.
     pub(crate) fn longest(&self) -> usize {
-        match &self.driver {
-            Some(driver) if driver.offloads.receive_segments => MAX_LARGE_FRAME,
-            _ => MAX_FRAME,
+        match self.joins_segments() {
+            true => MAX_LARGE_FRAME,
+            false => MAX_FRAME,
         }
     }
 
@@ -342,8 +348,18 @@ impl Frames {
         }
     }
 
-    /// Sends a frame, with its checksum filled in here or by the device.
-    fn submit(&mut self, frame: &[u8]) -> Option<()> {
+    fn count(&mut self, frame: &[u8], sent: Option<()>) {
+        match sent {
+            Some(()) => {
+                self.counters.tx_frames = self.counters.tx_frames.saturating_add(1);
+                self.counters.tx_bytes = self.counters.tx_bytes.saturating_add(frame.len() as u64);
+            }
+            None => self.counters.tx_dropped = self.counters.tx_dropped.saturating_add(1),
+        }
+    }
+
+    /// Sends a frame, with its checksum filled in here or by the device, cut by the device to segments of a size.
+    fn submit(&mut self, frame: &[u8], size: Option<u16>) -> Option<()> {
         let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
         let len = u16::try_from(frame.len()).ok()?;
         let id = driver.buffers.next_to_send(frame.len())?;
@@ -353,9 +369,15 @@ impl Frames {
         let mut offload = Offload::Nothing;
         if let Some(unfinished) = Unfinished::find(frame) {
             let bytes = if driver.offloads.transmit_checksum {
-                offload = Offload::Checksum {
-                    start: unfinished.start,
-                    offset: unfinished.offset,
+                let Unfinished { start, offset, .. } = unfinished;
+                offload = match size {
+                    None => Offload::Checksum { start, offset },
+                    Some(size) => Offload::Segment {
+                        start,
+                        offset,
+                        header: unfinished.header(frame)?,
+                        size,
+                    },
                 };
                 unfinished.pseudo()
             } else {
@@ -404,18 +426,25 @@ impl Driver {
 
 impl FrameSink for Frames {
     fn has_room(&self) -> bool {
-        self.driver
-            .as_ref()
-            .is_some_and(|driver| driver.link_up && driver.buffers.sendable(Size::Small) > RESERVE)
+        self.driver.as_ref().is_some_and(|driver| {
+            let large = driver.buffers.sendable(Size::Large);
+            driver.link_up
+                && driver.buffers.sendable(Size::Small) > RESERVE
+                && (large > 0 || !driver.offloads.transmit_segments)
+        })
     }
 
     fn send(&mut self, frame: &[u8]) {
-        match self.submit(frame) {
-            Some(()) => {
-                self.counters.tx_frames = self.counters.tx_frames.saturating_add(1);
-                self.counters.tx_bytes = self.counters.tx_bytes.saturating_add(frame.len() as u64);
-            }
-            None => self.counters.tx_dropped = self.counters.tx_dropped.saturating_add(1),
-        }
+        let sent = self.submit(frame, None);
+        self.count(frame, sent);
+    }
+
+    fn send_segments(&mut self, frame: &[u8], size: u16) {
+        let may = self
+            .driver
+            .as_ref()
+            .is_some_and(|driver| driver.offloads.transmit_segments);
+        let sent = may.then(|| self.submit(frame, Some(size))).flatten();
+        self.count(frame, sent);
     }
 }

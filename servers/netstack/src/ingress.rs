@@ -32,7 +32,7 @@ impl Stack {
     /// Takes a frame; whether the device `vouches` for the checksum of a TCP segment or UDP datagram in it. Whatever it says, the work is
     /// bounded.
     pub(crate) fn ingress(&mut self, frame: &[u8], vouches: bool) {
-        if frame.len() > self.longest_packet() {
+        if frame.len() > self.longest_packet() && !self.may_be_joined(frame) {
             return self.malformed();
         }
         self.look_at(frame, vouches);
@@ -43,7 +43,7 @@ impl Stack {
         self.look_at(frame, true);
     }
 
-    /// Longest frame that there can be on this network.
+    /// Longest frame that there can be on this network, as one piece.
     pub(crate) fn longest_packet(&self) -> usize {
         usize::from(self.engine.mtu()).saturating_add(classify::ETHERNET)
     }
@@ -56,6 +56,19 @@ impl Stack {
             Frame::Arp(arp) => self.arp(&arp, frame),
             Frame::Ip(packet) => self.packet(&packet, frame, vouches),
         }
+    }
+
+    /// Whether a packet beyond the MTU may be several TCP segments. One that opens or resets a connection never is.
+    fn may_be_joined(&self, frame: &[u8]) -> bool {
+        let Frame::Ip(Packet {
+            payload: Payload::Tcp(segment),
+            part: None,
+            ..
+        }) = classify::frame(frame)
+        else {
+            return false;
+        };
+        self.frames.joins_segments() && !segment.is_syn() && !segment.is_reset()
     }
 
     /// Whether a frame went to this station or to a group. A device that hears all others too is no reason to answer for them.

@@ -59,7 +59,7 @@ mod train;
 mod turn;
 mod udp;
 
-pub use config::{Addressing, BadArgument, Config, RECEIVE_BUFFERS};
+pub use config::{Addressing, BadArgument, Config, LARGE_RECEIVE_BUFFERS, RECEIVE_BUFFERS, pool};
 pub use frames::FramePool;
 #[cfg(any(test, feature = "testing"))]
 pub use invariants::Holdings;

@@ -6,11 +6,11 @@ use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::{cell::Cell, fmt};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL},
-    frame::{Pool, ToDriver, ToStack},
+    frame::{Offloads, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
-use netstack::{Config, Doorbell, FramePool, Instant, RECEIVE_BUFFERS, SessionId, Stack};
+use netstack::{Config, Doorbell, FramePool, Instant, SessionId, Stack};
 use rt::{
     Budget, Cap, Endpoint, Env, Error, FOREVER, Mapping, Memory, Message, Notification, PAGE_SIZE,
     Prot, Slot, Token, cap,
@@ -26,11 +26,6 @@ const ALL: u64 = RANG | NET_CALLS | DEV_CALLS | GONE;
 
 /// Calls answered in one pass. More wait for the next.
 const PASS_CALLS: usize = 16;
-/// Buffers of the frame pool: as many to send from as to receive into.
-const POOL: Pool = Pool {
-    small: 2 * RECEIVE_BUFFERS,
-    large: 0,
-};
 
 /// Whom to ring when the pass is over: ringing and waiting are one system call, and nobody runs in between.
 type Due = Rc<Cell<Option<Slot>>>;
@@ -401,10 +396,19 @@ impl Server {
                 .map_err(exhausted)
         };
         let channel = make(Channel::<ToDriver, ToStack>::bytes(FRAME_CHANNEL), false)?;
-        let pool = make(POOL.bytes(), true)?;
+        let DevRequest::Attach { offloads, .. } = request;
+        let mut layout = netstack::pool(*offloads);
+        let pool = match make(layout.bytes(), true) {
+            // So much in one piece there may be no more; then the device does less.
+            Err(_) if layout.large > 0 => {
+                layout = netstack::pool(Offloads::default());
+                make(layout.bytes(), true)?
+            }
+            made => made?,
+        };
         let frames = FramePool {
             memory: pool.shm(),
-            layout: POOL,
+            layout,
         };
         let given = self.events.doorbell(RANG).map_err(exhausted)?;
         let bell = self.bell(bell);

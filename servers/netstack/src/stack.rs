@@ -29,7 +29,7 @@ use alloc::{
 
 use core::time::Duration;
 use ipc_proto::{
-    frame::Offloads,
+    frame::{Offloads, Pool},
     hello::Hello,
     setup::{DevReply, DevRequest, Refusal},
     shm::Shm,
@@ -47,14 +47,6 @@ const VAIN_ANSWERS: u32 = 300;
 const ECHO_REPLIES: u32 = 5000;
 /// Smallest IP packet that a network has to carry (RFC 791 section 3.2 asks that 576 be taken).
 const MIN_MTU: u16 = 576;
-
-/// What a device may do with frames.
-const OFFLOADS: Offloads = Offloads {
-    transmit_checksum: true,
-    receive_checksum: true,
-    transmit_segments: false,
-    receive_segments: false,
-};
 
 /// Shortest time from one pass without work left to the next.
 const MIN_SLEEP: Duration = Duration::from_micros(100);
@@ -131,7 +123,7 @@ impl Stack {
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Stack {
         let mut random = Random::new(seed);
         Stack {
-            engine: Engine::new([2, 0, 0, 0, 0, 0], 1500, random.u64(), now),
+            engine: Engine::new([2, 0, 0, 0, 0, 0], (1500, false), random.u64(), now),
             addressing: Addressing::new(config.clone()),
             config,
             now,
@@ -201,9 +193,8 @@ impl Stack {
             return DevReply::Refused(Refusal::BadRequest);
         }
         self.now = now;
-        let receive_buffers = self.config.receive_buffers;
         let layout = pool.layout;
-        let offloads = offloads.and(OFFLOADS);
+        let (offloads, receive_buffers) = self.choose(*offloads, layout);
         let attachment = Attachment {
             channel: memory,
             pool,
@@ -220,18 +211,13 @@ impl Stack {
         self.generation = self.generation.saturating_add(1);
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
         // A new engine forgets neighbours. Connections are not part of it.
-        self.engine = Engine::new(*mac, mtu, self.random.u64(), now);
+        let segments = offloads.transmit_segments;
+        self.engine = Engine::new(*mac, (mtu, segments), self.random.u64(), now);
         log::info!(
-            "driver {} attached: {}, MTU {mtu}, link {}, checksums by the {}",
+            "driver {} attached: {}, MTU {mtu}, link {}; the device {offloads}",
             self.generation,
             Mac(*mac),
             if *link_up { "up" } else { "down" },
-            match (offloads.transmit_checksum, offloads.receive_checksum) {
-                (true, true) => "device",
-                (false, false) => "stack",
-                (true, false) => "device for sending, the stack for receiving",
-                (false, true) => "device for receiving, the stack for sending",
-            }
         );
         self.link_changed(*link_up);
         DevReply::Attached {
@@ -240,6 +226,22 @@ impl Stack {
             receive_buffers,
             offloads,
         }
+    }
+
+    /// What a device is to do with frames, of what it can do and the pool has buffers for; and how many buffers are for receiving.
+    fn choose(&self, offered: Offloads, layout: Pool) -> (Offloads, u16) {
+        let large = self.config.large_receive_buffers;
+        let receive_segments = offered.receive_segments && large > 0 && layout.large >= large;
+        let (taken, receive_buffers) = match receive_segments {
+            true => (large, large),
+            false => (0, self.config.receive_buffers),
+        };
+        let chosen = Offloads {
+            receive_segments,
+            transmit_segments: offered.transmit_segments && layout.large > taken,
+            ..offered
+        };
+        (chosen.and(offered), receive_buffers)
     }
 
     /// Forgets the driver: it died, or broke the protocol. Connections go on with the next one.

@@ -104,6 +104,9 @@ pub struct Session<R: Registers> {
     return_at: usize,
     /// Have the device interrupt for sent frames when the stack misses so many buffers.
     interrupt_at: usize,
+    /// Large buffers to send from that the stack misses. There are few: with so many missing it is short of them.
+    large_missing: usize,
+    large_few: usize,
     /// What the stack was told.
     link_up: bool,
     link_news: bool,
@@ -136,6 +139,11 @@ impl<R: Registers> Session<R> {
         let transmit_buffers = buffers
             .saturating_sub(shared.receive_buffers.into())
             .min(QUEUE_SIZE);
+        let large_to_receive = match shared.offloads.receive_segments {
+            true => shared.receive_buffers,
+            false => 0,
+        };
+        let large_to_send = shared.layout.large.saturating_sub(large_to_receive);
         let link_now = nic.identity().link_up;
         Ok(Session {
             nic,
@@ -150,6 +158,8 @@ impl<R: Registers> Session<R> {
             unsent: None,
             return_at: (transmit_buffers / 4).max(1),
             interrupt_at: (transmit_buffers / 2).max(1),
+            large_missing: 0,
+            large_few: usize::from(large_to_send).div_ceil(2).max(1),
             link_up: link_now,
             link_news: link_now != link_up,
             watchdog: WATCHDOG,
@@ -189,7 +199,10 @@ impl<R: Registers> Session<R> {
         self.post_receives();
         self.nic.kick();
         self.send_link()?;
-        let due = received > 0 || wake.watchdog || self.sent.len() >= self.return_at;
+        let due = received > 0
+            || wake.watchdog
+            || self.sent.len() >= self.return_at
+            || reaped > 0 && self.is_short_of_large();
         let in_vain = wake.watchdog && messages + reaped + received + self.sent.len() == 0;
         if due {
             self.return_sent()?;
@@ -217,7 +230,9 @@ impl<R: Registers> Session<R> {
         let receive = self.unsent.is_none();
         let in_flight = usize::from(self.nic.transmits_in_flight());
         let missing = in_flight.saturating_add(self.sent.len());
-        let transmit = missing >= self.interrupt_at || !self.transmit_waiting.is_empty();
+        let transmit = missing >= self.interrupt_at
+            || in_flight > 0 && self.is_short_of_large()
+            || !self.transmit_waiting.is_empty();
         self.nic.set_interrupts(receive, transmit);
         self.asleep = true;
         // Looked at once more after asking for interrupts: what came before that will not interrupt.
@@ -247,6 +262,8 @@ impl<R: Registers> Session<R> {
                 })) => {
                     self.own(buffer)?;
                     self.write_header(buffer, len, offload)?;
+                    let is_large = buffer >= self.layout.small;
+                    self.large_missing = self.large_missing.saturating_add(is_large.into());
                     self.transmit_waiting.push_back((buffer, len));
                 }
                 Err(_) => return Err(StackError::Channel.into()),
@@ -293,6 +310,11 @@ impl<R: Registers> Session<R> {
         }
         *ours = true;
         Ok(())
+    }
+
+    /// Whether the stack may have to wait for large buffers to send from.
+    fn is_short_of_large(&self) -> bool {
+        self.large_missing >= self.large_few
     }
 
     /// Notes that the stack is told that a buffer is its own again.
@@ -386,6 +408,8 @@ impl<R: Registers> Session<R> {
                 break;
             };
             self.disown(buffer);
+            let is_large = buffer >= self.layout.small;
+            self.large_missing = self.large_missing.saturating_sub(is_large.into());
             self.send(ToStack::Transmitted { buffer })?;
         }
         Ok(())

@@ -16,10 +16,21 @@ use netstack::{FramePool, Instant, RECEIVE_BUFFERS, Stack, testing::offload};
 use std::collections::VecDeque;
 
 /// Buffers of the pool: few to send from, so that they run out.
-const POOL: Pool = Pool {
-    small: RECEIVE_BUFFERS + 64,
-    large: 0,
-};
+fn pool(offloads: Offloads) -> Pool {
+    let offloads = offloads.and(offloads);
+    let small = if offloads.receive_segments {
+        0
+    } else {
+        RECEIVE_BUFFERS
+    };
+    Pool {
+        small: small + 64,
+        large: match offloads.transmit_segments {
+            true => netstack::pool(offloads).large - 12,
+            false => netstack::pool(offloads).large,
+        },
+    }
+}
 
 /// What a device can do with frames, by the bits of a number.
 fn abilities(bits: u64) -> Offloads {
@@ -46,6 +57,8 @@ pub struct Driver {
     pub memory: Shm,
     pool: Shm,
     layout: Pool,
+    /// How many buffers it gets to receive into.
+    share: usize,
     /// What the stack lets the device do.
     offloads: Offloads,
     holders: Vec<Holder>,
@@ -90,7 +103,8 @@ impl Driver {
         ring: Target,
     ) -> Option<Driver> {
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(POOL.bytes());
+        let layout = pool(abilities(can));
+        let pool = Shm::heap(layout.bytes());
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
             mac,
@@ -101,19 +115,25 @@ impl Driver {
         let bell = Box::new(bells.bell(me));
         let frames = FramePool {
             memory: pool.clone(),
-            layout: POOL,
+            layout,
         };
         let reply = stack.attach(&request, memory.clone(), frames, bell, now);
-        let DevReply::Attached { offloads, .. } = reply else {
+        let DevReply::Attached {
+            offloads,
+            receive_buffers,
+            ..
+        } = reply
+        else {
             return None;
         };
         Some(Driver {
             channel: Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?,
             memory,
             pool,
-            layout: POOL,
+            layout,
+            share: receive_buffers.into(),
             offloads,
-            holders: vec![Holder::Stack; POOL.count()],
+            holders: vec![Holder::Stack; layout.count()],
             empty: VecDeque::new(),
             sent: Vec::new(),
             inbox: VecDeque::new(),
@@ -127,9 +147,11 @@ impl Driver {
         })
     }
 
-    /// Buffers that it holds: to receive into, and sent.
-    pub fn holds(&self) -> (usize, usize) {
-        (self.empty.len(), self.sent.len())
+    /// Whether it holds just so many buffers to receive into, which are what it was promised but for less than an eighth, and none
+    /// that was sent.
+    pub fn is_at_rest(&self, receiving: usize) -> bool {
+        let missing = self.share.saturating_sub(receiving);
+        self.empty.len() == receiving && missing < self.share / 8 && self.sent.is_empty()
     }
 
     /// Whether it has something to do.
@@ -250,7 +272,17 @@ impl Driver {
             let buffer = self.sent.swap_remove(random.index(self.sent.len()));
             self.holders[usize::from(buffer)] = Holder::Stack;
             ToStack::Transmitted { buffer }
-        } else if let Some(frame) = self.inbox.pop_front() {
+        } else if let Some(mut frame) = self.inbox.pop_front() {
+            let mut is_joined = false;
+            while self.offloads.receive_segments
+                && (is_joined || offload::is_right(&frame))
+                && let Some(next) = self.inbox.front()
+                && random.chance(900)
+                && offload::join(&mut frame, next)
+            {
+                is_joined = true;
+                self.inbox.pop_front();
+            }
             let Some(buffer) = self.empty.pop_front() else {
                 return false;
             };
@@ -264,6 +296,7 @@ impl Driver {
                 buffer,
                 len: frame.len() as u32,
                 checksum: match is_right && random.chance(700) {
+                    _ if is_joined => Checksum::Partial,
                     true => Checksum::Valid,
                     false => Checksum::Unknown,
                 },

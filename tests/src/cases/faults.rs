@@ -170,7 +170,7 @@ fn echo_once(data: &[u8]) -> Outcome {
 /// The driver is killed again and again while a stream of checked bytes runs: not one may be lost.
 fn driver_dies_under_load() -> Outcome {
     let (lab, mut machine) = lab()?;
-    let data = noise(7, 48 << 20);
+    let data = noise(7, 128 << 20);
     let wanted = sha256(&data);
     let (done, finished) = std::sync::mpsc::channel();
     lab.background(move || {
@@ -193,7 +193,7 @@ fn driver_dies_under_load() -> Outcome {
     })?;
     let mut kills = 0;
     let outcome = loop {
-        match finished.recv_timeout(Duration::from_millis(700)) {
+        match finished.recv_timeout(Duration::from_millis(150)) {
             Ok(outcome) => break outcome?,
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) if kills < 5 => {
                 machine.shell("kill virtio-net")?;

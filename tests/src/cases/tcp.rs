@@ -1,6 +1,6 @@
 //! TCP: bulk in both directions, many connections, half close, refusal, time-out.
 
-use super::{Case, ipv6_lab, lab};
+use super::{Case, ipv6_lab, lab, lab_with};
 use sha2::{Digest, Sha256};
 use std::{
     io::{Read, Write},
@@ -9,13 +9,18 @@ use std::{
 };
 use system_tests::{
     Failure, Outcome, ensure,
-    lab::{GUEST, HOST, HOST6, Lab},
+    lab::{GUEST, GUEST6, HOST, HOST6, Lab},
+    machine::Boot,
     noise, sha256,
 };
 
 pub(crate) const CASES: &[Case] = &[
     ("tcp::echo_64_mib_both_ways", echo_64_mib_both_ways),
     ("tcp::wget_64_mib_from_host", wget_64_mib_from_host),
+    (
+        "tcp::a_card_that_does_much_and_one_that_does_nothing",
+        a_card_that_does_much_and_one_that_does_nothing,
+    ),
     ("tcp::ipv6_both_ways", ipv6_both_ways),
     ("tcp::sixty_four_connections", sixty_four_connections),
     (
@@ -71,6 +76,50 @@ fn echo_through(mut stream: TcpStream, data: &[u8]) -> Outcome<Vec<u8>> {
             .unwrap_or_else(|_| Err(Failure("the sender panicked".into())))
     })?;
     Ok(back)
+}
+
+/// Checksums, cutting and joining of segments by the card, and by the stack, and some of each: nobody sees a difference but in the
+/// number of frames.
+fn a_card_that_does_much_and_one_that_does_nothing() -> Outcome {
+    const NO_SEGMENTS: &str = ",guest_tso4=off,guest_tso6=off,host_tso4=off,host_tso6=off";
+    const NOTHING: &str = ",csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,host_tso4=off,\
+                           host_tso6=off,host_ecn=off,host_ufo=off,mrg_rxbuf=off";
+    let data = noise(5, 16 * MIB);
+    for (properties, large_from, large_to) in [
+        ("", true, true),
+        (",guest_tso4=off,guest_tso6=off", true, false),
+        (",host_tso4=off,host_tso6=off", false, true),
+        (NO_SEGMENTS, false, false),
+        (
+            ",guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off",
+            true,
+            false,
+        ),
+        (NOTHING, false, false),
+    ] {
+        let (lab, _machine) = lab_with(|boot| Boot {
+            properties: properties.into(),
+            ..boot.append(&format!("netstack.ip6={GUEST6}/64"))
+        })?;
+        for host in [GUEST, GUEST6] {
+            let before = lab.traffic()?;
+            let back = lab.inside(|| echo_through(connect_to(host, 7)?, &data))?;
+            ensure!(
+                sha256(&back) == sha256(&data),
+                "{properties}: not what was sent to {host}"
+            );
+            let after = lab.traffic()?;
+            let [from, from_bytes, to, to_bytes] = [0, 1, 2, 3].map(|i| after[i] - before[i]);
+            // Acknowledgments are short, so that the mean is well below the largest.
+            let is_large = |frames: u64, bytes: u64| bytes / frames.max(1) > 1514;
+            let cuts = large_from && host == GUEST;
+            ensure!(
+                is_large(from, from_bytes) == cuts && (large_to || !is_large(to, to_bytes)),
+                "{properties}, {host}: {from} frames of {from_bytes} bytes from the guest, {to} of {to_bytes} to it"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// 64 MiB through the echo service: both directions at once, through driver, stack and client.

@@ -1,10 +1,12 @@
 //! A driver's end of the frame channel that keeps no rule which it is not asked to keep.
 
-use crate::input::Input;
+use crate::{frames::repair, input::Input};
 use core::sync::atomic::Ordering;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{BUFFER_SIZE, Checksum, HEADROOM, Offloads, Pool, ToDriver, ToStack},
+    frame::{
+        BUFFER_SIZE, Checksum, HEADROOM, LARGE_BUFFER_SIZE, Offloads, Pool, ToDriver, ToStack,
+    },
     hello::Hello,
     setup::{DevReply, DevRequest},
     shm::Shm,
@@ -42,17 +44,18 @@ impl Driver {
     ) -> Option<Driver> {
         let (mut mac, mut mtu, mut link_up, mut buffers) =
             ([2, 0, 0, 0, 0, 1], 1500, true, BUFFERS);
-        let mut bits = 0;
+        let (mut bits, mut large) = (0, 0);
         if let Some(input) = input {
             mac[usize::from(input.u8() % 6)] = input.u8();
             mtu = input.pick(&[0, 67, 576, 577, 1280, 1500, 2016, 9000, u16::MAX]);
             link_up = input.flag();
             buffers = input.pick(&[0, 48, 49, 64, 128]);
             bits = input.u8();
+            large = input.pick(&[0, 3, 4, 6]);
         }
         let layout = Pool {
             small: buffers,
-            large: 0,
+            large,
         };
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
         let pool = Shm::heap(layout.bytes());
@@ -120,6 +123,41 @@ impl Driver {
         frames
     }
 
+    /// Longest frame that it may deliver.
+    fn longest(&self) -> usize {
+        match self.offloads.receive_segments {
+            true => LARGE_BUFFER_SIZE - HEADROOM,
+            false => BUFFER_SIZE - HEADROOM,
+        }
+    }
+
+    /// Delivers a frame twice over: its data once more behind it, as if joined, if it has a buffer. Nobody has seen the checksum.
+    pub(super) fn put_joined(&mut self, frame: &[u8]) {
+        let mut joined = frame.to_vec();
+        let mut next = frame.to_vec();
+        // The number of what comes next.
+        let data = frame.len().saturating_sub(54) as u32;
+        if let Some(bytes) = next.get_mut(38..42) {
+            let seq = bytes
+                .iter()
+                .fold(0, |seq, byte| seq << 8 | u32::from(*byte));
+            bytes.copy_from_slice(&seq.wrapping_add(data).to_be_bytes());
+        }
+        repair(&mut next);
+        let is_joined = self.offloads.receive_segments && offload::join(&mut joined, &next);
+        if is_joined
+            && let Some(buffer) = self.empty.pop_front()
+            && let Some(place) = self.place(buffer)
+        {
+            let _ = self.pool.write(place, &joined);
+            self.tell(&ToStack::Received {
+                buffer,
+                len: joined.len() as u32,
+                checksum: Checksum::Partial,
+            });
+        }
+    }
+
     /// Where the frame of a buffer starts.
     fn place(&self, buffer: u16) -> Option<usize> {
         self.layout.place(buffer).map(|(start, _)| start + HEADROOM)
@@ -134,7 +172,7 @@ impl Driver {
     /// Delivers a frame, if it has a buffer.
     pub(super) fn put(&mut self, frame: &[u8]) {
         // What is shorter than a header the driver drops, as it must.
-        if frame.len() < 14 || frame.len() > BUFFER_SIZE - HEADROOM {
+        if frame.len() < 14 || frame.len() > self.longest() {
             return;
         }
         if let Some(buffer) = self.empty.pop_front() {

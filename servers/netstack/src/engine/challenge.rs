@@ -93,6 +93,11 @@ impl FrameSink for Acknowledging<'_> {
         });
         self.sink.send(repaired.as_deref().unwrap_or(frame));
     }
+
+    fn send_segments(&mut self, frame: &[u8], size: u16) {
+        // With data: no bare acknowledgment.
+        self.sink.send_segments(frame, size);
+    }
 }
 
 /// A frame whose TCP segment is changed. `None` if it lies behind an extension header.

@@ -132,10 +132,14 @@ mod tests {
         fn send(&mut self, frame: &[u8]) {
             self.0.push(frame.to_vec());
         }
+
+        fn send_segments(&mut self, _frame: &[u8], size: u16) {
+            panic!("a datagram in pieces of {size} bytes");
+        }
     }
 
     fn sent(from: &str, to: &str, hops: u8, data: &[u8]) -> (bool, Vec<Vec<u8>>) {
-        let mut engine = Engine::new([2, 3, 4, 5, 6, 7], 1500, 1, Instant::from_nanos(0));
+        let mut engine = Engine::new([2, 3, 4, 5, 6, 7], (1500, false), 1, Instant::from_nanos(0));
         let mut sink = Sent(Vec::new());
         let way = Way {
             mac: [8, 9, 10, 11, 12, 13],

@@ -1,10 +1,14 @@
 //! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
 
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use core::num::{NonZeroU16, NonZeroUsize};
+use ipc_proto::frame::MIN_SEGMENT;
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// Room for the largest frame that the engine builds.
+/// Room for the largest frame that the engine builds ...
 pub(super) const SCRATCH: usize = 2048;
+/// ... where the device cuts segments: what a message to the driver can say.
+pub(super) const SEGMENTS: usize = u16::MAX as usize;
 
 /// No headers are longer: Ethernet, IP with a hop-by-hop header, TCP with all options.
 const HEADERS: usize = 14 + 40 + 8 + 60;
@@ -15,6 +19,8 @@ pub(crate) trait FrameSink {
     fn has_room(&self) -> bool;
     /// Takes a frame.
     fn send(&mut self, frame: &[u8]);
+    /// Takes a TCP segment that is to be cut into some with so many bytes of data each.
+    fn send_segments(&mut self, frame: &[u8], size: u16);
 }
 
 /// A sink for an engine that has nowhere to send to.
@@ -26,6 +32,8 @@ impl FrameSink for Nowhere {
     }
 
     fn send(&mut self, _frame: &[u8]) {}
+
+    fn send_segments(&mut self, _frame: &[u8], _size: u16) {}
 }
 
 /// A device for one step of the engine.
@@ -38,19 +46,22 @@ pub(super) struct OneFrame<'a> {
 
 struct Transmit<'a> {
     sink: &'a mut dyn FrameSink,
-    scratch: &'a mut [u8; SCRATCH],
+    scratch: &'a mut [u8],
     frames: u32,
     last: usize,
+    /// The segment in the scratch buffer is to be cut to this size.
+    size: Option<NonZeroU16>,
 }
 
 impl<'a> OneFrame<'a> {
-    /// A device with this frame to receive. `mtu` counts IP packets.
+    /// A device with this frame to receive. `mtu` counts IP packets; if there is more room in `scratch`, TCP segments over IPv4 may be
+    /// longer.
     pub(super) fn new(
         medium: Medium,
         mtu: u16,
         receive: Option<&'a [u8]>,
         sink: &'a mut dyn FrameSink,
-        scratch: &'a mut [u8; SCRATCH],
+        scratch: &'a mut [u8],
     ) -> OneFrame<'a> {
         let header = match medium {
             Medium::Ethernet => crate::classify::ETHERNET,
@@ -65,6 +76,7 @@ impl<'a> OneFrame<'a> {
                 scratch,
                 frames: 0,
                 last: 0,
+                size: None,
             },
         }
     }
@@ -98,6 +110,7 @@ impl TxToken for Sending<'_, '_> {
             scratch,
             frames,
             last,
+            size,
         } = self.0;
         let Some(buffer) = scratch.get_mut(..len) else {
             // Longer than the device said it takes: built to satisfy the caller, and thrown away.
@@ -108,10 +121,18 @@ impl TxToken for Sending<'_, '_> {
         let headers = buffer.len().min(HEADERS);
         buffer.get_mut(..headers).unwrap_or_default().fill(0);
         let result = f(buffer);
-        sink.send(buffer);
+        match size.take() {
+            // Less than the least is a flood. A peer that wants no more gets more than it wants, as from others.
+            Some(size) => sink.send_segments(buffer, size.get().max(MIN_SEGMENT)),
+            None => sink.send(buffer),
+        }
         *frames = frames.saturating_add(1);
         *last = len;
         result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.0.size = meta.segmentation_offload_size;
     }
 }
 
@@ -147,6 +168,10 @@ impl<'a> Device for OneFrame<'a> {
         capabilities.checksum.ipv4 = Checksum::Tx;
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
+        // Not over IPv6, where the engine sends nothing longer than the MTU (smoltcp 0.14).
+        if self.transmit.scratch.len() > SCRATCH {
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(self.transmit.scratch.len());
+        }
         capabilities
     }
 }

@@ -116,7 +116,7 @@ impl Handshake {
         socket.socket().listen(port).ok()?;
         let mut seeder = seeder(engine, isn, now, &mut self.scratch);
         let (mtu, scratch) = (engine.mtu(), &mut self.scratch);
-        let mut device = OneFrame::new(Medium::Ip, mtu, Some(packet), sink, scratch);
+        let mut device = OneFrame::new(Medium::Ip, mtu, Some(packet), sink, scratch.as_mut());
         seeder.poll_ingress_single(smol(now), &mut device, socket.set());
         seeder.poll_egress(smol(now), &mut device, socket.set());
         (socket.state() == tcp::State::SynReceived).then_some(())

@@ -31,9 +31,9 @@ pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};
 pub(crate) use syn_ack::syn_ack;
 
 use crate::time::Instant;
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use device::{OneFrame, SCRATCH};
+use device::{OneFrame, SCRATCH, SEGMENTS};
 use smoltcp::{
     iface::{Config, Interface, Route, SocketSet},
     phy::Medium,
@@ -59,7 +59,7 @@ pub(crate) struct Sent {
 /// The protocol engine: addresses, routes, neighbours, and nothing of any flow.
 pub(crate) struct Engine {
     iface: Interface,
-    scratch: Box<[u8; SCRATCH]>,
+    scratch: Box<[u8]>,
     last: usize,
     /// Neighbours that it has asked for by itself, since somebody looked.
     asked: VecDeque<IpAddr>,
@@ -81,11 +81,17 @@ fn own(at: smoltcp::time::Instant) -> Instant {
 }
 
 impl Engine {
-    /// An engine without addresses. `mtu` is the largest IP packet in bytes; `mac` must not be a group address
-    /// (the group bit is cleared if it is). `seed` must be unpredictable.
-    pub(crate) fn new(mac: [u8; 6], mtu: u16, seed: u64, now: Instant) -> Engine {
+    /// An engine without addresses. `mtu` is the largest IP packet in bytes, but if `segments` is set the device cuts longer TCP
+    /// segments over IPv4; `mac` must not be a group address (the group bit is cleared if it is). `seed` must be unpredictable.
+    pub(crate) fn new(
+        mac: [u8; 6],
+        (mtu, segments): (u16, bool),
+        seed: u64,
+        now: Instant,
+    ) -> Engine {
         let mac = unicast(mac);
-        let mut scratch = Box::new([0; SCRATCH]);
+        let room = if segments { SEGMENTS } else { SCRATCH };
+        let mut scratch = vec![0; room].into_boxed_slice();
         let mut nothing = device::Nowhere;
         let mut device = OneFrame::new(Medium::Ethernet, mtu, None, &mut nothing, &mut scratch);
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));

@@ -13,10 +13,14 @@ impl FrameSink for Wire {
     fn send(&mut self, frame: &[u8]) {
         self.0.push(frame.to_vec());
     }
+
+    fn send_segments(&mut self, frame: &[u8], _size: u16) {
+        panic!("{} bytes to cut", frame.len());
+    }
 }
 
 fn engine(last: u8) -> Engine {
-    let mut engine = Engine::new([2, 0, 0, 0, 0, last], 1500, 7, Instant::ZERO);
+    let mut engine = Engine::new([2, 0, 0, 0, 0, last], (1500, false), 7, Instant::ZERO);
     engine.configure(&[(IpAddr::from([10, 0, 0, last]), 24)], &[]);
     engine
 }

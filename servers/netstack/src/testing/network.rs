@@ -150,13 +150,17 @@ impl Network {
             rounds += 1;
             assert!(rounds < self.patience, "busy for ever at {:?}", self.now);
             let mut quiet = true;
+            let mut arrived = BTreeMap::<usize, Vec<Vec<u8>>>::new();
             while let Some(entry) = self.in_flight.first_entry() {
                 if entry.key().0 > self.now {
                     break;
                 }
                 let (to, frame) = entry.remove();
+                arrived.entry(to).or_default().push(frame);
+            }
+            for (to, frames) in arrived {
                 if let Some(nic) = &mut self.hosts[to].nic {
-                    nic.put(&frame);
+                    nic.put_all(frames);
                 }
             }
             let mut frames = Vec::new();

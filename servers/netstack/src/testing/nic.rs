@@ -160,6 +160,31 @@ impl Nic {
         )
     }
 
+    /// Gives the stack frames that came one behind the other: neighbouring segments joined, if that is agreed on.
+    pub fn put_all(&mut self, frames: impl IntoIterator<Item = Vec<u8>>) {
+        let mut waiting: Option<(Vec<u8>, bool)> = None;
+        for frame in frames {
+            if let Some((into, joined)) = &mut waiting
+                && self.offloads.receive_segments
+                && (*joined || offload::is_right(into))
+                && offload::join(into, &frame)
+            {
+                *joined = true;
+                continue;
+            }
+            self.put_joined(waiting.replace((frame, false)));
+        }
+        self.put_joined(waiting);
+    }
+
+    fn put_joined(&mut self, frame: Option<(Vec<u8>, bool)>) {
+        match frame {
+            Some((frame, true)) => self.put_with(&frame, Checksum::Partial),
+            Some((frame, false)) => self.put(&frame),
+            None => return,
+        };
+    }
+
     /// Gives the stack a frame, and says this of its checksum. False if there is no buffer for it.
     pub fn put_with(&mut self, frame: &[u8], checksum: Checksum) -> bool {
         let Some(buffer) = self.empty.pop_front() else {

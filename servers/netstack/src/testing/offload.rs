@@ -112,3 +112,42 @@ fn cut(frame: &[u8], (start, header): (usize, usize), size: usize) -> Vec<Vec<u8
     });
     pieces.collect()
 }
+
+/// Joins a TCP segment to one in front of it, as a device does that receives both; its checksum is unfinished then. False, and
+/// nothing is changed, if they are not neighbours that look the same.
+pub fn join(into: &mut Vec<u8>, next: &[u8]) -> bool {
+    const OPENS_OR_ENDS: u8 = 0x3f & !0x10;
+    let (Some((start, 16, _)), true) = (find(into), into.len() + next.len() < 65_000) else {
+        return false;
+    };
+    let header = start + usize::from(into[start + 12] >> 4) * 4;
+    if next.len() <= header || into.len() <= header || !is_right(next) {
+        return false;
+    }
+    let number = |frame: &[u8]| u32::from_be_bytes([4, 5, 6, 7].map(|at| frame[start + at]));
+    let follows = number(next) == number(into).wrapping_add((into.len() - header) as u32);
+    // Lengths, identifiers, checksums, numbers and flags differ.
+    let mut skipped = vec![start + 13];
+    skipped.extend(start + 4..start + 8);
+    skipped.extend(start + 16..start + 18);
+    let is_v4 = into[12] == 8;
+    skipped.extend(if is_v4 { 16..20 } else { 18..20 });
+    skipped.extend(if is_v4 { 24..26 } else { 18..20 });
+    let same = (0..header).all(|at| skipped.contains(&at) || into[at] == next[at]);
+    let plain = into[start + 13] & OPENS_OR_ENDS == 0 && next[start + 13] & 0x26 == 0;
+    if !follows || !same || !plain {
+        return false;
+    }
+    into.extend_from_slice(&next[header..]);
+    into[start + 13] |= next[start + 13];
+    let len = into.len() - 14;
+    if is_v4 {
+        set(into, 16, len as u16);
+        set(into, 24, 0);
+        let value = !(sum(&into[14..start], 0) as u16);
+        set(into, 24, value);
+    } else {
+        set(into, 18, (len - 40) as u16);
+    }
+    true
+}

@@ -1,6 +1,6 @@
 //! Drivers that lie, and stacks without one.
 
-use super::*;
+use super::{wire::repair, *};
 use crate::testing::Nic;
 use ipc_proto::frame::{Checksum, Offloads, ToStack};
 
@@ -212,4 +212,137 @@ fn an_unfinished_checksum_is_taken_if_the_device_says_so_and_only_then() {
         assert_eq!(far.reader.read(&mut got).unwrap(), taken, "{checksum:?}");
     }
     assert_eq!(net.hosts[1].stack.counters().rx_malformed, malformed + 1);
+}
+
+/// A device that does all it can, with buffers for it.
+fn segmenting(seed: u64, offloads: Offloads) -> Network {
+    let mut net = Network::new(seed);
+    net.offloads = offloads;
+    net.buffers = crate::pool(offloads);
+    net.log = Some(Vec::new());
+    let large = |last| Config {
+        tcp_buffer: 256 * 1024,
+        ..config(last)
+    };
+    net.add(large(1));
+    net.add(large(2));
+    net.run(SECOND);
+    net
+}
+
+const ALL: Offloads = Offloads {
+    transmit_segments: true,
+    receive_segments: true,
+    ..CHECKSUMS
+};
+
+#[test]
+fn segments_are_cut_and_joined_by_the_device() {
+    for (number, offloads) in [
+        ALL,
+        Offloads {
+            receive_segments: false,
+            ..ALL
+        },
+        Offloads {
+            transmit_segments: false,
+            ..ALL
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut net = segmenting(number as u64, offloads);
+        assert_eq!(net.hosts[0].nic.as_ref().unwrap().offloads, offloads);
+        // Some are lost: what is sent again may be cut elsewhere.
+        for loss in [0, 20] {
+            let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+            let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+            net.faults.loss = loss;
+            let bytes = pattern(1_000_000);
+            let ends = ((&mut a, &mut near), (&mut b, &mut far));
+            let got = transfer(&mut net, ends.0, ends.1, &bytes, SECOND * 400);
+            assert!(got == bytes, "{offloads}");
+            net.faults.loss = 0;
+        }
+        let log = net.log.take().unwrap();
+        let longest = log.iter().map(|(_, frame)| frame.len()).max();
+        assert_eq!(longest, Some(1514), "none on the wire is longer than that");
+        let counters = net.hosts.iter().map(|host| host.stack.counters());
+        let frames: Vec<_> = counters.map(|c| (c.tx_frames, c.rx_frames)).collect();
+        let (sent, received) = (frames[0].0, frames[1].1);
+        assert_eq!(
+            sent < 1000,
+            offloads.transmit_segments,
+            "{sent} sent, {offloads}"
+        );
+        assert_eq!(
+            received < 1000,
+            offloads.receive_segments,
+            "{received} received, {offloads}"
+        );
+    }
+}
+
+#[test]
+fn a_pool_without_large_buffers_leaves_segments_to_the_stack() {
+    let mut net = Network::new(1);
+    net.offloads = ALL;
+    net.add(config(1));
+    let nic = net.hosts[0].nic.as_ref().unwrap();
+    assert_eq!(nic.offloads, CHECKSUMS);
+    net.buffers.large = 1;
+    net.add(config(2));
+    let nic = net.hosts[1].nic.as_ref().unwrap();
+    let cut = Offloads {
+        transmit_segments: true,
+        ..CHECKSUMS
+    };
+    assert_eq!(nic.offloads, cut);
+}
+
+#[test]
+fn packets_beyond_the_mtu_are_taken_only_if_they_may_be_joined_segments() {
+    for (offloads, taken) in [(CHECKSUMS, 0), (ALL, 1900)] {
+        let mut net = segmenting(1, offloads);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+        near.writer.write(&pattern(950)).unwrap();
+        a.touch(&near);
+        net.hosts[0].stack.poll(net.now);
+        let mut joined = net.hosts[0].nic.as_mut().unwrap().take().pop().unwrap();
+        joined[47] &= !8;
+        repair(&mut joined);
+        // The next bytes, which are the same.
+        let mut second = joined.clone();
+        let seq = u32::from_be_bytes([38, 39, 40, 41].map(|at| second[at]));
+        second[38..42].copy_from_slice(&(seq.wrapping_add(950)).to_be_bytes());
+        repair(&mut second);
+        assert!(crate::testing::offload::join(&mut joined, &second));
+        assert!(joined.len() > 1900);
+        let mut opening = joined.clone();
+        opening[47] |= 2;
+        let malformed = net.hosts[1].stack.counters().rx_malformed;
+        for frame in [&opening, &joined] {
+            let nic = net.hosts[1].nic.as_mut().unwrap();
+            nic.put_with(frame, Checksum::Partial);
+            net.hosts[1].stack.poll(net.now);
+        }
+        let mut got = [0; 3000];
+        assert_eq!(far.reader.read(&mut got).unwrap(), taken);
+        let refused = net.hosts[1].stack.counters().rx_malformed - malformed;
+        assert_eq!(refused, if taken > 0 { 1 } else { 2 });
+    }
+}
+
+#[test]
+fn a_driver_that_lies_about_large_frames_is_detached() {
+    for (len, is_lie) in [(67_566, false), (67_567, true), (u32::MAX, true)] {
+        let mut net = segmenting(1, ALL);
+        let nic = net.hosts[0].nic.as_mut().unwrap();
+        let buffer = nic.empty[0];
+        nic.tell(&received(buffer, len));
+        net.hosts[0].stack.poll(net.now);
+        assert_eq!(net.hosts[0].stack.has_driver(), !is_lie, "{len}");
+    }
 }

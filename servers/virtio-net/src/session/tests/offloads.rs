@@ -183,3 +183,28 @@ fn frames_of_which_the_device_says_what_can_not_be_are_dropped_and_counted() {
     rig.pass().unwrap();
     assert_eq!(rig.told(), [received(0, 100)]);
 }
+
+#[test]
+fn a_stack_short_of_large_buffers_gets_them_back_by_interrupt() {
+    // Four large ones to receive into, four to send from.
+    let pool = Pool {
+        small: 300,
+        large: 8,
+    };
+    let mut rig = Rig::offloading(pool, 4, EVERYTHING);
+    let long = frame(1, 60_000);
+    rig.send_with(304, &long, SEGMENT);
+    rig.pass().unwrap();
+    assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+    assert!(!rig.device.wants_interrupt(1), "there are others");
+    rig.send_with(305, &long, SEGMENT);
+    rig.pass().unwrap();
+    assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+    assert!(rig.device.wants_interrupt(1));
+    rig.device.transmit();
+    rig.pass().unwrap();
+    let back = [304, 305].map(|buffer| ToStack::Transmitted { buffer });
+    assert_eq!(rig.told(), back);
+    assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+    assert!(!rig.device.wants_interrupt(1), "it has all again");
+}
