@@ -8,8 +8,7 @@
 //! rings is a claim, checked against private tables) and the stack (whatever its messages say). A
 //! device that lies is reset and attached anew, and given up after several times; a stack that lies loses its channel.
 //!
-//! `unsafe` is in three modules: [`mmio`] (device registers), [`hal`] (memory that the device reaches) and
-//! [`queue`] (the calls into `virtio-drivers` that ask for it).
+//! `unsafe` is in two modules: [`mmio`] (device registers) and [`hal`] (memory that the device reaches).
 #![no_std]
 
 extern crate alloc;

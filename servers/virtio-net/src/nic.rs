@@ -6,9 +6,9 @@
 use crate::{
     device::{self, Features, Identity},
     error::DeviceError,
-    hal::{Arena, StandIns},
+    hal::Arena,
     offload::HEADER,
-    queue::{Completed, Direction, Queue},
+    queue::{Completed, DevicePool, Direction, Queue},
     registers::Registers,
     transport::{PciTransport, RECEIVE, TRANSMIT},
 };
@@ -32,7 +32,6 @@ pub struct Nic<R: Registers> {
     identity: Identity,
     receive: Queue,
     transmit: Queue,
-    stand_ins: StandIns,
     /// The queues' memory. Last, because it must outlive them.
     _arena: Arena,
 }
@@ -52,13 +51,16 @@ impl<R: Registers> Nic<R> {
         if memory.pool.checked_add(bytes).is_none() {
             return Err(DeviceError::QueueSetup(RECEIVE));
         }
-        match Nic::set_up(&mut transport, offloads) {
+        let pool = DevicePool {
+            start: memory.pool,
+            layout: memory.layout,
+        };
+        match Nic::set_up(&mut transport, pool, offloads) {
             Ok((identity, receive, transmit)) => Ok(Nic {
                 transport,
                 identity,
                 receive,
                 transmit,
-                stand_ins: StandIns::new(memory.layout, memory.pool),
                 _arena: memory.arena,
             }),
             Err(error) => {
@@ -71,6 +73,7 @@ impl<R: Registers> Nic<R> {
 
     fn set_up(
         transport: &mut PciTransport<R>,
+        pool: DevicePool,
         offloads: Offloads,
     ) -> Result<(Identity, Queue, Queue), DeviceError> {
         let identity = device::negotiate(transport, offloads)?;
@@ -78,8 +81,8 @@ impl<R: Registers> Nic<R> {
             return Err(DeviceError::OffloadsWithdrawn);
         }
         transport.set_config_vector()?;
-        let receive = Queue::new(transport, RECEIVE, Direction::Receive)?;
-        let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit)?;
+        let receive = Queue::new(transport, RECEIVE, Direction::Receive, pool)?;
+        let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit, pool)?;
         device::go(transport)?;
         Ok((identity, receive, transmit))
     }
@@ -91,14 +94,13 @@ impl<R: Registers> Nic<R> {
 
     /// Gives a buffer to receive into. Returns `false` if there is no room now.
     pub fn post_receive(&mut self, buffer: u16) -> bool {
-        let len = self.stand_ins.longest(buffer);
-        self.receive.post(&mut self.stand_ins, buffer, len)
+        self.receive.post(buffer, None)
     }
 
     /// Gives a buffer with a frame of `len` bytes to send. Returns `false` if there is no room now.
     pub fn post_transmit(&mut self, buffer: u16, len: u16) -> bool {
-        let len = usize::from(len).saturating_add(HEADER);
-        self.transmit.post(&mut self.stand_ins, buffer, len)
+        let len = u32::from(len).saturating_add(HEADER as u32);
+        self.transmit.post(buffer, Some(len))
     }
 
     /// Whether [`Nic::post_receive`] has room.
@@ -122,7 +124,7 @@ impl<R: Registers> Nic<R> {
     /// # Errors
     /// [`DeviceError`] if the device broke the specification.
     pub fn reap_receive(&mut self) -> Result<Option<Completed>, DeviceError> {
-        self.receive.reap(&mut self.stand_ins)
+        self.receive.reap()
     }
 
     /// Takes the next buffer whose frame was sent.
@@ -130,7 +132,7 @@ impl<R: Registers> Nic<R> {
     /// # Errors
     /// [`DeviceError`] if the device broke the specification.
     pub fn reap_transmit(&mut self) -> Result<Option<Completed>, DeviceError> {
-        self.transmit.reap(&mut self.stand_ins)
+        self.transmit.reap()
     }
 
     /// Frames that the device has yet to send.

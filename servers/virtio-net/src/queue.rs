@@ -1,26 +1,38 @@
-//! One virtqueue, and who holds its descriptors.
+//! One virtqueue (VIRTIO 1.2 section 2.7, the split kind), and who holds its descriptors.
 //!
-//! Wraps `virtio_drivers::queue::VirtQueue`, which believes the device: it truncates the 32-bit descriptor numbers of
-//! the used ring, does not check its index, and panics if asked to recycle a descriptor that is free. So the used
-//! ring is read here first, and what it claims is compared with private tables; the crate is asked only for what was found true.
+//! Touches the queue's own three pages, which the device reads and writes too. Nothing is read back from them but the used ring and one flag,
+//! and what the used ring claims is compared with private tables before it is believed. Descriptors and the available ring are
+//! written only, so that whatever the device writes there has no effect here.
+#![forbid(unsafe_code)]
 
 use crate::{
     error::DeviceError,
-    hal::{self, Dma, StandIns},
+    hal::{self, HEADER_START, Pages},
     mmio::Mmio,
     offload::HEADER,
     registers::Registers,
     transport::PciTransport,
 };
-use alloc::{boxed::Box, vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::sync::atomic::{Ordering, fence};
-use virtio_drivers::{Error, queue::VirtQueue, transport::Transport};
+use ipc_proto::frame::Pool;
+use virtio_drivers::{PAGE_SIZE, PhysAddr, transport::Transport};
 
 /// Descriptors of a queue.
 pub const QUEUE_SIZE: usize = 256;
 
-/// Bytes of a used ring: flags, index, elements, and the field for VIRTIO_F_EVENT_IDX (VIRTIO 1.2 section 2.7.8).
-const USED_RING: usize = 4 + 8 * QUEUE_SIZE + 2;
+/// Pages of a queue: descriptors, available ring, used ring.
+const PAGES: usize = 3;
+/// Bytes of a descriptor: address, length, flags, the next one (section 2.7.5).
+const DESCRIPTOR: usize = 16;
+/// The device writes the buffer of this descriptor.
+const DEVICE_WRITES: u32 = 2;
+/// In the available ring: no interrupts, please (section 2.7.6).
+const NO_INTERRUPT: u16 = 1;
+/// In the used ring: no notifications, please (section 2.7.8).
+const NO_NOTIFY: u32 = 1;
+
+const _: () = assert!(DESCRIPTOR * QUEUE_SIZE <= PAGE_SIZE && 6 + 8 * QUEUE_SIZE <= PAGE_SIZE);
 
 /// Which way the buffers of a queue travel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,12 +43,21 @@ pub enum Direction {
     Transmit,
 }
 
+/// The frame pool as the device sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct DevicePool {
+    /// Where it finds it.
+    pub start: PhysAddr,
+    /// Which buffers it has.
+    pub layout: Pool,
+}
+
 /// A buffer in the device's hands.
 #[derive(Clone, Copy, Debug)]
 struct Posted {
     buffer: u16,
     /// Length of the descriptor in bytes, header included.
-    len: usize,
+    len: u32,
 }
 
 /// A buffer that the device gave back.
@@ -51,19 +72,26 @@ pub struct Completed {
 
 /// A virtqueue.
 pub struct Queue {
-    /// Boxed, as it is too large to be moved about on a small stack.
-    ring: Box<VirtQueue<Dma, QUEUE_SIZE>>,
     index: u16,
     direction: Direction,
+    pool: DevicePool,
+    descriptors: Mmio,
+    available: Mmio,
     /// The used ring as the device writes it.
     used: Mmio,
-    /// Our copy of how far it was read.
+    /// How far the available ring was written.
+    next_available: u16,
+    /// How far the used ring was read.
     last_used: u16,
+    /// Descriptors that are nobody's.
+    free: Vec<u16>,
     /// By descriptor.
     posted: Box<[Option<Posted>]>,
     in_flight: u16,
     /// Whether buffers were added since the last kick.
     unannounced: bool,
+    /// The memory of the three. Last, because it must outlive them.
+    _pages: Pages,
 }
 
 impl Queue {
@@ -75,28 +103,39 @@ impl Queue {
         transport: &mut PciTransport<R>,
         index: u16,
         direction: Direction,
+        pool: DevicePool,
     ) -> Result<Queue, DeviceError> {
         let size = transport.max_queue_size(index);
         if !size.is_power_of_two() || size < QUEUE_SIZE as u32 {
             return Err(DeviceError::QueueSize { queue: index, size });
         }
-        // Neither indirect descriptors nor event indices: the latter are wrong in virtio-drivers 0.13 (lost kicks).
-        let mut ring = VirtQueue::new(transport, index, false, false)
-            .map(Box::new)
-            .map_err(|_| DeviceError::QueueSetup(index))?;
-        let used = hal::view(transport.used_ring(index)?, USED_RING)
-            .ok_or(DeviceError::QueueSetup(index))?;
-        ring.set_dev_notify(false);
-        Ok(Queue {
-            ring,
+        let failed = DeviceError::QueueSetup(index);
+        if transport.queue_used(index) {
+            return Err(failed);
+        }
+        let pages = Pages::take(PAGES).ok_or(failed)?;
+        let [descriptors, available, used] =
+            [0, 1, 2].map(|page| pages.device().wrapping_add(page * PAGE_SIZE as u64));
+        let view = |at| hal::view(at, PAGE_SIZE).ok_or(failed);
+        let queue = Queue {
             index,
             direction,
-            used,
+            pool,
+            descriptors: view(descriptors)?,
+            available: view(available)?,
+            used: view(used)?,
+            next_available: 0,
             last_used: 0,
+            free: (0..QUEUE_SIZE as u16).rev().collect(),
             posted: vec![None; QUEUE_SIZE].into_boxed_slice(),
             in_flight: 0,
             unannounced: false,
-        })
+            _pages: pages,
+        };
+        queue.set_interrupts(false);
+        transport.queue_set(index, QUEUE_SIZE as u32, descriptors, available, used);
+        transport.used_ring(index)?;
+        Ok(queue)
     }
 
     /// Buffers in the device's hands.
@@ -106,46 +145,56 @@ impl Queue {
 
     /// Whether there is room for another buffer.
     pub fn has_room(&self) -> bool {
-        usize::from(self.in_flight) < QUEUE_SIZE
+        !self.free.is_empty()
     }
 
-    /// Gives `len` bytes of `buffer`, header included, to the device. Returns `false`, and does nothing, if there is no room
-    /// or no such buffer.
-    pub fn post(&mut self, stand_ins: &mut StandIns, buffer: u16, len: usize) -> bool {
-        let Some(bytes) = stand_ins.of(buffer, len) else {
+    /// Gives a buffer to the device, from the header on: `len` bytes, or with `None` all there are. Returns `false`, and does
+    /// nothing, if there is no room, no such buffer, or it has not so many bytes. The device sees it at the next [`Queue::kick`].
+    pub fn post(&mut self, buffer: u16, len: Option<u32>) -> bool {
+        let Some((start, size)) = self.pool.layout.place(buffer) else {
             return false;
         };
-        let added = match self.direction {
-            // SAFETY: the slice is a stand-in (see `StandIns`), private memory that neither device nor anybody else
-            // accesses, so that nothing is required of it until `pop_used`. That the pool's memory, which the
-            // device does access, stays there is the kernel's matter: what was given to a device stays allocated until
-            // the device is quiesced.
-            Direction::Receive => unsafe { self.ring.add(&[], &mut [bytes]) },
-            // SAFETY: as above.
-            Direction::Transmit => unsafe { self.ring.add(&[&*bytes], &mut []) },
+        let longest = size.saturating_sub(HEADER_START) as u32;
+        let len = len.unwrap_or(longest);
+        let Some(id) = self.free.last().copied().filter(|_| len <= longest) else {
+            return false;
         };
-        let Some(slot) = added
-            .ok()
-            .and_then(|token| self.posted.get_mut(usize::from(token)))
-        else {
+        let Some(slot) = self.posted.get_mut(usize::from(id)) else {
             return false;
         };
         *slot = Some(Posted { buffer, len });
+        self.free.pop();
+        let offset = start.saturating_add(HEADER_START) as u64;
+        let address = self.pool.start.wrapping_add(offset);
+        let flags = match self.direction {
+            Direction::Receive => DEVICE_WRITES,
+            Direction::Transmit => 0,
+        };
+        let at = DESCRIPTOR * usize::from(id);
+        self.descriptors.write32(at, address as u32);
+        self.descriptors.write32(at + 4, (address >> 32) as u32);
+        self.descriptors.write32(at + 8, len);
+        self.descriptors.write32(at + 12, flags);
+        let place = usize::from(self.next_available) % QUEUE_SIZE;
+        self.available.write16(4 + 2 * place, id);
+        self.next_available = self.next_available.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_add(1);
         self.unannounced = true;
         true
     }
 
-    /// Tells the device of new buffers, if there are some and it wants to know.
+    /// Shows the device the new buffers, if there are some, and tells it if it wants to know.
     pub fn kick<R: Registers>(&mut self, transport: &mut PciTransport<R>) {
         if !self.unannounced {
             return;
         }
         self.unannounced = false;
-        // The device's flag must not be read before our index is visible (VIRTIO 1.2 section 2.7.13.4.1), and the
-        // crate has no barrier between the two.
+        // Entries first, then the index that covers them (section 2.7.13.3).
+        fence(Ordering::Release);
+        self.available.write16(2, self.next_available);
+        // The device's flag must not be read before our index is visible (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
-        if self.ring.should_notify() {
+        if self.used.read32(0) & NO_NOTIFY == 0 {
             transport.notify(self.index);
         }
     }
@@ -167,43 +216,36 @@ impl Queue {
     /// Takes the next buffer that the device gave back.
     ///
     /// # Errors
-    /// [`DeviceError`] if the used ring makes no sense. Nothing was taken, and the queue can't be used any more.
-    pub fn reap(&mut self, stand_ins: &mut StandIns) -> Result<Option<Completed>, DeviceError> {
+    /// [`DeviceError`] if the used ring makes no sense. The queue can't be used any more then.
+    pub fn reap(&mut self) -> Result<Option<Completed>, DeviceError> {
         if self.claimed()? == 0 {
             return Ok(None);
         }
-        // The element was written before the index that covers it (VIRTIO 1.2 section 2.7.8.2).
+        // The element was written before the index that covers it (section 2.7.8.2).
         fence(Ordering::Acquire);
-        let place = usize::from(self.last_used) % QUEUE_SIZE;
-        let id = self.used.read32(4 + 8 * place);
-        let unknown = DeviceError::UsedId {
-            queue: self.index,
-            id,
+        let place = 4 + 8 * (usize::from(self.last_used) % QUEUE_SIZE);
+        let (id, len) = (self.used.read32(place), self.used.read32(place + 4));
+        let token = u16::try_from(id).ok();
+        let posted = token
+            .and_then(|token| self.posted.get_mut(usize::from(token)))
+            .and_then(Option::take);
+        let (Some(token), Some(posted)) = (token, posted) else {
+            return Err(DeviceError::UsedId {
+                queue: self.index,
+                id,
+            });
         };
-        let token = u16::try_from(id).map_err(|_| unknown)?;
-        let posted = self
-            .posted
-            .get_mut(usize::from(token))
-            .and_then(Option::take)
-            .ok_or(unknown)?;
-        let bytes = stand_ins.of(posted.buffer, posted.len).ok_or(unknown)?;
-        let popped = match self.direction {
-            // SAFETY: the stand-in is the one that `post` gave for this token: `posted` says which.
-            Direction::Receive => unsafe { self.ring.pop_used(token, &[], &mut [bytes]) },
-            // SAFETY: as above.
-            Direction::Transmit => unsafe { self.ring.pop_used(token, &[&*bytes], &mut []) },
-        };
-        // The crate reads the ring again: an error is a device that changed it in between.
-        let len = popped.map_err(|_: Error| unknown)?;
+        self.free.push(token);
         self.last_used = self.last_used.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_sub(1);
         let written = match self.direction {
-            Direction::Receive => Some(len)
-                .filter(|len| (HEADER..=posted.len).contains(&(*len as usize)))
-                .ok_or(DeviceError::UsedLength {
+            Direction::Receive if (HEADER as u32..=posted.len).contains(&len) => len,
+            Direction::Receive => {
+                return Err(DeviceError::UsedLength {
                     queue: self.index,
                     len,
-                })?,
+                });
+            }
             // What a device says that it wrote to a buffer that it may only read means nothing.
             Direction::Transmit => 0,
         };
@@ -214,8 +256,9 @@ impl Queue {
     }
 
     /// Asks the device for interrupts, or for none.
-    pub fn set_interrupts(&mut self, wanted: bool) {
-        self.ring.set_dev_notify(wanted);
+    pub fn set_interrupts(&self, wanted: bool) {
+        self.available
+            .write16(0, if wanted { 0 } else { NO_INTERRUPT });
     }
 
     /// Whether nothing came back so far, decided after everything written before is visible to the device.
