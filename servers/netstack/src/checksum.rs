@@ -128,6 +128,11 @@ pub(crate) struct Unfinished {
 impl Unfinished {
     /// Looks at a frame from the engine. `None` if it carries neither TCP nor UDP: then it is complete.
     pub(crate) fn find(frame: &[u8]) -> Option<Unfinished> {
+        Unfinished::find_in(frame, frame.len())
+    }
+
+    /// The same for a frame of `len` bytes, of which only the headers are given.
+    pub(crate) fn find_in(frame: &[u8], len: usize) -> Option<Unfinished> {
         let packet = frame.get(ETHERNET..)?;
         let (header, protocol, addresses) = match be16(frame, 12)? {
             // A part of a datagram has no checksum of its own.
@@ -143,7 +148,7 @@ impl Unfinished {
             UDP => 6,
             _ => return None,
         };
-        let len = packet.len().checked_sub(header)?;
+        let len = len.checked_sub(ETHERNET)?.checked_sub(header)?;
         let pseudo = pseudo(sum(addresses), protocol, len);
         let start = u8::try_from(header.checked_add(ETHERNET)?).ok()?;
         // There has to be room for it.
@@ -175,6 +180,11 @@ impl Unfinished {
 
     /// The checksum, whatever stands in its place in `frame`, in which it was found.
     pub(crate) fn checksum(&self, frame: &[u8]) -> [u8; 2] {
+        self.checksum_with(frame, &[])
+    }
+
+    /// The same with more `data` behind the bytes of `frame`, which are even in number.
+    pub(crate) fn checksum_with(&self, frame: &[u8], data: &[u8]) -> [u8; 2] {
         let body = frame.get(usize::from(self.start)..).unwrap_or_default();
         let old = frame
             .get(self.place()..)
@@ -182,6 +192,11 @@ impl Unfinished {
         // Taken away by adding its complement.
         let [high, low] = old.copied().unwrap_or_default();
         let without = plus(sum(body), sum(&[!high, !low]));
+        let without = if data.is_empty() {
+            without
+        } else {
+            plus(without, sum(data))
+        };
         match !folded(plus(without, self.pseudo)) {
             // No checksum at all looks like this (RFC 768).
             0 if self.is_udp => [0xff; 2],

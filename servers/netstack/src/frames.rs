@@ -8,7 +8,13 @@ mod buffers;
 
 pub use buffers::FramePool;
 
-use crate::{Doorbell, checksum::Unfinished, engine::FrameSink, time::Instant};
+use crate::{
+    Doorbell,
+    checksum::Unfinished,
+    engine::{FrameSink, LONGEST_SEGMENT},
+    split::Pieces,
+    time::Instant,
+};
 use alloc::boxed::Box;
 use buffers::{Buffers, Owner, Size};
 use core::{fmt, time::Duration};
@@ -30,6 +36,9 @@ const MAX_LARGE_FRAME: usize = LARGE_BUFFER_SIZE - HEADROOM;
 const STUCK: Duration = Duration::from_secs(5);
 /// Buffers that answers to received frames may take when sockets may send no more.
 const RESERVE: usize = 16;
+/// Most pieces of a segment that is cut here: enough to make the way through the engine worth little for each. Where the peer wants
+/// smaller ones there are more, of which some may be lost, and sent again.
+const MAX_PIECES: usize = 22;
 
 /// A hardware address, as people write it.
 pub(crate) struct Mac(pub(crate) [u8; 6]);
@@ -195,6 +204,15 @@ impl Frames {
         driver.is_some_and(|driver| driver.offloads.receive_segments)
     }
 
+    /// Most bytes of a frame with a TCP segment that is cut, by the device or here, to packets of `mtu` bytes.
+    pub(crate) fn longest_segment(&self, mtu: u16) -> usize {
+        match &self.driver {
+            Some(driver) if driver.offloads.transmit_segments => LONGEST_SEGMENT,
+            Some(driver) => driver.pieces().saturating_mul(mtu.into()),
+            None => 0,
+        }
+    }
+
     /// Longest frame that there can be.
     pub(crate) fn longest(&self) -> usize {
         match self.joins_segments() {
@@ -348,14 +366,34 @@ impl Frames {
         }
     }
 
-    fn count(&mut self, frame: &[u8], sent: Option<()>) {
+    fn count(&mut self, len: usize, sent: Option<()>) {
         match sent {
             Some(()) => {
                 self.counters.tx_frames = self.counters.tx_frames.saturating_add(1);
-                self.counters.tx_bytes = self.counters.tx_bytes.saturating_add(frame.len() as u64);
+                self.counters.tx_bytes = self.counters.tx_bytes.saturating_add(len as u64);
             }
             None => self.counters.tx_dropped = self.counters.tx_dropped.saturating_add(1),
         }
+    }
+
+    /// Sends a piece of a TCP segment that was cut here.
+    fn submit_piece(&mut self, headers: &[u8], data: &[u8]) -> Option<()> {
+        let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
+        let len = headers.len().checked_add(data.len())?;
+        let id = driver.buffers.next_to_send(len)?;
+        let unfinished = Unfinished::find_in(headers, len)?;
+        let Unfinished { start, offset, .. } = unfinished;
+        let (offload, checksum) = match driver.offloads.transmit_checksum {
+            true => (Offload::Checksum { start, offset }, unfinished.pseudo()),
+            false => (Offload::Nothing, unfinished.checksum_with(headers, data)),
+        };
+        let written = driver.buffers.write(id, 0, headers)
+            && driver.buffers.write(id, headers.len(), data)
+            && driver.buffers.write(id, unfinished.place(), &checksum);
+        if !written {
+            return None;
+        }
+        driver.transmit(id, u16::try_from(len).ok()?, offload, self.now)
     }
 
     /// Sends a frame, with its checksum filled in here or by the device, cut by the device to segments of a size.
@@ -387,24 +425,34 @@ impl Frames {
                 return None;
             }
         }
-        if driver.buffers.transmitting() == 0 {
-            driver.progress = self.now;
+        driver.transmit(id, len, offload, self.now)
+    }
+}
+
+impl Driver {
+    /// Most pieces of a segment that is cut here: a quarter of what there is to send from.
+    fn pieces(&self) -> usize {
+        (self.buffers.for_sending() / 4).min(MAX_PIECES)
+    }
+
+    fn take_back(&mut self, id: u16, from: Owner) -> Result<(), Violation> {
+        match self.buffers.take_back(id, from) {
+            true => Ok(()),
+            false => Err(Violation::NotItsBuffer(id)),
+        }
+    }
+
+    /// Hands a buffer with a frame over, to be sent.
+    fn transmit(&mut self, id: u16, len: u16, offload: Offload, now: Instant) -> Option<()> {
+        if self.buffers.transmitting() == 0 {
+            self.progress = now;
         }
         let message = ToDriver::Transmit {
             buffer: id,
             len,
             offload,
         };
-        driver.give(id, Owner::Transmitting, &message).then_some(())
-    }
-}
-
-impl Driver {
-    fn take_back(&mut self, id: u16, from: Owner) -> Result<(), Violation> {
-        match self.buffers.take_back(id, from) {
-            true => Ok(()),
-            false => Err(Violation::NotItsBuffer(id)),
-        }
+        self.give(id, Owner::Transmitting, &message).then_some(())
     }
 
     /// Hands a buffer over. It stays the stack's if the ring is full.
@@ -429,22 +477,33 @@ impl FrameSink for Frames {
         self.driver.as_ref().is_some_and(|driver| {
             let large = driver.buffers.sendable(Size::Large);
             driver.link_up
-                && driver.buffers.sendable(Size::Small) > RESERVE
-                && (large > 0 || !driver.offloads.transmit_segments)
+                && match driver.offloads.transmit_segments {
+                    true => large > 0 && driver.buffers.sendable(Size::Small) > RESERVE,
+                    // A segment that is cut here takes many.
+                    false => driver.buffers.sendable(Size::Small) > RESERVE + driver.pieces(),
+                }
         })
     }
 
     fn send(&mut self, frame: &[u8]) {
         let sent = self.submit(frame, None);
-        self.count(frame, sent);
+        self.count(frame.len(), sent);
     }
 
     fn send_segments(&mut self, frame: &[u8], size: u16) {
-        let may = self
-            .driver
-            .as_ref()
-            .is_some_and(|driver| driver.offloads.transmit_segments);
-        let sent = may.then(|| self.submit(frame, Some(size))).flatten();
-        self.count(frame, sent);
+        let driver = self.driver.as_ref();
+        if driver.is_some_and(|driver| driver.offloads.transmit_segments) {
+            let sent = self.submit(frame, Some(size));
+            return self.count(frame.len(), sent);
+        }
+        let Some(mut pieces) = Pieces::new(frame, size.into()) else {
+            return self.count(frame.len(), None);
+        };
+        while let Some((headers, data)) = pieces.next() {
+            let has_room = |driver: &Driver| driver.buffers.sendable(Size::Small) > RESERVE;
+            let may = self.driver.as_ref().is_some_and(has_room);
+            let sent = may.then(|| self.submit_piece(headers, data)).flatten();
+            self.count(headers.len().saturating_add(data.len()), sent);
+        }
     }
 }

@@ -235,7 +235,7 @@ mod tests {
     const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
     fn engine() -> Engine {
-        Engine::new([2, 0, 0, 0, 0, 1], (1500, false), 1, Instant::ZERO)
+        Engine::new([2, 0, 0, 0, 0, 1], (1500, 0), 1, Instant::ZERO)
     }
 
     fn message(router_seconds: u16, prefixes: &[([u16; 4], u32)]) -> Vec<u8> {

@@ -123,7 +123,7 @@ impl Stack {
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Stack {
         let mut random = Random::new(seed);
         Stack {
-            engine: Engine::new([2, 0, 0, 0, 0, 0], (1500, false), random.u64(), now),
+            engine: Engine::new([2, 0, 0, 0, 0, 0], (1500, 0), random.u64(), now),
             addressing: Addressing::new(config.clone()),
             config,
             now,
@@ -211,8 +211,8 @@ impl Stack {
         self.generation = self.generation.saturating_add(1);
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
         // A new engine forgets neighbours. Connections are not part of it.
-        let segments = offloads.transmit_segments;
-        self.engine = Engine::new(*mac, (mtu, segments), self.random.u64(), now);
+        let segment = self.frames.longest_segment(mtu);
+        self.engine = Engine::new(*mac, (mtu, segment), self.random.u64(), now);
         log::info!(
             "driver {} attached: {}, MTU {mtu}, link {}; the device {offloads}",
             self.generation,

@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn sent(from: &str, to: &str, hops: u8, data: &[u8]) -> (bool, Vec<Vec<u8>>) {
-        let mut engine = Engine::new([2, 3, 4, 5, 6, 7], (1500, false), 1, Instant::from_nanos(0));
+        let mut engine = Engine::new([2, 3, 4, 5, 6, 7], (1500, 0), 1, Instant::from_nanos(0));
         let mut sink = Sent(Vec::new());
         let way = Way {
             mac: [8, 9, 10, 11, 12, 13],

@@ -7,8 +7,8 @@ use smoltcp::time::Instant;
 
 /// Room for the largest frame that the engine builds ...
 pub(super) const SCRATCH: usize = 2048;
-/// ... where the device cuts segments: what a message to the driver can say.
-pub(super) const SEGMENTS: usize = u16::MAX as usize;
+/// ... where longer TCP segments are cut: what a message to the driver can say.
+pub(crate) const LONGEST_SEGMENT: usize = u16::MAX as usize;
 
 /// No headers are longer: Ethernet, IP with a hop-by-hop header, TCP with all options.
 const HEADERS: usize = 14 + 40 + 8 + 60;
@@ -121,12 +121,20 @@ impl TxToken for Sending<'_, '_> {
         let headers = buffer.len().min(HEADERS);
         buffer.get_mut(..headers).unwrap_or_default().fill(0);
         let result = f(buffer);
-        match size.take() {
+        // Each piece counts, against the rates of a session.
+        let pieces = match size.take() {
             // Less than the least is a flood. A peer that wants no more gets more than it wants, as from others.
-            Some(size) => sink.send_segments(buffer, size.get().max(MIN_SEGMENT)),
-            None => sink.send(buffer),
-        }
-        *frames = frames.saturating_add(1);
+            Some(size) => {
+                let size = size.get().max(MIN_SEGMENT);
+                sink.send_segments(buffer, size);
+                len.div_ceil(size.into()) as u32
+            }
+            None => {
+                sink.send(buffer);
+                1
+            }
+        };
+        *frames = frames.saturating_add(pieces);
         *last = len;
         result
     }

@@ -33,7 +33,8 @@ pub(crate) use syn_ack::syn_ack;
 use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque, vec};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use device::{OneFrame, SCRATCH, SEGMENTS};
+pub(crate) use device::LONGEST_SEGMENT;
+use device::{OneFrame, SCRATCH};
 use smoltcp::{
     iface::{Config, Interface, Route, SocketSet},
     phy::Medium,
@@ -81,16 +82,16 @@ fn own(at: smoltcp::time::Instant) -> Instant {
 }
 
 impl Engine {
-    /// An engine without addresses. `mtu` is the largest IP packet in bytes, but if `segments` is set the device cuts longer TCP
-    /// segments over IPv4; `mac` must not be a group address (the group bit is cleared if it is). `seed` must be unpredictable.
+    /// An engine without addresses. `mtu` is the largest IP packet in bytes, but TCP
+    /// segments over IPv4 may make frames of up to `segment` bytes, which the sink cuts; `mac` must not be a group address (the group bit is cleared if it is). `seed` must be unpredictable.
     pub(crate) fn new(
         mac: [u8; 6],
-        (mtu, segments): (u16, bool),
+        (mtu, segment): (u16, usize),
         seed: u64,
         now: Instant,
     ) -> Engine {
         let mac = unicast(mac);
-        let room = if segments { SEGMENTS } else { SCRATCH };
+        let room = segment.clamp(SCRATCH, LONGEST_SEGMENT);
         let mut scratch = vec![0; room].into_boxed_slice();
         let mut nothing = device::Nowhere;
         let mut device = OneFrame::new(Medium::Ethernet, mtu, None, &mut nothing, &mut scratch);

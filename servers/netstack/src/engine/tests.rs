@@ -20,7 +20,7 @@ impl FrameSink for Wire {
 }
 
 fn engine(last: u8) -> Engine {
-    let mut engine = Engine::new([2, 0, 0, 0, 0, last], (1500, false), 7, Instant::ZERO);
+    let mut engine = Engine::new([2, 0, 0, 0, 0, last], (1500, 0), 7, Instant::ZERO);
     engine.configure(&[(IpAddr::from([10, 0, 0, last]), 24)], &[]);
     engine
 }

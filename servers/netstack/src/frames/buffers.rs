@@ -88,6 +88,15 @@ impl Buffers {
         }
     }
 
+    /// How many small ones are there to send from, if none is under way.
+    pub(super) fn for_sending(&self) -> usize {
+        let small = usize::from(self.pool.layout.small);
+        match self.receives_into {
+            Size::Small => small.saturating_sub(self.max_receiving),
+            Size::Large => small,
+        }
+    }
+
     /// How many of a size can be sent from: what receiving still needs is not among them.
     pub(super) fn sendable(&self, size: Size) -> usize {
         let free = match size {

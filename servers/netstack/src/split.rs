@@ -1,0 +1,147 @@
+//! A TCP segment over IPv4 that is larger than a frame, cut into segments that fit, for a device that can't do that itself: what the engine spends
+//! on a segment is then spent once for many. Touches nothing but what it is given.
+
+use crate::{
+    checksum,
+    classify::{ETHERNET, be16, be32},
+};
+
+/// Longest headers in front of the data: Ethernet, IPv4 and TCP with all options.
+pub(crate) const MAX_HEADERS: usize = ETHERNET + 60 + 60;
+const FIN_PSH: u8 = 1 | 8;
+
+/// The pieces of a segment.
+pub(crate) struct Pieces<'a> {
+    frame: &'a [u8],
+    /// Where the TCP header starts, and where it ends.
+    tcp: usize,
+    data: usize,
+    /// Most bytes of data in a piece.
+    size: usize,
+    /// Where the next piece's data start; none when all are done.
+    next: Option<usize>,
+    headers: [u8; MAX_HEADERS],
+}
+
+impl<'a> Pieces<'a> {
+    /// Cuts a frame into pieces with at most `size` bytes of data. `None` if it is no TCP segment over IPv4, or `size` is zero.
+    pub(crate) fn new(frame: &'a [u8], size: usize) -> Option<Pieces<'a>> {
+        let packet = frame.get(ETHERNET..)?;
+        if be16(frame, 12)? != 0x0800 || *packet.get(9)? != 6 || size == 0 {
+            return None;
+        }
+        let tcp = ETHERNET + usize::from(packet.first()? & 15) * 4;
+        let data = tcp + usize::from(frame.get(tcp + 12)? >> 4) * 4;
+        let mut headers = [0; MAX_HEADERS];
+        headers.get_mut(..data)?.copy_from_slice(frame.get(..data)?);
+        Some(Pieces {
+            frame,
+            tcp,
+            data,
+            size,
+            next: Some(data),
+            headers,
+        })
+    }
+
+    /// Headers and data of the next piece. The checksum of its IP header is right, that of TCP is to be filled in.
+    pub(crate) fn next(&mut self) -> Option<(&[u8], &'a [u8])> {
+        let start = self.next?;
+        let end = start.saturating_add(self.size).min(self.frame.len());
+        let is_last = end == self.frame.len();
+        self.next = (!is_last).then_some(end);
+        // A packet of a frame that was cut is shorter than the frame, whose length IP can tell.
+        let len = (end - start + self.data - ETHERNET) as u16;
+        let seq = be32(self.frame, self.tcp + 4)?.wrapping_add((start - self.data) as u32);
+        let mut flags = *self.frame.get(self.tcp + 13)?;
+        if !is_last {
+            flags &= !FIN_PSH;
+        }
+        self.put(ETHERNET + 2, &len.to_be_bytes());
+        self.put(ETHERNET + 10, &[0, 0]);
+        let header = self.headers.get(ETHERNET..self.tcp)?;
+        let checksum = checksum::of_header(header);
+        self.put(ETHERNET + 10, &checksum);
+        self.put(self.tcp + 4, &seq.to_be_bytes());
+        self.put(self.tcp + 13, &[flags]);
+        Some((self.headers.get(..self.data)?, self.frame.get(start..end)?))
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.headers.get_mut(at..at.saturating_add(bytes.len())) {
+            place.copy_from_slice(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+    use smoltcp::wire::{EthernetFrame, Ipv4Packet, TcpPacket};
+
+    fn segment(options: usize, data: &[u8], flags: u8) -> Vec<u8> {
+        let mut frame = alloc::vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+        let header = 20 + options * 4;
+        frame.extend(((20 + header + data.len()) as u16).to_be_bytes());
+        frame.extend([0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0, 80, 1, 2, 0xff, 0xff, 0xff, 0, 4, 3, 2, 1]);
+        frame.extend([((header / 4) as u8) << 4, flags, 1, 0, 0, 0, 0, 0]);
+        frame.extend(alloc::vec![1; options * 4]);
+        frame.extend(data);
+        frame
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_make_the_whole(
+            options in 0usize..11,
+            data in proptest::collection::vec(any::<u8>(), 0..9000),
+            size in 1usize..3000,
+            last in 0u8..2,
+        ) {
+            let flags = 16 | 8 | last;
+            let frame = segment(options, &data, flags);
+            let mut pieces = Pieces::new(&frame, size).unwrap();
+            let mut seen: Vec<u8> = Vec::new();
+            let mut count = 0;
+            while let Some((headers, bytes)) = pieces.next() {
+                let mut piece = headers.to_vec();
+                piece.extend(bytes);
+                let ethernet = EthernetFrame::new_checked(&piece[..]).unwrap();
+                let packet = Ipv4Packet::new_checked(ethernet.payload()).unwrap();
+                prop_assert!(packet.verify_checksum());
+                prop_assert_eq!(usize::from(packet.total_len()) + ETHERNET, piece.len());
+                let tcp = TcpPacket::new_checked(packet.payload()).unwrap();
+                prop_assert_eq!(tcp.seq_number().0 as u32, 0xffff_ff00u32.wrapping_add(seen.len() as u32));
+                prop_assert_eq!(tcp.ack_number().0, 0x0403_0201);
+                prop_assert_eq!(usize::from(tcp.header_len()), 20 + options * 4);
+                prop_assert!(tcp.payload().len() <= size);
+                seen.extend(tcp.payload());
+                count += 1;
+                let is_last = seen.len() == data.len();
+                prop_assert_eq!(tcp.psh(), is_last);
+                prop_assert_eq!(tcp.fin(), is_last && last == 1);
+                prop_assert!(tcp.ack());
+            }
+            prop_assert_eq!(&seen, &data);
+            prop_assert_eq!(count, data.len().div_ceil(size).max(1));
+        }
+
+        #[test]
+        fn any_bytes_are_cut_in_safety(mut frame in proptest::collection::vec(any::<u8>(), 0..200), size in 0usize..100) {
+            if frame.len() > 24 {
+                frame[12..14].copy_from_slice(&[8, 0]);
+                frame[23] = 6;
+            }
+            if let Some(mut pieces) = Pieces::new(&frame, size) {
+                let mut rounds = 0;
+                while pieces.next().is_some() {
+                    rounds += 1;
+                    assert!(rounds <= 200);
+                }
+            }
+        }
+    }
+}
