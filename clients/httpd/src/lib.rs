@@ -1,7 +1,7 @@
 //! The web server of the standard image: status page, metrics, test data.
 //!
 //! A library without kernel and network: connections are anything that implements [`embedded_io_async`]'s traits, time and the
-//! state of the system come through [`Outside`]. The program around it is `main.rs`.
+//! state of the system come through [`Outside`]. What it is in the image is `program`; `main.rs` starts that.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,11 @@ pub mod data;
 mod head;
 mod json;
 mod metrics;
+#[cfg(target_os = "none")]
+mod outside;
 mod page;
+#[cfg(target_os = "none")]
+pub mod program;
 pub mod registry;
 mod response;
 pub mod site;

@@ -1,13 +1,13 @@
 //! The web server's outside in the image: system calls for init, `libnet-client` for the network.
 
-use alloc::vec::Vec;
-use core::task::{Context, Poll};
-use embedded_io_async::{ErrorType, Read, Write};
-use httpd::{
+use crate::{
     Outside, Snapshot,
     connection::Stream,
     snapshot::{MAX_RINGS, MAX_SOCKETS},
 };
+use alloc::vec::Vec;
+use core::task::{Context, Poll};
+use embedded_io_async::{ErrorType, Read, Write};
 use ipc_proto::system::{ProcessInfo, Reply, Request};
 use libnet_client::{Error, Net, Shutdown, TcpStream};
 use rt::Endpoint;
@@ -89,7 +89,7 @@ impl Outside for System {
 /// The network's timer.
 pub(crate) struct Timer(libnet_client::Timer);
 
-impl httpd::Timer for Timer {
+impl crate::Timer for Timer {
     fn poll_until(&mut self, deadline: u64, context: &mut Context<'_>) -> Poll<()> {
         self.0.poll_until(deadline, context)
     }

@@ -1,7 +1,7 @@
 //! Small services of the Internet, many connections at once in one thread: echo (RFC 862, TCP and UDP), discard (RFC 863),
 //! systat (RFC 866) and chargen (RFC 864).
 //!
-//! Knows no kernel: the network is [`libnet_client`], and what systat tells comes through [`Init`].
+//! Knows no kernel: the network is [`libnet_client`], and what systat tells comes through [`Init`], in the image from init's endpoint.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,17 @@ use server::first;
 pub trait Init {
     /// The answer to a request; `None` if init does not answer.
     fn ask(&self, request: &Request) -> Option<Reply>;
+}
+
+/// The endpoint `system`.
+#[cfg(target_os = "none")]
+impl Init for rt::Endpoint {
+    fn ask(&self, request: &Request) -> Option<Reply> {
+        // It never waits for anybody.
+        let deadline = rt::time::now().saturating_add(rt::time::SECOND);
+        let (reply, _) = rt::message::call(self, request, &[], deadline).ok()?;
+        Some(reply)
+    }
 }
 
 /// The session: there is room for all the connections that the services take at once.
