@@ -11,12 +11,13 @@ cd "$ROOT" || exit 2
 
 target=${CARGO_TARGET_DIR:-$ROOT/target}
 # What decides about what is built; the rest of the command line is the harness's.
-guests=causeway,linux image='' save='' help='' from='' micro='' arguments=("$@")
+guests=causeway,linux image='' save='' help='' from='' micro='' single='' arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
         --guest) guests=${2-}; shift ;;
         --image) image=1; shift ;;
         --save) save=${2-}; [ -n "$save" ] || die "--save needs a folder (see --help)"; shift ;;
+        --single) single=1; shift ;;
         --micro) micro=1 guests=micro ;;
         --from) from=1; shift ;;
         --help | -h) help=1 ;;
@@ -40,6 +41,10 @@ if [ -n "$micro" ]; then
     cat "$ROOT/image/manifest.toml" "$ROOT/bench/image.toml" >"$BUILD/bench.toml"
     QUIET=1 build_image "$BUILD/bench.toml" "$BUILD/bench.cpio"
 fi
+case ,$guests, in
+    *,single,*)
+        [ -n "$single" ] || QUIET=1 build_image "$ROOT/bench/single.toml" "$BUILD/single.cpio" ;;
+esac
 if [ -n "$save" ]; then
     mkdir -p "$save/programs" && cp "$BUILD/kernel" "$BUILD/boot.cpio" "$save/" || die "cannot write to $save"
     for program in $(sed -n 's/^program *= *"\([a-z0-9-]*\)".*/\1/p' "$ROOT/image/manifest.toml" | sort -u) init; do

@@ -35,7 +35,7 @@ need_rust
 export RUSTFLAGS=${RUSTFLAGS-} CARGO_TERM_COLOR=never
 unset RUSTFLAGS
 # The programs of the image. The kernel is apart: see build_image.
-bare=(init virtio-net netstack services httpd shell hostile probe micro)
+bare=(init virtio-net netstack services httpd shell hostile probe micro single)
 
 passed=0 failed=0
 start=$SECONDS
@@ -110,9 +110,10 @@ step_qemu() {
     build_image "$BUILD/tests.toml" "$BUILD/tests.cpio"
     cat "$ROOT/image/manifest.toml" "$ROOT/image/hostile.toml" >"$BUILD/hostile.toml"
     build_image "$BUILD/hostile.toml" "$BUILD/hostile.cpio"
-    # Benchmarks are no tests, but their image has to build.
+    # Benchmarks are no tests, but their images have to build.
     cat "$ROOT/image/manifest.toml" "$ROOT/bench/image.toml" >"$BUILD/bench.toml"
     build_image "$BUILD/bench.toml" "$BUILD/bench.cpio"
+    build_image "$ROOT/bench/single.toml" "$BUILD/single.cpio"
     timeout $((1500 + ${HOSTILE_SECONDS:-60})) cargo run --locked --release -p system-tests -- ${QEMU_FILTER:+"$QEMU_FILTER"}
 }
 

@@ -20,11 +20,12 @@ its own; nothing leaves this machine.
   --only FIGURES       tcp-out, tcp-in, udp-rtt, udp-rate, connect, http-keep, http-close, boot, idle, memory;
                        several with commas (default: all)
   --net NETWORKS       tap (offloads offered), tap-plain (none), slirp; several with commas (default: all)
-  --guest GUESTS       causeway, linux, iommu (Causeway behind an IOMMU), single; several with commas
+  --guest GUESTS       causeway, linux, iommu (Causeway behind an IOMMU), single (driver, stack and programs in one
+                       process: what isolation costs); several with commas
                        (default: causeway,linux; with --report also iommu)
   --image [NAME=]DIR   another Causeway: a folder with kernel, boot.cpio and programs/, as --save writes it; instead of
                        building one. May be repeated: all are measured side by side
-  --single ARCHIVE     boot archive of the guest `single` (driver, stack and program in one process)
+  --single ARCHIVE     another boot archive for the guest `single`, instead of building it
   --save DIR           copy what was built to DIR, for a later --image, and measure nothing
   --count              guest instructions only
   --time               time only
@@ -196,12 +197,13 @@ fn guests(
                 ..Guest::causeway(name, &places.build, "boot.cpio")
             }),
             "single" => {
-                let archive = single
-                    .clone()
-                    .ok_or_else(|| Failure("--guest single needs --single ARCHIVE".into()))?;
-                guests.push(Guest {
-                    archive,
-                    ..Guest::causeway(name, &places.build, "boot.cpio")
+                let built = Guest::causeway(name, &places.build, "single.cpio");
+                guests.push(match &single {
+                    Some(archive) => Guest {
+                        archive: archive.clone(),
+                        ..built
+                    },
+                    None => built,
                 });
             }
             "linux" => guests.push(Guest::linux(&places.build.join("linux"))),
@@ -248,7 +250,7 @@ mod tests {
         assert!(error("--only tcp").contains("no figure 'tcp'"));
         assert!(error("--net wifi").contains("no network 'wifi'"));
         assert!(error("--guest bsd").contains("no guest 'bsd'"));
-        assert!(error("--guest single").contains("needs --single"));
+        assert!(error("--guest single").contains("/nowhere/kernel is missing"));
         assert!(error("--rounds many").contains("needs a number"));
         assert!(error("--guest causeway").contains("/nowhere/kernel is missing"));
     }
