@@ -78,7 +78,7 @@ impl Default for Config {
             ipv6_static: None,
             name_servers: Vec::new(),
             max_sessions: 64,
-            tcp_buffer: 64 * 1024,
+            tcp_buffer: 128 * 1024,
             max_memory: 64 * 1024 * 1024,
             receive_buffers: RECEIVE_BUFFERS,
             large_receive_buffers: LARGE_RECEIVE_BUFFERS,

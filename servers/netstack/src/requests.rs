@@ -119,11 +119,13 @@ impl Stack {
         session.ends(buffers).map_err(|_| NetError::BadArgument)
     }
 
-    /// Bytes of the buffers of a session's next connection, each way: the less is left of what it may have, the smaller.
+    /// Bytes of the buffers of a session's next connection, each way: the less is left of what it and all together may have, the
+    /// smaller.
     pub(crate) fn buffer_size(&self, session: SessionId) -> Result<usize, NetError> {
         self.policy(session)?;
-        let left = self.memory_left(session);
-        let share = left as usize / BUFFER_SHARE;
+        let all = self.config.max_memory.saturating_sub(self.memory_used);
+        let left = all.min(self.memory_left(session) as usize);
+        let share = left / BUFFER_SHARE;
         let power = share.checked_ilog2().map_or(0, |bits| 1usize << bits);
         Ok(power.min(self.config.tcp_buffer).max(MIN_BUFFER))
     }
