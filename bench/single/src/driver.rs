@@ -87,22 +87,27 @@ impl Platform for Driver {
         rt::time::now()
     }
 
-    /// Everybody has turns until there is something for the driver; the process sleeps when nobody has work. A driver that
-    /// has work left only looks whether the stack rang: interrupts tell it nothing then.
+    /// Everybody has turns until nobody has work, which comes soon, for all that they do ends in a full ring or an empty one.
+    /// Then, if the stack rang, it is the driver's turn; else the process sleeps. A driver that has work left only looks
+    /// whether the stack rang: interrupts tell it nothing then.
     fn wait(&mut self, deadline: u64) -> Events {
         loop {
-            if self.bell.take() {
-                return Events::BELL;
-            }
             if deadline == 0 {
-                return Events::empty();
+                return if self.bell.take() {
+                    Events::BELL
+                } else {
+                    Events::empty()
+                };
             }
             let until = self.turn();
             if self.attached.is_some() && !self.server.borrow().stack.has_driver() {
                 return Events::STACK_GONE;
             }
-            if self.bell.is_up() || until == 0 {
+            if until == 0 {
                 continue;
+            }
+            if self.bell.take() {
+                return Events::BELL;
             }
             let interrupt = self.card.take_due();
             let bits = self.notification.ring_and_wait(
