@@ -23,12 +23,14 @@ mod image {
     use core::time::Duration;
     use hostile::campaign::Attack;
     use libnet_client::{Config, Net, TcpListener};
-    use rt::Env;
+    use rt::{Env, Notification};
 
     rt::entry!(main);
 
     /// Its own priority, as the manifest gives it.
     const PRIORITY: u8 = 6;
+    /// How long it is silent after an attack, in nanoseconds.
+    const SILENCE: u64 = 8 * rt::time::SECOND;
     /// Longest order.
     const MAX_ORDER: usize = 16;
 
@@ -67,8 +69,17 @@ mod image {
     fn attack(env: &Env, seed: u64, seconds: Option<u64>) -> String {
         let tally =
             Attack::new(env, seed, PRIORITY).run(seconds.map(Duration::from_secs), env.arg("only"));
+        pause(env);
         log::info!("hostile: {tally}");
         tally.to_string()
+    }
+
+    /// Says nothing for a while. A program that has filled its part of the log is heard again a line every few seconds, and what comes now
+    /// must not be left out.
+    fn pause(env: &Env) {
+        if let Ok(nobody) = Notification::create(&env.budget()) {
+            nobody.wait(1, rt::time::now().saturating_add(SILENCE));
+        }
     }
 
     /// Attacks when it is told to, for as long as it is told.
