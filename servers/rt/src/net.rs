@@ -130,10 +130,8 @@ struct Session {
     _memory: Mapping,
     /// Our doorbell: the stack's copy is its only child.
     given: Notification,
-    /// The stack's doorbell.
-    bell: Notification,
-    /// The stack's death was told.
-    told: bool,
+    /// The stack's doorbell, until its death was told: an object of a dead process keeps all of its budget from being used again.
+    bell: Option<Notification>,
 }
 
 impl KernelSystem {
@@ -174,8 +172,7 @@ impl KernelSystem {
                 let session = Session {
                     _memory: memory,
                     given,
-                    bell: Notification::from_raw(Cap::into_raw(bell)),
-                    told: false,
+                    bell: Some(Notification::from_raw(Cap::into_raw(bell))),
                 };
                 Ok((session, opened))
             }
@@ -198,9 +195,10 @@ impl System for KernelSystem {
     }
 
     fn ring(&mut self) {
-        if let Some(session) = &self.session {
+        let session = self.session.as_ref();
+        if let Some(bell) = session.and_then(|session| session.bell.as_ref()) {
             // A dead stack does not hear it; its death is told by `wait`.
-            let _ = session.bell.signal(DOORBELL);
+            let _ = bell.signal(DOORBELL);
         }
     }
 
@@ -210,7 +208,8 @@ impl System for KernelSystem {
     }
 
     fn ring_and_wait(&mut self, deadline: u64) -> Wake {
-        let bell = self.session.as_ref().map(|session| session.bell.slot());
+        let session = self.session.as_ref();
+        let bell = session.and_then(|session| Some(session.bell.as_ref()?.slot()));
         let bits = self.events.ring_and_wait(bell, None, u64::MAX, deadline);
         self.woke(bits)
     }
@@ -226,8 +225,8 @@ impl KernelSystem {
         };
         if let (true, Some(session)) = (bits & GONE != 0, &mut self.session) {
             // The bit may be an earlier session's: what counts is whether the stack holds our doorbell.
-            if !session.told && !cap::has_children(session.given.slot()) {
-                session.told = true;
+            if session.bell.is_some() && !cap::has_children(session.given.slot()) {
+                session.bell = None;
                 wake.stack_gone = true;
             }
         }

@@ -214,7 +214,11 @@ fn events_are_told_apart_and_a_stale_death_is_not_believed() {
     assert!(wait(FREE_BITS).other);
     assert_eq!(wait(GONE), Wake::default(), "the stack holds our doorbell");
     fake.0.borrow_mut().stack_holds_bell = false;
+    let held = fake.0.borrow().alive.len();
     assert!(wait(GONE).stack_gone);
+    // Nothing of a dead stack is kept, though no other session is opened.
+    assert_eq!(fake.0.borrow().alive.len(), held - 1);
+    system.ring();
     fake.0.borrow_mut().pending = GONE;
     assert!(!system.wait(0).stack_gone, "told once");
     fake.0.borrow_mut().pending = 0;
