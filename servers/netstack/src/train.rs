@@ -28,6 +28,8 @@ pub(crate) struct Train {
     tcp: usize,
     /// Bytes of headers and data.
     end: usize,
+    /// Bytes of the frame that it began with: none that is longer follows.
+    first: usize,
     /// The sequence number behind its data.
     next: u32,
     /// Segments.
@@ -71,6 +73,7 @@ impl Train {
             headers: frame.len().checked_sub(segment.len)?,
             tcp,
             end: frame.len(),
+            first: frame.len(),
             next: segment.end(),
             count: 1,
             closed: segment.flags & PSH != 0,
@@ -159,7 +162,7 @@ impl Train {
     /// The flags of a frame with data that has the headers of the train but for its place in the stream.
     fn continues(&self, before: &[u8], frame: &[u8]) -> Option<u8> {
         let tcp = self.tcp;
-        if frame.len() <= self.headers {
+        if frame.len() <= self.headers || frame.len() > self.first {
             return None;
         }
         let packet = frame.len().saturating_sub(ETHERNET);

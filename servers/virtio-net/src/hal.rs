@@ -139,7 +139,7 @@ pub(crate) fn view(device: PhysAddr, len: usize) -> Option<Mmio> {
         // SAFETY: `offset` is within the arena (checked above), which is mapped (promised to `Arena::new`).
         let base = unsafe { arena.base.byte_add(offset) };
         // SAFETY: `len` bytes from there on are within the arena, mapped as long as a queue lives there (promised
-        // to `Arena::new`); only queues hold views, each of its own used ring. The ring is page-aligned.
+        // to `Arena::new`); only queues hold views, each of its own pages, and a page is aligned.
         Some(unsafe { Mmio::new(base, len) })
     })
 }

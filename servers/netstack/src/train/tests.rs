@@ -145,6 +145,17 @@ fn what_differs_or_is_damaged_is_delivered_as_it_came() {
     }
 }
 
+/// The first was looked at whether it is longer than the network carries; the others are not.
+#[test]
+fn nothing_longer_than_the_first_follows() {
+    let frames = [piece(0, 1000).frame(), piece(1000, 2001).frame()];
+    assert_eq!(joined(&frames), frames);
+    assert_eq!(
+        joined(&[piece(0, 1000).frame(), piece(1000, 2000).frame()]).len(),
+        1
+    );
+}
+
 #[test]
 fn padding_and_small_segments_do_no_harm() {
     let mut padded = piece(3, 5).frame();
