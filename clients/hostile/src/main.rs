@@ -29,8 +29,9 @@ mod image {
 
     /// Its own priority, as the manifest gives it.
     const PRIORITY: u8 = 6;
-    /// How long it is silent after an attack, in nanoseconds.
-    const SILENCE: u64 = 8 * rt::time::SECOND;
+    /// How long it is silent after an attack, in nanoseconds: the kernel listens again to who has filled its part of the log when there is room
+    /// for a kilobyte, which takes 16 s.
+    const SILENCE: u64 = 20 * rt::time::SECOND;
     /// Longest order.
     const MAX_ORDER: usize = 16;
 
@@ -74,8 +75,7 @@ mod image {
         tally.to_string()
     }
 
-    /// Says nothing for a while. A program that has filled its part of the log is heard again a line every few seconds, and what comes now
-    /// must not be left out.
+    /// Says nothing for a while: what comes next must not be left out.
     fn pause(env: &Env) {
         if let Ok(nobody) = Notification::create(&env.budget()) {
             nobody.wait(1, rt::time::now().saturating_add(SILENCE));
