@@ -211,6 +211,15 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         self.outgoing.room()
     }
 
+    /// Whether a message can be sent now; looks at the peer's index only if there was no room at the last look.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn has_room(&mut self) -> Result<bool, PeerError> {
+        self.outgoing.has_room()
+    }
+
     /// Tells the peer to look at socket `index` with the next [`flush`](Self::flush). An index beyond the geometry is ignored.
     ///
     /// Everything written before that, for instance FIFO indices, is visible to the peer once it has taken the event.

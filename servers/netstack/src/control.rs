@@ -127,8 +127,6 @@ impl Stack {
     }
 
     fn fail(&mut self, session: SessionId, id: RequestId, error: NetError) {
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.reply(Reply::Failed { id, error });
-        }
+        self.sessions.reply(session, Reply::Failed { id, error });
     }
 }

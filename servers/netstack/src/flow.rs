@@ -8,12 +8,12 @@ use crate::{
     ports,
     resolver::Lookup,
     session::{Owner, Target},
-    slab::Id,
+    slab::{Id, Slab},
     stack::{SessionId, Stack},
     turn::{Context, Turn},
     udp::{Udp, earlier},
 };
-use alloc::boxed::Box;
+use alloc::{boxed::Box, collections::VecDeque};
 use core::net::IpAddr;
 use ipc_proto::{
     fifo::PeerError,
@@ -64,6 +64,16 @@ pub(crate) struct Entry {
     pub(crate) charge: Option<Charge>,
 }
 
+/// Puts a flow behind those that are `ready` for a turn, if it is not among them.
+pub(crate) fn wake(flows: &mut Slab<Entry>, ready: &mut VecDeque<Id>, id: Id) {
+    if let Some(entry) = flows.get_mut(id)
+        && !entry.queued
+    {
+        entry.queued = true;
+        ready.push_back(id);
+    }
+}
+
 impl Stack {
     /// Adds a flow that takes `bytes` of buffers on a session's account.
     pub(crate) fn add_flow(&mut self, flow: Flow, session: SessionId, bytes: u32) -> Id {
@@ -77,12 +87,7 @@ impl Stack {
 
     /// Gives a flow a turn soon.
     pub(crate) fn wake(&mut self, id: Id) {
-        if let Some(entry) = self.flows.get_mut(id)
-            && !entry.queued
-        {
-            entry.queued = true;
-            self.ready.push_back(id);
-        }
+        wake(&mut self.flows, &mut self.ready, id);
     }
 
     /// A flow's turn.
@@ -152,16 +157,20 @@ impl Stack {
         }
         if let Some(session) = session_id.and_then(|id| self.sessions.get_mut(id)) {
             session.bucket.take(turn.frames);
-            if let Some(owner) = owner {
-                if turn.raise {
-                    session.raise(owner.index);
-                }
-                if turn.released {
-                    session.free(owner.index);
-                }
+            if let Some(owner) = owner
+                && turn.released
+            {
+                session.free(owner.index);
             }
+        }
+        if let Some(owner) = owner
+            && turn.raise
+        {
+            self.sessions.raise(owner.session, owner.index);
+        }
+        if let Some(session) = session_id {
             for reply in turn.replies.drain(..) {
-                session.reply(reply);
+                self.sessions.reply(session, reply);
             }
         }
         if turn.released {
@@ -362,15 +371,17 @@ impl Stack {
         };
         ports::remove(&mut self.tcp_ports, listener.local.port(), id);
         self.half_open.forget(id);
-        if let Some(session) = self.sessions.get_mut(listener.owner.session) {
-            session.free(listener.owner.index);
-            for accept in listener.accepts {
-                session.accepts = session.accepts.saturating_sub(1);
-                session.reply(Reply::Failed {
-                    id: accept.id,
-                    error: NetError::NotConnected,
-                });
-            }
+        let owner = listener.owner;
+        if let Some(session) = self.sessions.get_mut(owner.session) {
+            session.free(owner.index);
+            session.accepts = session.accepts.saturating_sub(listener.accepts.len());
+        }
+        for accept in listener.accepts {
+            let reply = Reply::Failed {
+                id: accept.id,
+                error: NetError::NotConnected,
+            };
+            self.sessions.reply(owner.session, reply);
         }
         let now = self.now;
         for flow in listener.ready {

@@ -257,10 +257,8 @@ impl Stack {
             Flow::Udp(udp) => match udp.ingress(&mut context, packet, frame, policy) {
                 Ok(true) => {
                     let owner = udp.owner;
-                    if let Some(owner) = owner
-                        && let Some(session) = self.sessions.get_mut(owner.session)
-                    {
-                        session.raise(owner.index);
+                    if let Some(owner) = owner {
+                        self.sessions.raise(owner.session, owner.index);
                     }
                     return;
                 }

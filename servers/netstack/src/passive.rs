@@ -124,9 +124,7 @@ impl Stack {
         self.counters.connections = self.counters.connections.saturating_add(1);
         if let Some(listener) = self.listeners.get_mut(listener_id) {
             listener.ready.push_back(id);
-            if let Some(session) = self.sessions.get_mut(session) {
-                session.raise(listener.owner.index);
-            }
+            self.sessions.raise(session, listener.owner.index);
         }
         self.accept(listener_id);
         self.wake(id);
@@ -167,12 +165,13 @@ impl Stack {
                 index: socket.index,
             };
             tcp.adopt(owner, accept.ends);
-            session.reply(Reply::Accepted {
+            let reply = Reply::Accepted {
                 id: accept.id,
                 socket,
                 local: tcp.key.local,
                 remote: tcp.key.remote,
-            });
+            };
+            self.sessions.reply(session_id, reply);
             self.wake(flow);
         }
     }

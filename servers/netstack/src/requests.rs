@@ -51,9 +51,7 @@ impl Stack {
                 Reply::Failed { id, error }
             }
         };
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.reply(reply);
-        }
+        self.sessions.reply(session, reply);
     }
 
     fn dispatch(&mut self, session: SessionId, request: Request) -> (RequestId, Answer) {

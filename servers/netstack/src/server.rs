@@ -17,12 +17,12 @@ use rt::{
     message::{pack, received, unpack},
 };
 
-/// Bits of the notification: a client or the driver rang; calls wait; somebody is gone.
-const RANG: u64 = 1;
-const NET_CALLS: u64 = 2;
-const DEV_CALLS: u64 = 4;
-const GONE: u64 = 8;
-const ALL: u64 = RANG | NET_CALLS | DEV_CALLS | GONE;
+/// Bits of the notification: calls wait; somebody is gone; the driver rang. Those below are the doorbells of sessions ([`SessionId::bell`]).
+const NET_CALLS: u64 = 1 << 63;
+const DEV_CALLS: u64 = 1 << 62;
+const GONE: u64 = 1 << 61;
+const DRIVER_RANG: u64 = 1 << 60;
+const ALL: u64 = u64::MAX;
 
 /// Calls answered in one pass. More wait for the next.
 const PASS_CALLS: usize = 16;
@@ -176,10 +176,11 @@ impl Server {
             let bits = self
                 .events
                 .ring_and_wait(self.due.take(), None, ALL, deadline);
-            if sleeps {
-                self.stack.awake();
+            self.stack.awake(bits);
+            let bits = bits & (NET_CALLS | DEV_CALLS | GONE) | self.left;
+            if bits != 0 {
+                self.handle(bits);
             }
-            self.handle(bits);
         }
     }
 
@@ -192,7 +193,7 @@ impl Server {
     }
 
     fn handle(&mut self, bits: u64) {
-        let bits = bits | core::mem::take(&mut self.left);
+        self.left = 0;
         if bits & GONE != 0 {
             self.bury();
         }
@@ -339,8 +340,11 @@ impl Server {
             .part(0, len as usize)
             .ok_or(Refusal::BadRequest)?;
         let bell = self.bell(bell);
-        let given = self.events.doorbell(RANG).map_err(|_| Refusal::Exhausted)?;
         let (session, sockets) = self.stack.open(badge, hello, window, bell)?;
+        let Ok(given) = self.events.doorbell(1 << session.bell()) else {
+            self.stack.close_session(session);
+            return Err(Refusal::Exhausted);
+        };
         let client = Client {
             session,
             badge,
@@ -410,7 +414,7 @@ impl Server {
             memory: pool.shm(),
             layout,
         };
-        let given = self.events.doorbell(RANG).map_err(exhausted)?;
+        let given = self.events.doorbell(DRIVER_RANG).map_err(exhausted)?;
         let bell = self.bell(bell);
         let reply = self
             .stack

@@ -1,5 +1,9 @@
 //! A client's session: its channel, its sockets, its quotas.
 
+mod all;
+
+pub(crate) use all::{BELLS, Sessions};
+
 use crate::{Doorbell, Instant, policy::Bucket, slab::Id};
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use ipc_proto::{
@@ -62,6 +66,10 @@ pub(crate) struct Session {
     /// Answers that found no room on the ring. Bounded: no request is taken while there is one, and the number of those under
     /// way is limited.
     pending: VecDeque<Reply>,
+    /// It is in the list of those to look at.
+    is_awake: bool,
+    /// It is in the list of those to be told something.
+    is_told: bool,
 }
 
 impl Session {
@@ -89,6 +97,8 @@ impl Session {
             slots: alloc::vec![Slot::default(); sockets],
             used: 0,
             pending: VecDeque::new(),
+            is_awake: false,
+            is_told: false,
         })
     }
 
@@ -154,6 +164,7 @@ impl Session {
     }
 
     /// What the socket at a position is.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn at(&self, index: u16) -> Option<Target> {
         self.slots.get(usize::from(index))?.target
     }
@@ -185,21 +196,11 @@ impl Session {
         held
     }
 
-    /// Queues an answer.
-    pub(crate) fn reply(&mut self, reply: Reply) {
-        self.pending.push_back(reply);
-    }
-
-    /// Asks the client to look at a socket.
-    pub(crate) fn raise(&mut self, index: u16) {
-        self.channel.raise(index);
-    }
-
     /// Puts answers on the ring. True if all found room.
     ///
     /// # Errors
     /// [`PeerError`] if the client's indices make no sense.
-    pub(crate) fn deliver(&mut self) -> Result<bool, PeerError> {
+    fn deliver(&mut self) -> Result<bool, PeerError> {
         while let Some(reply) = self.pending.front() {
             match self.channel.send(reply) {
                 Ok(()) => {
@@ -213,7 +214,7 @@ impl Session {
     }
 
     /// Whether neither its client nor an answer that waits wants anything.
-    pub(crate) fn is_quiet(&mut self) -> bool {
+    fn is_quiet(&mut self) -> bool {
         self.pending.is_empty() && !self.channel.has_news()
     }
 
@@ -222,23 +223,32 @@ impl Session {
     /// # Errors
     /// [`PeerError`] if the client breaks the protocol.
     pub(crate) fn request(&mut self) -> Result<Option<Request>, PeerError> {
-        if !self.deliver()? || self.channel.room()? == 0 {
+        let is_behind = !self.pending.is_empty() && !self.deliver()?;
+        if is_behind || !self.channel.has_room()? {
             return Ok(None);
         }
         self.channel.receive()
     }
 
-    /// The sockets that the client wants to be looked at.
-    pub(crate) fn events(&mut self, look: &mut dyn FnMut(u16)) {
-        self.channel.take_events(look);
+    /// What the client wants to be looked at.
+    pub(crate) fn events(&mut self, look: &mut impl FnMut(Target)) {
+        let slots = &self.slots;
+        self.channel.take_events(&mut |index| {
+            let slot = slots.get(usize::from(index));
+            if let Some(target) = slot.and_then(|slot| slot.target) {
+                look(target);
+            }
+        });
     }
 
     /// Publishes answers and events, and rings the client if it sleeps.
     ///
     /// # Errors
     /// [`PeerError`] if the client's indices make no sense.
-    pub(crate) fn flush(&mut self) -> Result<(), PeerError> {
-        self.deliver()?;
+    fn flush(&mut self) -> Result<(), PeerError> {
+        if !self.pending.is_empty() {
+            self.deliver()?;
+        }
         if self.channel.flush() {
             self.bell.ring();
         }
@@ -251,18 +261,13 @@ impl Session {
     }
 
     /// Prepares to sleep. False if there is work.
-    pub(crate) fn prepare_sleep(&mut self) -> bool {
+    fn prepare_sleep(&mut self) -> bool {
         // A client that takes no answers is asked for no more requests: they must not keep the stack awake.
-        let is_full = !self.pending.is_empty() || self.channel.room() == Ok(0);
+        let is_full = !self.pending.is_empty() || self.channel.has_room() == Ok(false);
         if is_full {
             self.channel.prepare_sleep_for_room()
         } else {
             self.channel.prepare_sleep()
         }
-    }
-
-    /// Withdraws [`prepare_sleep`](Self::prepare_sleep).
-    pub(crate) fn awake(&mut self) {
-        self.channel.awake();
     }
 }

@@ -1,5 +1,6 @@
 //! Objects by number. A number is never used again for another object: it carries a generation.
 
+use crate::session::BELLS;
 use alloc::vec::Vec;
 
 /// Number of an object of the stack.
@@ -13,6 +14,11 @@ impl Id {
     /// Position in the slab, for listings.
     pub fn index(self) -> u32 {
         self.index
+    }
+
+    /// The doorbell of the session of this number, below 56.
+    pub fn bell(self) -> u32 {
+        self.index % BELLS
     }
 }
 
@@ -119,13 +125,6 @@ impl<T> Slab<T> {
     /// Positions that objects have, or had.
     pub(crate) fn positions(&self) -> core::ops::Range<u32> {
         0..self.entries.len() as u32
-    }
-
-    /// All objects, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries
-            .iter_mut()
-            .filter_map(|entry| entry.value.as_mut())
     }
 
     /// The numbers of all objects.

@@ -7,14 +7,14 @@ use crate::{
     burst::Burst,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
-    flow::{Entry, Flow},
+    flow::{Entry, Flow, wake},
     frames::{Attachment, FramePool, Frames, MAX_FRAME, Mac},
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
     policy::{Bucket, Policies},
     random::Random,
     reassembly::Reassembly,
-    session::Session,
+    session::{Sessions, Target},
     slab::{Id, Slab},
     timers::Timers,
     train::Train,
@@ -80,7 +80,7 @@ pub struct Stack {
     pub(crate) time_waits: TimeWaits,
     pub(crate) flows: Slab<Entry>,
     pub(crate) listeners: Slab<Listener>,
-    pub(crate) sessions: Slab<Session>,
+    pub(crate) sessions: Sessions,
     pub(crate) policies: Policies,
     pub(crate) accounts: BTreeMap<u64, Account>,
     pub(crate) connections: BTreeMap<FlowKey, Id>,
@@ -108,11 +108,8 @@ pub struct Stack {
     address_work: bool,
     /// When addresses have something to do.
     addressing_at: Option<Instant>,
-    first: u32,
     /// When the next pass was due.
     due: Option<Instant>,
-    /// For the sockets that a client touched, while it is asked.
-    touched: Vec<u16>,
     /// For received frames: a train, and behind it the frame that comes next.
     pub(crate) buffer: Vec<u8>,
 }
@@ -135,7 +132,7 @@ impl Stack {
             time_waits: TimeWaits::default(),
             flows: Slab::new(),
             listeners: Slab::new(),
-            sessions: Slab::new(),
+            sessions: Sessions::new(),
             policies: Policies::default(),
             accounts: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -160,9 +157,7 @@ impl Stack {
             link_was_up: false,
             address_work: true,
             addressing_at: None,
-            first: 0,
             due: None,
-            touched: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -384,18 +379,11 @@ impl Stack {
         true
     }
 
-    /// Takes a bounded number of requests of each client, another one first each time.
+    /// Takes a bounded number of requests of each client that wants something, another one first each time.
     fn serve_sessions(&mut self) -> bool {
-        let positions = self.sessions.positions();
-        self.first = self.first.wrapping_add(1);
-        let first = self.first.checked_rem(positions.end).unwrap_or(0);
         let mut left = false;
-        for position in (first..positions.end).chain(0..first) {
-            let Some(id) = self.sessions.id_at(position) else {
-                continue;
-            };
-            let session = self.sessions.get_mut(id);
-            if session.is_some_and(|session| !session.is_quiet()) {
+        for turn in self.sessions.turns().into_iter().flatten() {
+            if let Some(id) = self.sessions.at_work(turn) {
                 left |= self.serve_session(id);
             }
         }
@@ -403,17 +391,13 @@ impl Stack {
     }
 
     fn serve_session(&mut self, id: SessionId) -> bool {
-        let mut touched = core::mem::take(&mut self.touched);
         if let Some(session) = self.sessions.get_mut(id) {
-            session.events(&mut |index| touched.push(index));
+            session.events(&mut |target| {
+                if let Target::Flow(flow) = target {
+                    wake(&mut self.flows, &mut self.ready, flow);
+                }
+            });
         }
-        for index in touched.drain(..) {
-            let target = self.sessions.get(id).and_then(|session| session.at(index));
-            if let Some(crate::session::Target::Flow(flow)) = target {
-                self.wake(flow);
-            }
-        }
-        self.touched = touched;
         for _ in 0..PASS_REQUESTS {
             let Some(session) = self.sessions.get_mut(id) else {
                 return false;
@@ -432,34 +416,26 @@ impl Stack {
 
     fn publish(&mut self) {
         self.frames.flush();
-        for position in self.sessions.positions() {
-            if let Some(id) = self.sessions.id_at(position)
-                && let Some(session) = self.sessions.get_mut(id)
-                && let Err(error) = session.flush()
-            {
-                self.violation(id, &error);
-            }
+        while let Some((id, error)) = self.sessions.flush() {
+            self.violation(id, &error);
         }
     }
 
     /// Says to driver and clients that the stack is about to sleep. False if there is work: then it must not.
     pub fn prepare_sleep(&mut self) -> bool {
-        let mut may_sleep = self.ready.is_empty() && self.frames.prepare_sleep();
-        for session in self.sessions.iter_mut() {
-            may_sleep = may_sleep && session.prepare_sleep();
-        }
+        let may_sleep = self.ready.is_empty() && self.frames.prepare_sleep();
+        let may_sleep = may_sleep && self.sessions.prepare_sleep();
         if !may_sleep {
-            self.awake();
+            self.frames.awake();
         }
         may_sleep
     }
 
-    /// Says that it is awake again.
-    pub fn awake(&mut self) {
+    /// Says that it is awake again, if it slept, and whose doorbells were heard: bit `n` is that of each session whose
+    /// [`Id::bell`] is `n`. A session that has not rung is not looked at.
+    pub fn awake(&mut self, bells: u64) {
         self.frames.awake();
-        for session in self.sessions.iter_mut() {
-            session.awake();
-        }
+        self.sessions.heard(bells);
     }
 
     fn age_half_open(&mut self) {

@@ -6,8 +6,8 @@ use std::{cell::RefCell, rc::Rc};
 /// Who is rung. The number behind it is the life that is meant: somebody who died since hears nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Target {
-    /// The stack of a host.
-    Stack(usize, u64),
+    /// The stack of a host. The third number: whose doorbells.
+    Stack(usize, u64, u64),
     /// The driver of a host.
     Driver(usize, u64),
     /// A client.

@@ -259,7 +259,10 @@ impl World {
         let Some(memory) = process.memory.clone() else {
             return;
         };
-        let (host, life) = (process.host, process.session.map_or(0, |(life, _)| life));
+        let host = process.host;
+        let (life, bell) = process
+            .session
+            .map_or((0, 0), |(life, session)| (life, 1 << session.bell()));
         let me = process.life;
         drop(process);
         let count = self.random.magnitude(1, 40);
@@ -268,7 +271,7 @@ impl World {
         }
         self.book.add(count, |stats| &mut stats.scribbles);
         if self.random.chance(500) {
-            self.bells.ring(Target::Stack(host, life));
+            self.bells.ring(Target::Stack(host, life, bell));
         }
         if self.random.chance(500) {
             self.bells.ring(Target::Client(client, me));

@@ -31,6 +31,8 @@ pub struct Machine {
     pub state: State,
     /// Its notification has bits.
     pub rung: bool,
+    /// The doorbells that it was rung by.
+    pub heard: u64,
     /// Sessions that it has, as the world sees it.
     pub sessions: BTreeSet<SessionId>,
     /// Sessions whose clients the kernel has reported as gone.
@@ -86,6 +88,7 @@ impl Host {
                 life: 0,
                 state: State::Awake,
                 rung: false,
+                heard: 0,
                 sessions: BTreeSet::new(),
                 gone: Vec::new(),
                 driver_gone: false,
@@ -131,6 +134,7 @@ impl Host {
         machine.stack = Some(stack);
         machine.state = State::Awake;
         machine.rung = false;
+        machine.heard = 0;
         machine.gone.clear();
         machine.sessions.clear();
         machine.driver_gone = false;
@@ -156,7 +160,7 @@ impl Host {
         let Some(stack) = &mut machine.stack else {
             return false;
         };
-        let ring = crate::bells::Target::Stack(index, life);
+        let ring = crate::bells::Target::Stack(index, life, 0);
         // Another device each time: what it can do with frames.
         let can = self.seed.rotate_right((4 * self.driver_life % 64) as u32);
         self.driver = Driver::attach(stack, (self.mac, can), time, bells, target, ring);
@@ -237,7 +241,7 @@ impl Machine {
     /// Its wait returns.
     pub fn wake_up(&mut self) {
         if let (State::Asleep(_), Some(stack)) = (self.state, &mut self.stack) {
-            stack.awake();
+            stack.awake(0);
         }
         self.state = State::Awake;
     }
@@ -247,7 +251,9 @@ impl Machine {
         self.rung = false;
         let gone = core::mem::take(&mut self.gone);
         let driver_gone = core::mem::take(&mut self.driver_gone);
+        let heard = core::mem::take(&mut self.heard);
         if let Some(stack) = &mut self.stack {
+            stack.awake(heard);
             for session in gone {
                 stack.close_session(session);
                 self.sessions.remove(&session);

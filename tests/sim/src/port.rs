@@ -148,8 +148,9 @@ impl System for Port {
 
     fn ring(&mut self) {
         let process = self.0.borrow();
-        if let (Some((life, _)), false) = (process.session, process.muted) {
-            process.bells.ring(Target::Stack(process.host, life));
+        if let (Some((life, session)), false) = (process.session, process.muted) {
+            let target = Target::Stack(process.host, life, 1 << session.bell());
+            process.bells.ring(target);
         }
     }
 

@@ -263,9 +263,10 @@ impl World {
         if self.random.chance(self.plan.bells.spurious) {
             let host = self.random.index(self.hosts.len());
             let client = self.random.index(self.clients.len());
+            let bell = 1 << self.random.below(64);
             let stack_life = self.hosts[host].machine.borrow().life;
             let target = match self.random.below(3) {
-                0 => Target::Stack(host, stack_life),
+                0 => Target::Stack(host, stack_life, bell),
                 1 => Target::Driver(host, self.hosts[host].driver_life),
                 _ => Target::Client(client, self.clients[client].life),
             };
@@ -503,7 +504,7 @@ impl World {
         }
         for host in 0..self.hosts.len() {
             let life = self.hosts[host].machine.borrow().life;
-            self.at(self.now, Event::Bell(Target::Stack(host, life)));
+            self.at(self.now, Event::Bell(Target::Stack(host, life, u64::MAX)));
             let life = self.hosts[host].driver_life;
             self.at(self.now, Event::Bell(Target::Driver(host, life)));
         }
@@ -622,9 +623,12 @@ impl World {
 
     fn ring(&mut self, target: Target) {
         match target {
-            Target::Stack(host, life) => {
+            Target::Stack(host, life, bells) => {
                 let mut machine = self.hosts[host].machine.borrow_mut();
-                machine.rung |= machine.life == life;
+                if machine.life == life {
+                    machine.rung = true;
+                    machine.heard |= bells;
+                }
             }
             Target::Driver(host, life) => {
                 if let Some(driver) = self.driver_of(host, life) {

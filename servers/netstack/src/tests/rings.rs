@@ -67,7 +67,7 @@ fn doorbells_are_counted_on_both_sides() {
     let id = a.id();
     a.channel.send(&Request::Counters { id }).unwrap();
     assert!(a.channel.flush(), "the stack sleeps");
-    net.hosts[0].stack.awake();
+    net.hosts[0].stack.awake(u64::MAX);
     wait(&mut net, &mut a, id);
     assert_eq!(a.bell.rings(), 1);
     a.channel.awake();
@@ -75,4 +75,38 @@ fn doorbells_are_counted_on_both_sides() {
         panic!("not two");
     };
     assert_eq!((told.rx_doorbells, told.tx_doorbells), (1, 1), "{told:?}");
+}
+
+#[test]
+fn who_rings_is_heard_and_who_shares_the_doorbell_too() {
+    let mut net = pair(1);
+    // As many as there are doorbells, and one that shares the first one's.
+    let mut clients: Vec<Client> = (0..57).map(|at| net.hosts[0].client(at)).collect();
+    let first = clients[0].session.bell();
+    assert_eq!(clients[56].session.bell(), first);
+    net.hosts[0].stack.poll(net.now);
+    assert!(net.hosts[0].stack.prepare_sleep());
+    let mut ids = Vec::new();
+    for client in &mut clients {
+        let id = client.id();
+        client.channel.send(&Request::Counters { id }).unwrap();
+        assert!(client.channel.flush(), "the stack sleeps");
+        ids.push(id);
+    }
+    let mut answered = |net: &mut Network, bells: u64| -> Vec<usize> {
+        net.hosts[0].stack.awake(bells);
+        while !net.hosts[0].stack.prepare_sleep() {
+            net.hosts[0].stack.poll(net.now);
+        }
+        let pairs = clients.iter_mut().zip(&ids).enumerate();
+        pairs
+            .filter_map(|(at, (client, id))| client.answer(*id).map(|_| at))
+            .collect()
+    };
+    // A pass for whatever other reason does not look at them.
+    assert_eq!(answered(&mut net, 0), []);
+    assert_eq!(answered(&mut net, 1 << first), [0, 56]);
+    assert_eq!(answered(&mut net, 1 << first), []);
+    assert_eq!(answered(&mut net, u64::MAX), (1..56).collect::<Vec<_>>());
+    net.hosts[0].stack.check_invariants();
 }
