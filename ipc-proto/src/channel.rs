@@ -4,7 +4,7 @@
 
 use crate::{
     codec::{self, Message},
-    ring::{Consumer, LENGTH_SIZE, MAX_SLOT, Producer},
+    ring::{Consumer, LENGTH_SIZE, MAX_SLOT, Producer, SMALL},
     rings::RingInfo,
     shm::{self, Shm, Word},
 };
@@ -152,18 +152,25 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// # Errors
     /// [`SendError`].
     pub fn send(&mut self, message: &Out) -> Result<(), SendError> {
-        if !self.outgoing.has_room()? {
+        // `MAX_SIZE` bounds every encoding and `new` checked that it fits: were that wrong, the channel ends and not the process.
+        let is_sent = if const { Out::MAX_SIZE <= SMALL } {
+            self.outgoing
+                .push_small(|room| codec::encode(message, room).ok())?
+        } else {
+            self.outgoing.has_room()? && {
+                let (_, body) = self.slot.split_at_mut(LENGTH_SIZE);
+                let len = codec::encode(message, body).map_err(|_| PeerError::Length)?;
+                self.outgoing.push(&mut self.slot, LENGTH_SIZE + len)?
+            }
+        };
+        if !is_sent {
             // A message that is tried again is the same time.
             if !core::mem::replace(&mut self.wants_room, true) {
                 count(&mut self.counted.tx_full);
             }
             return Err(SendError::Full);
         }
-        let (_, body) = self.slot.split_at_mut(LENGTH_SIZE);
-        // `MAX_SIZE` bounds every encoding and `new` checked that it fits: were that wrong, the channel ends and not the process.
-        let len = codec::encode(message, body).map_err(|_| PeerError::Length)?;
         self.wants_room = false;
-        self.outgoing.push(&mut self.slot, LENGTH_SIZE + len)?;
         count(&mut self.counted.tx_messages);
         Ok(())
     }
@@ -182,14 +189,19 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// # Errors
     /// [`PeerError`]: the peer broke the protocol, close the channel.
     pub fn receive(&mut self) -> Result<Option<In>, PeerError> {
-        match self.incoming.pop(&mut self.slot)? {
-            Some(bytes) => {
-                let message = codec::decode(bytes)?;
-                count(&mut self.counted.rx_messages);
-                Ok(Some(message))
+        let message = if const { In::MAX_SIZE <= SMALL } {
+            match self.incoming.pop_small()? {
+                Some((bytes, len)) => codec::decode(bytes.get(..len).unwrap_or_default())?,
+                None => return Ok(None),
             }
-            None => Ok(None),
-        }
+        } else {
+            match self.incoming.pop(&mut self.slot)? {
+                Some(bytes) => codec::decode(bytes)?,
+                None => return Ok(None),
+            }
+        };
+        count(&mut self.counted.rx_messages);
+        Ok(Some(message))
     }
 
     /// What was counted, and how full the rings are now. `peer` is the caller's name for the other side.

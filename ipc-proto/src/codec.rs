@@ -1,8 +1,8 @@
-//! Postcard encoding with the two checks that `postcard::from_bytes` lacks: nothing may follow a message,
+//! Postcard's format with the two checks that `postcard::from_bytes` lacks: nothing may follow a message,
 //! and a message has one encoding only. Touches no shared memory.
 #![forbid(unsafe_code)]
 
-use crate::decoder::Decoder;
+use crate::{decoder::Decoder, encoder::Encoder};
 use core::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -75,11 +75,12 @@ impl core::error::Error for BufferTooSmall {}
 ///
 /// # Errors
 /// [`BufferTooSmall`] if it does not fit.
+#[inline]
 pub fn encode<M: Message>(message: &M, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    match postcard::to_slice(message, buffer) {
-        Ok(used) => Ok(used.len()),
-        Err(_) => Err(BufferTooSmall),
-    }
+    let room = buffer.len();
+    let mut encoder = Encoder::new(buffer);
+    message.serialize(&mut encoder)?;
+    Ok(room.saturating_sub(encoder.left()))
 }
 
 /// Reads a message that fills `bytes` exactly.

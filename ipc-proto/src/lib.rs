@@ -10,6 +10,7 @@ extern crate std;
 pub mod channel;
 pub mod codec;
 mod decoder;
+mod encoder;
 pub mod error;
 pub mod fifo;
 pub mod frame;

@@ -27,11 +27,14 @@ pub const MAX_SLOT: usize = 288;
 pub const SLOT_ALIGN: usize = 8;
 /// Bytes at the start of a slot that are copied in one go, whatever the length: most messages.
 const BLOCK: usize = size_of::<u128>();
+/// Most bytes of a message that needs no more than that.
+pub(crate) const SMALL: usize = BLOCK - LENGTH_SIZE;
 
 /// Where the slots are and how to find one.
 struct Slots {
     memory: Shm,
     size: usize,
+    /// A power of two.
     count: u32,
 }
 
@@ -138,6 +141,32 @@ impl Producer {
         Ok(true)
     }
 
+    /// Writes a slot with a message of at most [`SMALL`] bytes, which `fill` puts at the start of zeroed room; it returns the length.
+    /// Otherwise as [`push`](Self::push).
+    ///
+    /// # Errors
+    /// [`PeerError::Index`]; [`PeerError::Length`] if there was nothing to fill in.
+    #[inline(always)]
+    pub(crate) fn push_small(
+        &mut self,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<bool, PeerError> {
+        if !self.has_room()? {
+            return Ok(false);
+        }
+        let mut block = [0; BLOCK];
+        let (length, message) = block.split_at_mut(LENGTH_SIZE);
+        let used = fill(message).ok_or(PeerError::Length)?;
+        // At most `SMALL`.
+        length.copy_from_slice(&(used as u16).to_le_bytes());
+        let offset = self.slots.offset(self.indices.next());
+        self.slots
+            .memory
+            .write_block(offset, u128::from_le_bytes(block))?;
+        self.indices.advance(1);
+        Ok(true)
+    }
+
     /// Makes all slots written visible to the peer. True if there were any since the last time.
     #[inline]
     pub fn publish(&mut self) -> bool {
@@ -239,6 +268,28 @@ impl Consumer {
             self.slots.memory.read(offset + BLOCK, rest)?;
         }
         Ok(Some(slot.get(LENGTH_SIZE..end).ok_or(OutOfBounds)?))
+    }
+
+    /// As [`pop`](Self::pop) where no message has more than [`SMALL`] bytes: returns so many, of which the message is the first, and its
+    /// length.
+    ///
+    /// # Errors
+    /// [`PeerError`]; a slot with a bad length is consumed.
+    #[inline(always)]
+    pub(crate) fn pop_small(&mut self) -> Result<Option<([u8; SMALL], usize)>, PeerError> {
+        if !self.has_waiting()? {
+            return Ok(None);
+        }
+        let offset = self.slots.offset(self.indices.next());
+        self.indices.advance(1);
+        let block = self.slots.memory.read_block(offset)?;
+        let length = usize::from(block as u16);
+        if length > SMALL {
+            return Err(PeerError::Length);
+        }
+        let message = block.to_le_bytes();
+        let (_, message) = message.split_last_chunk().ok_or(OutOfBounds)?;
+        Ok(Some((*message, length)))
     }
 
     /// Gives all slots read back to the peer. True if there were any since the last time.

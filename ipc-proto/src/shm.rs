@@ -206,25 +206,29 @@ impl Shm {
         Ok(())
     }
 
-    /// Copies the block at `offset`, a multiple of 8.
+    /// Copies the block at `offset`, a multiple of 8, in two moves.
     ///
     /// # Errors
     /// [`OutOfBounds`], also for a misaligned block.
     #[inline]
     pub(crate) fn read_block(&self, offset: usize) -> Result<u128, OutOfBounds> {
-        let low = u128::from(self.read_eight(offset)?);
-        let high = u128::from(self.read_eight(offset + 8)?);
+        let halves = self.atomic::<[AtomicU64; 2]>(offset)?;
+        let [low, high] = halves
+            .each_ref()
+            .map(|half| u128::from(u64::from_le(half.load(Ordering::Relaxed))));
         Ok(low | high << u64::BITS)
     }
 
-    /// Copies a block to `offset`, a multiple of 8.
+    /// Copies a block to `offset`, a multiple of 8, in two moves.
     ///
     /// # Errors
     /// [`OutOfBounds`], also for a misaligned block.
     #[inline]
     pub(crate) fn write_block(&self, offset: usize, block: u128) -> Result<(), OutOfBounds> {
-        self.write_eight(offset, block as u64)?;
-        self.write_eight(offset + 8, (block >> u64::BITS) as u64)
+        let [low, high] = self.atomic::<[AtomicU64; 2]>(offset)?;
+        low.store((block as u64).to_le(), Ordering::Relaxed);
+        high.store(((block >> u64::BITS) as u64).to_le(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The one bounds check: the address of `offset` if `len` bytes from there on are within the window.
@@ -253,6 +257,7 @@ impl Shm {
 trait Atomic {}
 impl Atomic for AtomicU32 {}
 impl Atomic for AtomicU64 {}
+impl Atomic for [AtomicU64; 2] {}
 
 impl core::fmt::Debug for Shm {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

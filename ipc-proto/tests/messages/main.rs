@@ -16,10 +16,16 @@ use ipc_proto::{
 };
 use proptest::prelude::*;
 
-/// It survives; each shorter or longer string of bytes, and each with one byte changed, is an error or the encoding of something else.
+/// It is encoded as postcard does it, and survives; each shorter or longer string of bytes, and each with one byte changed, is an error or the encoding of something else.
 fn survives<M: Message + PartialEq + core::fmt::Debug>(message: &M, at: usize, byte: u8) {
     let mut buffer = [0; 512];
     let len = encode(message, &mut buffer[..M::MAX_SIZE]).unwrap();
+    let mut expected = [0; 512];
+    let expected = postcard::to_slice(message, &mut expected).unwrap();
+    assert_eq!(&buffer[..len], expected, "{message:?}");
+    for short in 0..len {
+        assert!(encode(message, &mut [0; 512][..short]).is_err());
+    }
     assert_eq!(decode::<M>(&buffer[..len]).as_ref(), Ok(message));
     assert_eq!(
         decode::<M>(&buffer[..len + 1]),
