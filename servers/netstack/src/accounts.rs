@@ -75,6 +75,8 @@ impl Stack {
     /// A flow begins to take memory.
     pub(crate) fn charge(&mut self, session: SessionId, bytes: u32) -> Option<Charge> {
         self.memory_used = self.memory_used.saturating_add(bytes as usize);
+        self.spares
+            .shrink(self.config.max_memory.saturating_sub(self.memory_used));
         let holder = self.sessions.get_mut(session)?;
         holder.memory_used = holder.memory_used.saturating_add(bytes);
         let root = holder.root;

@@ -157,6 +157,13 @@ impl Connection {
             .flatten()
     }
 
+    /// Its socket, to be used again, if it has ended in order: everything was acknowledged.
+    pub(crate) fn into_spare(self) -> Option<TcpSocket> {
+        let has_ended = matches!(self.tcp.state(), TcpState::Closed | TcpState::TimeWait);
+        let in_order = self.status.error.is_none() && self.tcp.unacknowledged() == 0;
+        (has_ended && in_order).then_some(self.tcp)
+    }
+
     /// Learns from a change of state why a connection ended. Called behind every step of the engine.
     fn note_state(&mut self, ingress: bool) {
         let state = self.tcp.state();

@@ -293,6 +293,12 @@ impl Stack {
                 {
                     session.free(owner.index);
                 }
+                if let Some(charge) = entry.charge
+                    && let Some(socket) = tcp.into_spare()
+                {
+                    let memory = self.config.max_memory;
+                    self.spares.put(charge.root, socket, memory, self.now);
+                }
             }
             Flow::Udp(udp) => {
                 ports::remove(&mut self.udp_ports, udp.local.port(), id);

@@ -270,7 +270,9 @@ impl Stack {
     fn check_accounts(&self) {
         let bytes = self.charged(|_| true);
         assert_eq!(self.memory_used, bytes as usize, "bytes of the stack");
-        assert!(self.memory_used <= self.config.max_memory, "memory");
+        let memory = self.memory_used.saturating_add(self.spares.bytes());
+        assert!(memory <= self.config.max_memory, "memory");
+        self.spares.check(self.config.max_memory);
         for (root, account) in &self.accounts {
             let own = self.sessions.iter().filter(|(_, it)| it.root == *root);
             assert_eq!(account.sessions as usize, own.count(), "sessions of {root}");

@@ -43,6 +43,7 @@ mod resolver;
 mod session;
 mod slaac;
 mod slab;
+mod spares;
 mod split;
 mod stack;
 #[cfg(any(test, feature = "testing"))]

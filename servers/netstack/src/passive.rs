@@ -104,12 +104,13 @@ impl Stack {
             // The peer sends again, and may find room then.
             return self.syn_dropped();
         }
+        let root = self.sessions.get(session).map(|session| session.root);
         let socket = self.handshake.complete(
             &mut self.engine,
             self.now,
             (&entry.syn, key.local.port()),
             frame,
-            (entry.isn, buffer),
+            (entry.isn, self.spares.take(root, buffer)),
             &mut self.frames,
         );
         let Some(socket) = socket else {

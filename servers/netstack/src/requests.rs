@@ -3,7 +3,6 @@
 use crate::{
     classify::is_host,
     connection::{Connection, FlowKey},
-    engine::TcpSocket,
     flow::{Entry, Flow},
     listener::{Accept, Listener, MAX_ACCEPTS, MAX_BACKLOG, overlap},
     ports,
@@ -190,7 +189,10 @@ impl Stack {
         };
         let key = key_for(port);
         let isn = self.random.u32();
-        let socket = TcpSocket::connect(&self.engine, self.now, key.local, remote, isn, buffer)
+        let root = self.sessions.get(session_id).map(|session| session.root);
+        let mut socket = self.spares.take(root, buffer);
+        socket
+            .connect(&self.engine, self.now, key.local, remote, isn)
             .map_err(|_| NetError::BadArgument)?;
         let connection = Connection::new(socket, key, (isn, None), self.now);
         let flow = self.add_flow(Flow::Tcp(Box::new(connection)), session_id, memory);

@@ -16,6 +16,7 @@ use crate::{
     reassembly::Reassembly,
     session::{Sessions, Target},
     slab::{Id, Slab},
+    spares::Spares,
     timers::Timers,
     train::Train,
     turn::Context,
@@ -78,6 +79,7 @@ pub struct Stack {
     pub(crate) handshake: Handshake,
     pub(crate) half_open: HalfOpens,
     pub(crate) time_waits: TimeWaits,
+    pub(crate) spares: Spares,
     pub(crate) flows: Slab<Entry>,
     pub(crate) listeners: Slab<Listener>,
     pub(crate) sessions: Sessions,
@@ -130,6 +132,7 @@ impl Stack {
             handshake: Handshake::default(),
             half_open: HalfOpens::default(),
             time_waits: TimeWaits::default(),
+            spares: Spares::default(),
             flows: Slab::new(),
             listeners: Slab::new(),
             sessions: Sessions::new(),
@@ -369,6 +372,7 @@ impl Stack {
             self.age_half_open();
         }
         self.time_waits.age(self.now);
+        self.spares.age(self.now);
         self.reassembly.age(self.now);
         for _ in 0..PASS_TIMERS {
             let Some(id) = self.timers.due(self.now) else {

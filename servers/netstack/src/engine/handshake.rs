@@ -53,16 +53,12 @@ fn seed_for(wanted: u32) -> u64 {
 }
 
 /// An interface whose next random number is `isn`. It takes every address for its own and knows no neighbours.
-pub(super) fn seeder(
-    engine: &Engine,
-    isn: u32,
-    now: Instant,
-    scratch: &mut [u8; SCRATCH],
-) -> Interface {
+pub(super) fn seeder(engine: &Engine, isn: u32, now: Instant) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed_for(isn);
     let mut nowhere = Nowhere;
-    let mut device = OneFrame::new(Medium::Ip, engine.mtu(), None, &mut nowhere, scratch);
+    // Only asked what it can do.
+    let mut device = OneFrame::new(Medium::Ip, engine.mtu(), None, &mut nowhere, &mut []);
     let mut iface = Interface::new(config, &mut device, smol(now));
     iface.set_any_ip(true);
     iface
@@ -82,18 +78,17 @@ impl Default for Handshake {
 }
 
 impl Handshake {
-    /// The connection for a handshake that the peer has completed with `ack`, a frame. `None` if that frame does not
-    /// complete it.
+    /// Makes a closed socket the connection of a handshake that the peer has completed with `ack`, a frame. `None` if that frame does
+    /// not complete it.
     pub(crate) fn complete(
         &mut self,
         engine: &mut Engine,
         now: Instant,
         (syn, port): (&[u8], u16),
         ack: &[u8],
-        (isn, buffer): (u32, usize),
+        (isn, mut socket): (u32, TcpSocket),
         sink: &mut dyn FrameSink,
     ) -> Option<TcpSocket> {
-        let mut socket = TcpSocket::new(buffer, buffer);
         self.bring_up(engine, now, &mut socket, (syn, port), isn, &mut Nowhere)?;
         engine.ingress(now, ack, &mut socket, sink);
         match socket.state() {
@@ -114,7 +109,7 @@ impl Handshake {
     ) -> Option<()> {
         let packet = syn.get(ETHERNET..)?;
         socket.socket().listen(port).ok()?;
-        let mut seeder = seeder(engine, isn, now, &mut self.scratch);
+        let mut seeder = seeder(engine, isn, now);
         let (mtu, scratch) = (engine.mtu(), &mut self.scratch);
         let mut device = OneFrame::new(Medium::Ip, mtu, Some(packet), sink, scratch.as_mut());
         seeder.poll_ingress_single(smol(now), &mut device, socket.set());

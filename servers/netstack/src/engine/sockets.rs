@@ -1,8 +1,8 @@
 //! TCP and UDP sockets, each alone in its set.
 
-use super::{Engine, Sockets, device::SCRATCH};
+use super::{Engine, Sockets};
 use crate::time::Instant;
-use alloc::{boxed::Box, vec};
+use alloc::vec;
 use core::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -10,7 +10,7 @@ use core::{
 use ipc_proto::socket::SocketState;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::{tcp, udp},
+    socket::{Socket, tcp, udp},
     wire::{IpEndpoint, IpListenEndpoint},
 };
 
@@ -36,11 +36,11 @@ impl Sockets for TcpSocket {
 pub(crate) struct Unaddressable;
 
 impl TcpSocket {
-    /// A closed socket with buffers of so many bytes.
-    pub(super) fn new(receive: usize, transmit: usize) -> TcpSocket {
+    /// A closed socket with buffers of so many bytes, each way.
+    pub(crate) fn new(buffer: usize) -> TcpSocket {
         let mut socket = tcp::Socket::new(
-            tcp::SocketBuffer::new(vec![0; receive]),
-            tcp::SocketBuffer::new(vec![0; transmit]),
+            tcp::SocketBuffer::new(vec![0; buffer]),
+            tcp::SocketBuffer::new(vec![0; buffer]),
         );
         socket.set_congestion_control(tcp::CongestionControl::Reno);
         let mut set = SocketSet::new(vec![]);
@@ -52,6 +52,25 @@ impl TcpSocket {
         }
     }
 
+    /// As [`new`](Self::new), with the buffers of a connection that has ended in order. They are not zeroed: the engine reads of a buffer
+    /// only what was written to it since it was emptied.
+    ///
+    /// What smoltcp leaves as it was when a closed socket begins anew (0.14) is set here, or by the first segment of the peer's; after an
+    /// orderly end, no retransmission is pending.
+    pub(crate) fn renewed(mut self) -> Option<TcpSocket> {
+        // Taken out and put back, it waits for no neighbour.
+        let Socket::Tcp(mut socket) = self.set.remove(self.handle) else {
+            return None;
+        };
+        socket.abort();
+        socket.set_congestion_control(tcp::CongestionControl::Reno);
+        socket.set_keep_alive(None);
+        socket.set_hop_limit(None);
+        self.handle = self.set.add(socket);
+        self.taken = 0;
+        Some(self)
+    }
+
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
@@ -60,30 +79,26 @@ impl TcpSocket {
         self.set.get(self.handle)
     }
 
-    /// Starts to open a connection whose first sequence number is `isn`.
+    /// Makes a closed socket open a connection whose first sequence number is `isn`.
     ///
     /// # Errors
     /// [`Unaddressable`] for port zero, unspecified addresses or addresses of different families.
     pub(crate) fn connect(
+        &mut self,
         engine: &Engine,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
         isn: u32,
-        buffer: usize,
-    ) -> Result<TcpSocket, Unaddressable> {
-        let mut socket = TcpSocket::new(buffer, buffer);
-        let mut scratch = Box::new([0; SCRATCH]);
-        let mut seeder = super::handshake::seeder(engine, isn, now, &mut scratch);
-        socket
-            .socket()
+    ) -> Result<(), Unaddressable> {
+        let mut seeder = super::handshake::seeder(engine, isn, now);
+        self.socket()
             .connect(
                 seeder.context(),
                 IpEndpoint::from(remote),
                 IpEndpoint::from(local),
             )
-            .map_err(|_| Unaddressable)?;
-        Ok(socket)
+            .map_err(|_| Unaddressable)
     }
 
     /// State of the connection.

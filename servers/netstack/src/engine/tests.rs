@@ -27,16 +27,11 @@ fn engine(last: u8) -> Engine {
 
 fn syn_of(isn: u32, wire: &mut Wire) -> (Engine, TcpSocket) {
     let mut engine = engine(1);
-    let mut socket = TcpSocket::connect(
-        &engine,
-        Instant::ZERO,
-        ([10, 0, 0, 1], 50000).into(),
-        ([10, 0, 0, 2], 80).into(),
-        isn,
-        4096,
-    )
-    .ok()
-    .unwrap();
+    let mut socket = TcpSocket::new(4096);
+    let (local, remote) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let (local, remote) = ((local, 50000).into(), (remote, 80).into());
+    let opened = socket.connect(&engine, Instant::ZERO, local, remote, isn);
+    assert_eq!(opened, Ok(()));
     // The neighbour is learned from its ARP request.
     let peer = super::tests::engine(2);
     let request = solicit(&peer, [10, 0, 0, 1].into()).unwrap();
@@ -87,7 +82,7 @@ fn a_replayed_handshake_gives_a_connection() {
             Instant::ZERO,
             (&syn, 80),
             &ack,
-            (77, 4096),
+            (77, TcpSocket::new(4096)),
             &mut wire,
         )
         .unwrap();
@@ -135,7 +130,7 @@ fn a_syn_ack_says_what_smoltcp_would_say() {
                 ..Default::default()
             };
             let syn = syn.frame();
-            let mut socket = TcpSocket::new(buffer, buffer);
+            let mut socket = TcpSocket::new(buffer);
             let mut wire = Wire::default();
             let heard = Handshake::default().bring_up(
                 &server,

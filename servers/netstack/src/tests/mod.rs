@@ -14,6 +14,7 @@ mod rfc5961;
 mod rings;
 mod routers;
 mod services;
+mod spares;
 mod tcp;
 mod tcp_hostile;
 mod udp;
