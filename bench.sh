@@ -11,7 +11,7 @@ cd "$ROOT" || exit 2
 
 target=${CARGO_TARGET_DIR:-$ROOT/target}
 # What decides about what is built; the rest of the command line is the harness's.
-guests=causeway,linux image='' save='' help='' from='' micro='' single='' arguments=("$@")
+guests='' image='' report='' save='' help='' from='' micro='' single='' arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
         --guest) guests=${2-}; shift ;;
@@ -20,10 +20,13 @@ while [ $# -gt 0 ]; do
         --single) single=1; shift ;;
         --micro) micro=1 guests=micro ;;
         --from) from=1; shift ;;
+        --report) report=1 ;;
         --help | -h) help=1 ;;
     esac
     shift
 done
+
+[ -n "$guests" ] || guests=causeway,${report:+single,}linux
 
 need_rust
 cargo build --locked --release -q -p bench -p tcg-count || die "the build failed"

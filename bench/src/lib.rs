@@ -11,6 +11,7 @@ pub mod host;
 pub mod lab;
 pub mod load;
 pub mod machine;
+pub mod many;
 pub mod measure;
 pub mod micro;
 pub mod options;

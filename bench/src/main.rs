@@ -5,7 +5,7 @@ use bench::{
     Outcome,
     about::about,
     guest::Guest,
-    host, micro,
+    host, many, micro,
     options::{Options, Places, USAGE},
     plot, report,
     results::Results,
@@ -70,6 +70,7 @@ fn measure(arguments: Vec<String>) -> Outcome<usize> {
                 };
                 results.micros = micro::processes(&guest, tools, options.rounds)?;
                 results.micros.extend(host::all()?);
+                results.micros.extend(many::connections());
                 (results, 0)
             } else {
                 let failed = run::run(&options, tools, &mut results)?;

@@ -15,6 +15,11 @@ const END: &str = "<!-- measured: end -->";
 
 /// The guest that others are compared with.
 const YARDSTICK: &str = "linux";
+/// The guest that is meant, and the same libraries in one address space.
+const OWN: &str = "causeway";
+const WITHOUT_ISOLATION: &str = "single";
+/// What is to be left of the throughput of the latter.
+const ISOLATED: f64 = 0.8;
 
 /// Replaces the generated part of a page.
 ///
@@ -58,7 +63,39 @@ pub fn tables(results: &Results) -> String {
         }
         text += &programs(&rows);
     }
+    text += &isolation(results);
     text += &micros(&results.micros);
+    text
+}
+
+/// What is left by the clock of what one process for everything does.
+fn isolation(results: &Results) -> String {
+    let mut text = String::new();
+    for net in Net::ALL {
+        for row in rows(results, net) {
+            let Some(ratio) = row.ratio(OWN, WITHOUT_ISOLATION) else {
+                continue;
+            };
+            if row.kind != Kind::Time {
+                continue;
+            }
+            if text.is_empty() {
+                text += "### What isolation costs\n\n| By the clock | network | beside one process for everything | goal |\n|---|---|--:|--:|\n";
+            }
+            let goal = row.more_is_better.then_some(Goal::AtLeast(ISOLATED));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} |",
+                row.title,
+                net.title(),
+                short(ratio),
+                against(goal, None, Some(ratio))
+            );
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
     text
 }
 
@@ -275,6 +312,17 @@ mod tests {
             text.contains("| TCP, guest to host | causeway | netstack 75 %, kernel 25 % |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_isolation_costs_is_told_where_it_was_measured() {
+        let mut results = results();
+        assert!(!tables(&results).contains("isolation"));
+        let metric = Figure::TcpOut.metric(Kind::Time).unwrap();
+        results.add(Row::sample(Net::Tap, &metric, "single", 120.0));
+        let text = tables(&results);
+        let line = "| TCP, guest to host | tap, offloads offered | 0.833 | ≥ 0.800, met |";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

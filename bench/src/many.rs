@@ -1,12 +1,12 @@
-//! What an active connection pays for others that are open and idle: two stacks in this process, on a wire of no length. `many-sockets`
-//! prints the time of an echo of 100 bytes with 10 and with 10,000 connections open at both. Reaches nothing outside.
-#![forbid(unsafe_code)]
+//! What an active connection pays for others that are open and idle: two stacks in this process, on a wire of no length, and
+//! an echo of 100 bytes over one connection, with 10 and with 10,000 open at both. No guest takes part.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a measurement that goes wrong has no result"
 )]
 
+use crate::{results::Micro, stats::Samples};
 use ipc_proto::{
     policy::Policy,
     socket::{Handle, Reply, Request},
@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+const GROUP: &str = "An echo over one of many connections, both stacks on the host";
 /// Connections of a session. Each has FIFOs of the smallest size.
 const IN_SESSION: usize = 1000;
 const LOG2: u8 = 10;
@@ -28,13 +29,11 @@ const ARENA: usize = IN_SESSION * 2304 + 4096;
 const ECHOES: u32 = 4000;
 const SAMPLES: usize = 9;
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--help") {
-        println!(
-            "usage: many-sockets\n\nTime of an echo over one connection, with 10 and with 10,000 open."
-        );
-        return;
-    }
+/// Measures it.
+///
+/// # Panics
+/// If the two stacks do not do what they should.
+pub fn connections() -> Vec<Micro> {
     let mut few = World::new(10);
     let mut many = World::new(10_000);
     let (mut with_few, mut with_many) = (Vec::new(), Vec::new());
@@ -42,17 +41,26 @@ fn main() {
         with_few.push(few.sample());
         with_many.push(many.sample());
     }
-    let (few, many) = (median(with_few), median(with_many));
-    println!("10 connections:     {few:.2} us an echo");
-    println!(
-        "10,000 connections: {many:.2} us an echo, {:.2} times as much",
-        many / few
-    );
-}
-
-fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    *samples.get(samples.len() / 2).unwrap()
+    let ratios = with_few
+        .iter()
+        .zip(&with_many)
+        .map(|(few, many)| many / few)
+        .collect();
+    let micro = |title: &str, unit: &str, samples| Micro {
+        group: GROUP.into(),
+        title: title.into(),
+        unit: unit.into(),
+        samples: Samples(samples),
+    };
+    vec![
+        micro("10 connections open", "us/echo", with_few),
+        micro("10,000 connections open", "us/echo", with_many),
+        micro(
+            "the second beside the first (goal: at most 1.2)",
+            "times",
+            ratios,
+        ),
+    ]
 }
 
 /// Two hosts with connections between them.
