@@ -1,8 +1,8 @@
 //! Notifications: signalling and waiting. Touches notifications and the threads that wait for them.
 #![forbid(unsafe_code)]
 
-use crate::kernel::{Kernel, Outcome};
-use crate::object::{Chain, Notification, Tcb, ThreadList, ThreadState, Watch};
+use crate::kernel::{Kernel, Outcome, set_result};
+use crate::object::{Chain, Notification, Tcb, Thread, ThreadList, ThreadState, Watch};
 use crate::phys::Frame;
 use crate::platform::Platform;
 use crate::store::Ref;
@@ -17,11 +17,41 @@ impl<P: Platform> Kernel<P> {
     ) -> Result<(), Error> {
         let entry = self.store.get_mut(notification)?;
         entry.bits |= bits;
-        let mut left = entry.bits;
-        let mut next = entry.waiters.head;
-        if next.is_none() {
+        match (entry.waiters.head, entry.waiters.len) {
+            (None, _) => Ok(()),
+            (Some(thread), 1) => self.signal_only(notification, thread),
+            (Some(_), _) => self.signal_each(notification),
+        }
+    }
+
+    /// Gives the bits to the only waiter, if they are for it. That is what nearly every signal comes to, so it takes
+    /// no general way through the lists.
+    fn signal_only(
+        &mut self,
+        notification: Ref<Notification>,
+        thread: Ref<Tcb>,
+    ) -> Result<(), Error> {
+        let mask = match self.store.get(thread)?.state {
+            ThreadState::Waiting(_, mask) => mask,
+            _ => return Ok(()),
+        };
+        let entry = self.store.get_mut(notification)?;
+        let found = entry.bits & mask;
+        if found == 0 {
             return Ok(());
         }
+        entry.bits &= !mask;
+        entry.waiters = ThreadList::EMPTY;
+        let woken = self.store.get_mut::<Thread<P::Context>>(thread.cast())?;
+        woken.tcb.state = ThreadState::Ready;
+        set_result(&mut woken.context, Ok([found, 0, 0]));
+        let priority = woken.tcb.priority;
+        self.sched.enqueue(&mut self.store, thread, priority, false)
+    }
+
+    fn signal_each(&mut self, notification: Ref<Notification>) -> Result<(), Error> {
+        let entry = self.store.get(notification)?;
+        let (mut left, mut next) = (entry.bits, entry.waiters.head);
         while let Some(thread) = next.filter(|_| left != 0) {
             next = ThreadList::next(&self.store, Chain::Queue, thread);
             if let ThreadState::Waiting(_, mask) = self.store.get(thread)?.state

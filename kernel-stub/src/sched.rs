@@ -71,7 +71,7 @@ impl Scheduler {
         self.ready.checked_ilog2().map(|bit| bit as u8)
     }
 
-    fn enqueue(
+    pub(crate) fn enqueue(
         &mut self,
         store: &mut Store,
         thread: Ref<Tcb>,
