@@ -73,24 +73,36 @@ pub(crate) fn is_intact(packet: &Packet<'_>, vouches: bool) -> bool {
     if !has_right_header || vouches || packet.part.is_some() {
         return has_right_header;
     }
-    let (protocol, body) = match packet.payload {
-        Payload::Tcp(_) => (TCP, packet.body),
-        Payload::Udp { .. } => {
-            // What follows the datagram in its packet is not of it. None at all: allowed in IPv4 (RFC 768).
-            let len = be16(packet.body, 4).map_or(0, usize::from);
-            let Some(body) = packet.body.get(..len) else {
-                return false;
-            };
-            if be16(body, 6) == Some(0) {
-                return packet.src.is_ipv4();
-            }
-            (UDP, body)
-        }
+    let protocol = match packet.payload {
+        Payload::Tcp(_) => TCP,
+        Payload::Udp { .. } => UDP,
         _ => return true,
     };
     let addresses = plus(sum_of(packet.src), sum_of(packet.dst));
+    is_right(packet.body, protocol, addresses, packet.src.is_ipv4())
+}
+
+/// Whether the checksum of a TCP segment or UDP datagram at the start of a packet's `body` is right; the sum of its addresses is `addresses`.
+fn is_right(body: &[u8], protocol: u8, addresses: u64, is_ipv4: bool) -> bool {
+    let mut body = body;
+    if protocol == UDP {
+        // What follows the datagram in its packet is not of it. None at all: allowed in IPv4 (RFC 768).
+        let len = be16(body, 4).map_or(0, usize::from);
+        let Some(datagram) = body.get(..len) else {
+            return false;
+        };
+        if be16(datagram, 6) == Some(0) {
+            return is_ipv4;
+        }
+        body = datagram;
+    }
     let pseudo = pseudo(addresses, protocol, body.len());
     folded(plus(sum(body), pseudo)) == 0xffff
+}
+
+/// The same for what an IPv4 packet carries between two `addresses`, as they stand behind each other in its header.
+pub(crate) fn is_right_body(body: &[u8], protocol: u8, addresses: &[u8]) -> bool {
+    is_right(body, protocol, sum(addresses), true)
 }
 
 /// The checksum of an IPv4 header whose own is zero (RFC 791 section 3.1).

@@ -418,7 +418,8 @@ fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
     }))
 }
 
-fn segment(body: &[u8]) -> Option<Segment> {
+/// The header of a TCP segment.
+pub(crate) fn segment(body: &[u8]) -> Option<Segment> {
     let header = usize::from(byte(body, 12)? >> 4).checked_mul(4)?;
     if header < 20 {
         return None;
@@ -432,6 +433,11 @@ fn segment(body: &[u8]) -> Option<Segment> {
         window: be16(body, 14)?,
         len: body.get(header..)?.len(),
     })
+}
+
+/// The data of a UDP datagram at the start of a packet's body.
+pub(crate) fn datagram(body: &[u8]) -> Option<&[u8]> {
+    body.get(8..usize::from(be16(body, 4)?))
 }
 
 fn udp(body: &[u8]) -> Option<Payload<'static>> {

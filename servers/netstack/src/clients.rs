@@ -90,6 +90,11 @@ impl Stack {
         self.drop_session(id);
     }
 
+    /// Whether [`take_ended`](Self::take_ended) would return any.
+    pub fn has_ended_sessions(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// Sessions that the stack has ended by itself since the last call: the client broke the protocol, or was revoked.
     pub fn take_ended(&mut self) -> Vec<SessionId> {
         core::mem::take(&mut self.ended)

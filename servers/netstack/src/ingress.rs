@@ -7,6 +7,7 @@ use crate::{
     connection::FlowKey,
     engine::{FrameSink, whole as whole_frame},
     flow::{Entry, Flow},
+    frames::Frames,
     listener::{MAX_HALF_OPEN, covers},
     slab::Id,
     stack::Stack,
@@ -28,10 +29,18 @@ fn flow_key(packet: &Packet<'_>, segment: Segment) -> FlowKey {
     }
 }
 
+/// Whether a segment may be several that the device has joined. One that opens or resets a connection never is.
+pub(crate) fn may_be_joined(frames: &Frames, segment: &Segment) -> bool {
+    frames.joins_segments() && !segment.is_syn() && !segment.is_reset()
+}
+
 impl Stack {
     /// Takes a frame; whether the device `vouches` for the checksum of a TCP segment or UDP datagram in it. Whatever it says, the work is
     /// bounded.
     pub(crate) fn ingress(&mut self, frame: &[u8], vouches: bool) {
+        if self.familiar(frame, vouches) {
+            return;
+        }
         if frame.len() > self.longest_packet() && !self.may_be_joined(frame) {
             return self.malformed();
         }
@@ -40,7 +49,9 @@ impl Stack {
 
     /// Takes a frame whose length and checksums have been looked at.
     pub(crate) fn ingress_intact(&mut self, frame: &[u8]) {
-        self.look_at(frame, true);
+        if !self.familiar(frame, true) {
+            self.look_at(frame, true);
+        }
     }
 
     /// Longest frame that there can be on this network, as one piece.
@@ -58,17 +69,16 @@ impl Stack {
         }
     }
 
-    /// Whether a packet beyond the MTU may be several TCP segments. One that opens or resets a connection never is.
+    /// Whether a packet beyond the MTU may be several TCP segments.
     fn may_be_joined(&self, frame: &[u8]) -> bool {
-        let Frame::Ip(Packet {
-            payload: Payload::Tcp(segment),
-            part: None,
-            ..
-        }) = classify::frame(frame)
-        else {
-            return false;
-        };
-        self.frames.joins_segments() && !segment.is_syn() && !segment.is_reset()
+        match classify::frame(frame) {
+            Frame::Ip(Packet {
+                payload: Payload::Tcp(segment),
+                part: None,
+                ..
+            }) => may_be_joined(&self.frames, &segment),
+            _ => false,
+        }
     }
 
     /// Whether a frame went to this station or to a group. A device that hears all others too is no reason to answer for them.
@@ -253,10 +263,15 @@ impl Stack {
                 {
                     return self.dropped();
                 }
+                self.recent.note(frame, id, self.engine.epoch(), self.now);
             }
             Flow::Udp(udp) => match udp.ingress(&mut context, packet, frame, policy) {
                 Ok(true) => {
                     let owner = udp.owner;
+                    if frame.starts_with(&self.engine.mac()) && self.engine.has_address(packet.dst)
+                    {
+                        self.recent.note(frame, id, self.engine.epoch(), self.now);
+                    }
                     if let Some(owner) = owner {
                         self.sessions.raise(owner.session, owner.index);
                     }

@@ -38,6 +38,7 @@ mod ports;
 mod queries;
 mod random;
 mod reassembly;
+mod recent;
 mod requests;
 mod resolver;
 mod session;

@@ -44,6 +44,8 @@ impl Neighbor {
 pub(crate) struct Neighbors {
     known: BTreeMap<IpAddr, Neighbor>,
     waiting: Vec<crate::slab::Id>,
+    /// Changes whenever one is forgotten, or somewhere else.
+    epoch: u64,
 }
 
 /// Flows that may wait for a neighbour to be found. The others look again after a second.
@@ -61,6 +63,7 @@ impl Neighbors {
                 .map(|(address, _)| *address)
         {
             self.known.remove(&oldest);
+            self.epoch = self.epoch.wrapping_add(1);
         }
         self.known.entry(neighbor).or_default()
     }
@@ -91,9 +94,16 @@ impl Neighbors {
         }
     }
 
-    /// Where a neighbour is that was heard of late.
-    pub(crate) fn find(&self, neighbor: IpAddr, now: Instant) -> Option<[u8; 6]> {
-        self.known.get(&neighbor)?.live(now)
+    /// Where a neighbour is that was heard of late, and until when that can be said, as long as the [`epoch`](Self::epoch) is the same.
+    pub(crate) fn find(&self, neighbor: IpAddr, now: Instant) -> Option<([u8; 6], Instant)> {
+        let neighbor = self.known.get(&neighbor)?;
+        let (_, at) = neighbor.seen?;
+        Some((neighbor.live(now)?, at.after(LIVE)))
+    }
+
+    /// Changes whenever a neighbour is forgotten, or somewhere else than before.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Whether to believe that a neighbour is at a station: what contradicts a live neighbour is not believed, nor an
@@ -117,8 +127,10 @@ impl Neighbors {
         };
         if believed {
             let entry = self.entry(neighbor);
+            let moves = entry.seen.is_some_and(|(before, _)| before != mac);
             entry.unasked = !asked && (entry.unasked || known.live(now).is_none());
             entry.seen = Some((mac, now));
+            self.epoch = self.epoch.wrapping_add(moves.into());
         }
         believed
     }
@@ -155,5 +167,6 @@ impl Neighbors {
     /// Forgets everything, as after a change of network.
     pub(crate) fn clear(&mut self) {
         self.known.clear();
+        self.epoch = self.epoch.wrapping_add(1);
     }
 }

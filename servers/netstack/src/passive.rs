@@ -72,7 +72,7 @@ impl Stack {
             return;
         };
         // With the neighbour unknown, the answer comes as soon as it is known.
-        let Some(mac) = self.neighbors.find(hop, self.now) else {
+        let Some((mac, _)) = self.neighbors.find(hop, self.now) else {
             if self.unanswered.len() < MAX_UNANSWERED {
                 self.unanswered.push(*key);
                 self.solicit(hop);

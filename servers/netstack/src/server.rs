@@ -224,8 +224,10 @@ impl Server {
 
     /// What the library has ended by itself.
     fn let_go(&mut self) {
-        for ended in self.stack.take_ended() {
-            self.clients.retain(|client| client.session != ended);
+        if self.stack.has_ended_sessions() {
+            for ended in self.stack.take_ended() {
+                self.clients.retain(|client| client.session != ended);
+            }
         }
         if !self.stack.has_driver() {
             self.driver = None;

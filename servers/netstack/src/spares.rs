@@ -72,6 +72,11 @@ impl Spares {
         }
     }
 
+    /// When the oldest is let go of.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        Some(self.entries.front()?.since.after(AGE))
+    }
+
     /// Lets go of those that nobody has needed for a while.
     pub(crate) fn age(&mut self, now: Instant) {
         while let Some(oldest) = self.entries.front()

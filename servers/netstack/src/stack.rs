@@ -14,12 +14,14 @@ use crate::{
     policy::{Bucket, Policies},
     random::Random,
     reassembly::Reassembly,
+    recent::Recent,
     session::{Sessions, Target},
     slab::{Id, Slab},
     spares::Spares,
     timers::Timers,
     train::Train,
     turn::Context,
+    udp::earlier,
 };
 use alloc::{
     boxed::Box,
@@ -91,6 +93,7 @@ pub struct Stack {
     pub(crate) echoes: BTreeMap<u16, Id>,
     pub(crate) unanswered: Vec<FlowKey>,
     pub(crate) reassembly: Reassembly,
+    pub(crate) recent: Recent,
     pub(crate) timers: Timers<Id>,
     pub(crate) ready: VecDeque<Id>,
     pub(crate) starved: Vec<Id>,
@@ -110,6 +113,8 @@ pub struct Stack {
     address_work: bool,
     /// When addresses have something to do.
     addressing_at: Option<Instant>,
+    /// The first deadline behind the last pass.
+    first: Option<Instant>,
     /// When the next pass was due.
     due: Option<Instant>,
     /// For received frames: a train, and behind it the frame that comes next.
@@ -144,6 +149,7 @@ impl Stack {
             echoes: BTreeMap::new(),
             unanswered: Vec::new(),
             reassembly: Reassembly::default(),
+            recent: Recent::default(),
             timers: Timers::new(),
             ready: VecDeque::new(),
             starved: Vec::new(),
@@ -160,6 +166,7 @@ impl Stack {
             link_was_up: false,
             address_work: true,
             addressing_at: None,
+            first: None,
             due: None,
             buffer: Vec::new(),
         }
@@ -210,7 +217,9 @@ impl Stack {
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
         // A new engine forgets neighbours. Connections are not part of it.
         let segment = self.frames.longest_segment(mtu);
-        self.engine = Engine::new(*mac, (mtu, segment), self.random.u64(), now);
+        let mut engine = Engine::new(*mac, (mtu, segment), self.random.u64(), now);
+        engine.succeed(&self.engine);
+        self.engine = engine;
         log::info!(
             "driver {} attached: {}, MTU {mtu}, link {}; the device {offloads}",
             self.generation,
@@ -291,9 +300,11 @@ impl Stack {
         self.now = self.now.max(now);
         self.notice_standstill();
         let mut work_left = self.receive();
-        work_left |= self.run_timers();
+        if self.first.is_some_and(|first| first <= self.now) {
+            work_left |= self.run_timers();
+        }
         work_left |= self.serve_sessions();
-        if self.frames.has_room() {
+        if !self.starved.is_empty() && self.frames.has_room() {
             for id in core::mem::take(&mut self.starved) {
                 self.wake(id);
             }
@@ -310,21 +321,24 @@ impl Stack {
         }
         self.publish();
         // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
-        let deadlines = [
-            self.timers.first(),
-            self.frames.deadline(),
-            self.addressing_at,
-            self.half_open.deadline(),
-            self.time_waits.deadline(),
-            self.reassembly.deadline(),
-        ];
-        let first = deadlines.into_iter().flatten().min();
-        let deadline = first.map(|deadline| deadline.max(self.now.after(MIN_SLEEP)));
+        self.first = self.first_deadline();
+        let deadline = self
+            .first
+            .map(|deadline| deadline.max(self.now.after(MIN_SLEEP)));
         self.due = if work_left { Some(self.now) } else { deadline };
         Next {
             work_left,
             deadline,
         }
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        let first = earlier(self.timers.first(), self.frames.deadline());
+        let first = earlier(first, self.addressing_at);
+        let first = earlier(first, self.half_open.deadline());
+        let first = earlier(first, self.time_waits.deadline());
+        let first = earlier(first, self.spares.deadline());
+        earlier(first, self.reassembly.deadline())
     }
 
     /// Time in which the machine stood still (a paused guest, say) is not time in which peers or the driver were silent.
@@ -386,7 +400,7 @@ impl Stack {
     /// Takes a bounded number of requests of each client that wants something, another one first each time.
     fn serve_sessions(&mut self) -> bool {
         let mut left = false;
-        for turn in self.sessions.turns().into_iter().flatten() {
+        for turn in 0..self.sessions.begin() {
             if let Some(id) = self.sessions.at_work(turn) {
                 left |= self.serve_session(id);
             }

@@ -7,7 +7,7 @@ mod lanes;
 
 use crate::{
     Instant,
-    classify::{Packet, Payload, be16},
+    classify::{self, Packet, Payload},
     engine::{FrameSink, UdpSocket, Way},
     session::Owner,
     turn::{Context, Turn},
@@ -38,6 +38,16 @@ const TURN_DATAGRAMS: usize = 64;
 /// Frames that one turn sends.
 const TURN_FRAMES: u32 = 64;
 
+/// A way that the policy permits, and what it was found out from.
+#[derive(Clone, Copy)]
+struct Known {
+    way: Way,
+    /// Addresses and routers, and neighbours, as they are counted.
+    epochs: (u64, u64),
+    /// Until when the neighbour is believed to be there.
+    until: Instant,
+}
+
 /// A UDP socket.
 pub(crate) struct Udp {
     /// Its address.
@@ -49,6 +59,8 @@ pub(crate) struct Udp {
     ends: Option<StreamEnds>,
     /// Taken from the FIFO and not yet in a lane.
     next: Option<(SocketAddr, Vec<u8>)>,
+    /// The way that the last datagram has gone.
+    known: Option<Known>,
     closing: Option<RequestId>,
     linger: Option<Instant>,
     error: Option<NetError>,
@@ -70,6 +82,7 @@ impl Udp {
             lanes: Vec::new(),
             ends: Some(ends),
             next: None,
+            known: None,
             closing: None,
             linger: None,
             error: None,
@@ -90,6 +103,7 @@ impl Udp {
     /// Time to live.
     pub(crate) fn set_hop_limit(&mut self, hops: u8) {
         self.hop_limit = hops;
+        self.known = None;
         for lane in &mut self.lanes {
             lane.socket.set_hop_limit(hops);
         }
@@ -123,6 +137,17 @@ impl Udp {
             .engine
             .ingress(context.now, frame, &mut self.inbox, context.frames);
         self.deliver(policy)
+    }
+
+    /// Gives a datagram to the client at once, from where it may come. False if there is no room, or others wait.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the client's FIFO indices make no sense.
+    pub(crate) fn take(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<bool, PeerError> {
+        match &mut self.ends {
+            Some(ends) if self.inbox.is_empty() => ends.writer.write_record(from, bytes),
+            _ => Ok(false),
+        }
     }
 
     fn deliver(&mut self, policy: Option<&Policy>) -> Result<bool, PeerError> {
@@ -219,8 +244,6 @@ impl Udp {
         policy: Option<&Policy>,
         turn: &mut Turn,
     ) -> Result<(), PeerError> {
-        // Datagrams to the same place go the same way: nothing changes in between.
-        let mut way: Option<Way> = None;
         for count in 0..=TURN_DATAGRAMS {
             if let Some((to, bytes)) = self.next.take()
                 && !self.queue(context, to, &bytes)
@@ -239,9 +262,9 @@ impl Udp {
                 return Ok(());
             }
             let to = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
-            let same = way.as_ref().filter(|way| way.to == to);
-            if let Some(way) = same
-                && self.pass_on(context, way, record.len, turn)?
+            // Datagrams to the same place go the same way, as long as nothing changes.
+            if let Some(way) = self.known_way(context, to)
+                && self.pass_on(context, &way, record.len, turn)?
             {
                 self.error = None;
                 continue;
@@ -259,9 +282,9 @@ impl Udp {
                 *counter = counter.saturating_add(1);
                 continue;
             }
-            way = self.way(context, to);
-            if let Some(way) = &way
-                && self.pass_on(context, way, record.len, turn)?
+            self.known = self.way(context, to);
+            if let Some(known) = self.known
+                && self.pass_on(context, &known.way, record.len, turn)?
             {
                 continue;
             }
@@ -275,16 +298,28 @@ impl Udp {
         Ok(())
     }
 
-    /// The way to an address whose neighbour is known.
-    fn way(&self, context: &Context<'_>, to: SocketAddr) -> Option<Way> {
+    /// The way of the last datagram, if it leads to `to` and nothing has changed.
+    fn known_way(&self, context: &Context<'_>, to: SocketAddr) -> Option<Way> {
+        let known = self.known.as_ref().filter(|known| known.way.to == to)?;
+        let holds = known.epochs == epochs(context) && context.now < known.until;
+        holds.then_some(known.way)
+    }
+
+    /// The way to an address that is permitted and whose neighbour is known.
+    fn way(&self, context: &Context<'_>, to: SocketAddr) -> Option<Known> {
         let hop = context.engine.next_hop(to.ip())?;
-        let mac = context.neighbors.find(hop, context.now)?;
+        let (mac, until) = context.neighbors.find(hop, context.now)?;
         let from = specific(self.local).or_else(|| context.engine.source_for(to.ip()))?;
-        Some(Way {
+        let way = Way {
             mac,
             from: SocketAddr::new(from, self.local.port()),
             to,
             hops: self.hop_limit,
+        };
+        Some(Known {
+            way,
+            epochs: epochs(context),
+            until,
         })
     }
 
@@ -349,13 +384,16 @@ fn datagram<'a>(packet: &Packet<'a>) -> Option<(SocketAddr, &'a [u8])> {
     let Payload::Udp { src_port, .. } = packet.payload else {
         return None;
     };
-    let end = be16(packet.body, 4)?;
-    let bytes = packet.body.get(8..end.into())?;
-    Some((SocketAddr::new(packet.src, src_port), bytes))
+    let from = SocketAddr::new(packet.src, src_port);
+    Some((from, classify::datagram(packet.body)?))
 }
 
 fn specific(local: SocketAddr) -> Option<IpAddr> {
     Some(local.ip()).filter(|address| !address.is_unspecified())
+}
+
+fn epochs(context: &Context<'_>) -> (u64, u64) {
+    (context.engine.epoch(), context.neighbors.epoch())
 }
 
 /// Why a datagram can't be sent.

@@ -68,6 +68,8 @@ pub(crate) struct Engine {
     forgot: bool,
     mac: [u8; 6],
     mtu: u16,
+    /// Changes with its addresses and routers.
+    epoch: u64,
 }
 
 /// Questions for neighbours that are remembered.
@@ -106,7 +108,18 @@ impl Engine {
             forgot: false,
             mac,
             mtu,
+            epoch: 0,
         }
+    }
+
+    /// Takes the place of an earlier engine, whose times are over.
+    pub(crate) fn succeed(&mut self, earlier: &Engine) {
+        self.epoch = earlier.epoch.wrapping_add(1);
+    }
+
+    /// Changes whenever its addresses or routers may have, and never goes back.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The hardware address.
@@ -213,6 +226,7 @@ impl Engine {
 
     /// Replaces addresses (with prefix lengths) and default routers. What can't be an address of a host, or is too much, is left out.
     pub(crate) fn configure(&mut self, addresses: &[(IpAddr, u8)], routers: &[IpAddr]) {
+        self.epoch = self.epoch.wrapping_add(1);
         let most = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
         let mut wanted = heapless::Vec::<IpCidr, MAX_ADDRESSES>::new();
         for (address, bits) in addresses {

@@ -103,17 +103,21 @@ impl Sessions {
         }
     }
 
-    /// Those to look at now, in the order in which they have their turns: a part of them, and the rest.
-    pub(crate) fn turns(&mut self) -> [core::ops::Range<usize>; 2] {
+    /// Begins to look at those that want something, another one first each time. How many they are.
+    pub(crate) fn begin(&mut self) -> usize {
         let count = self.awake.len();
         self.first = self.first.wrapping_add(1);
-        let first = self.first.checked_rem(count).unwrap_or(0);
-        [first..count, 0..first]
+        if self.first >= count {
+            self.first = 0;
+        }
+        count
     }
 
     /// The one with this turn, if it has work. It is told what comes of that.
     pub(crate) fn at_work(&mut self, turn: usize) -> Option<Id> {
-        let id = *self.awake.get(turn)?;
+        let at = self.first.wrapping_add(turn);
+        let before = at.wrapping_sub(self.awake.len());
+        let id = *self.awake.get(at).or_else(|| self.awake.get(before))?;
         if self.all.get_mut(id)?.is_quiet() {
             return None;
         }

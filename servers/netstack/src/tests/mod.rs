@@ -5,6 +5,7 @@ mod cycles;
 mod dhcp_hostile;
 mod dns_hostile;
 mod drivers;
+mod familiar;
 pub(crate) mod forge;
 mod forged;
 mod fragments;

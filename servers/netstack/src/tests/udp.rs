@@ -4,7 +4,11 @@ use super::*;
 use ipc_proto::{fifo::Record, socket::Buffers};
 
 /// Binds a socket.
-fn bind(net: &mut Network, client: &mut Client, local: SocketAddr) -> Result<Socket, NetError> {
+pub(super) fn bind(
+    net: &mut Network,
+    client: &mut Client,
+    local: SocketAddr,
+) -> Result<Socket, NetError> {
     let (buffers, ends): (Buffers, _) = client.buffers(17);
     let id = client.id();
     client.send(&Request::UdpBind { id, local, buffers });
@@ -17,7 +21,7 @@ fn send(client: &mut Client, socket: &mut Socket, to: SocketAddr, bytes: &[u8]) 
     client.touch(socket);
 }
 
-fn receive(socket: &mut Socket) -> Option<(Record, Vec<u8>)> {
+pub(super) fn receive(socket: &mut Socket) -> Option<(Record, Vec<u8>)> {
     let mut bytes = [0; 2000];
     let record = socket.reader.read_record(&mut bytes).unwrap()?;
     Some((record, bytes[..record.len].to_vec()))

@@ -1,0 +1,190 @@
+//! Frames like one that came before: between the same stations, addresses and ports, to a flow that is still there. To whom they belong and
+//! whether they may come was looked at then, and is not again: nothing of it can have changed as long as the engine has the same
+//! addresses. What a frame says of itself, its lengths, checksums and flags, is looked at each time. Touches the flow.
+//!
+//! Only IPv4 without options and in one piece.
+
+use crate::{
+    Instant, checksum,
+    classify::{self, ETHERNET, be16},
+    flow::Flow,
+    ingress::may_be_joined,
+    slab::Id,
+    stack::Stack,
+    turn::Context,
+};
+use core::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Where the IP header ends.
+const BODY: usize = ETHERNET + 20;
+/// The frames remembered, by their ports; a later one takes the place of an earlier one.
+const PLACES: usize = 16;
+/// That a neighbour lives is noted so often.
+const SEEN: Duration = Duration::from_secs(1);
+
+/// What is the same in all frames from one peer to one flow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Head {
+    /// Stations, kind, version and length of the IP header.
+    front: u128,
+    addresses: u64,
+    ports: u32,
+    protocol: u8,
+}
+
+impl Head {
+    /// `None` if a frame is too short, or carries a part of a datagram.
+    #[inline]
+    fn of(frame: &[u8]) -> Option<Head> {
+        let bytes: &[u8; BODY + 8] = frame.first_chunk()?;
+        let front = u128::from_le_bytes(*bytes.first_chunk()?) & (u128::MAX >> 8);
+        let part = be16(bytes, ETHERNET + 6)? & 0x3fff;
+        (part == 0).then_some(Head {
+            front,
+            addresses: u64::from_le_bytes(*bytes.get(ETHERNET + 12..)?.first_chunk()?),
+            ports: u32::from_le_bytes(*bytes.get(BODY..)?.first_chunk()?),
+            protocol: *bytes.get(ETHERNET + 9)?,
+        })
+    }
+
+    fn place(&self) -> usize {
+        (self.ports >> 8 ^ self.ports >> 24) as usize % PLACES
+    }
+}
+
+/// A frame that came, and where it went.
+#[derive(Clone, Copy)]
+struct Known {
+    head: Head,
+    flow: Id,
+    /// The addresses of the engine, as it counts them.
+    epoch: u64,
+    /// When its neighbour was last noted as seen.
+    seen: Instant,
+}
+
+/// A frame like an earlier one.
+struct Familiar<'a> {
+    /// The flow that it belongs to, if that is still there.
+    flow: Id,
+    protocol: u8,
+    /// Who sent it.
+    from: SocketAddr,
+    /// What the packet carries. Its checksums are right.
+    body: &'a [u8],
+    /// The station that it came from is to be noted as seen.
+    mac: Option<&'a [u8; 6]>,
+}
+
+/// The frames that came last.
+#[derive(Default)]
+pub(crate) struct Recent([Option<Known>; PLACES]);
+
+impl Recent {
+    /// Notes that a whole frame to this host's own address went to a flow.
+    pub(crate) fn note(&mut self, frame: &[u8], flow: Id, epoch: u64, now: Instant) {
+        let is_plain = be16(frame, 12) == Some(0x0800) && frame.get(ETHERNET) == Some(&0x45);
+        if let Some(head) = Head::of(frame).filter(|_| is_plain)
+            && let Some(place) = self.0.get_mut(head.place())
+        {
+            *place = Some(Known {
+                head,
+                flow,
+                epoch,
+                seen: now,
+            });
+        }
+    }
+
+    /// Finds out whether a frame is like an earlier one, and in order. If not, it may still be both.
+    #[inline]
+    fn find<'a>(
+        &mut self,
+        frame: &'a [u8],
+        vouches: bool,
+        epoch: u64,
+        now: Instant,
+    ) -> Option<Familiar<'a>> {
+        let head = Head::of(frame)?;
+        let known = self.0.get_mut(head.place())?.as_mut()?;
+        if known.head != head || known.epoch != epoch {
+            return None;
+        }
+        let end = usize::from(be16(frame, ETHERNET + 2)?).checked_add(ETHERNET)?;
+        let (header, body) = frame.get(ETHERNET..end)?.split_at_checked(20)?;
+        let (addresses, protocol) = (header.get(12..)?, known.head.protocol);
+        if !checksum::is_right_header(header)
+            || !vouches && !checksum::is_right_body(body, protocol, addresses)
+        {
+            return None;
+        }
+        let [a, b, c, d] = *addresses.first_chunk()?;
+        let is_due = now.since(known.seen) >= SEEN;
+        if is_due {
+            known.seen = now;
+        }
+        Some(Familiar {
+            flow: known.flow,
+            protocol,
+            from: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), be16(body, 0)?),
+            body,
+            mac: frame.get(6..)?.first_chunk().filter(|_| is_due),
+        })
+    }
+}
+
+impl Stack {
+    /// Takes a frame like one that came before, if it is one and in order. Else it is looked at as any other.
+    pub(crate) fn familiar(&mut self, frame: &[u8], vouches: bool) -> bool {
+        let is_long = frame.len() > self.longest_packet();
+        let epoch = self.engine.epoch();
+        let Some(familiar) = self.recent.find(frame, vouches, epoch, self.now) else {
+            return false;
+        };
+        let id = familiar.flow;
+        match self.flows.get_mut(id).map(|entry| &mut entry.flow) {
+            // One that has ended may have made room for another one.
+            Some(Flow::Tcp(tcp)) if familiar.protocol == TCP && !tcp.has_ended() => {
+                let Some(segment) = classify::segment(familiar.body) else {
+                    return false;
+                };
+                if is_long && !may_be_joined(&self.frames, &segment) {
+                    return false;
+                }
+                let mut context = Context {
+                    engine: &mut self.engine,
+                    frames: &mut self.frames,
+                    neighbors: &self.neighbors,
+                    now: self.now,
+                    may_send: true,
+                };
+                if tcp.ingress(&mut context, &segment, frame) {
+                    self.wake(id);
+                } else {
+                    self.dropped();
+                }
+            }
+            Some(Flow::Udp(udp)) if familiar.protocol == UDP && !is_long => {
+                let Some(bytes) = classify::datagram(familiar.body) else {
+                    return false;
+                };
+                match (udp.take(familiar.from, bytes), udp.owner) {
+                    (Ok(true), Some(owner)) => self.sessions.raise(owner.session, owner.index),
+                    (Err(error), Some(owner)) => self.violation(owner.session, &error),
+                    _ => return false,
+                }
+            }
+            _ => return false,
+        }
+        if let Some(mac) = familiar.mac {
+            self.neighbors.seen(familiar.from.ip(), mac, self.now);
+        }
+        true
+    }
+}
