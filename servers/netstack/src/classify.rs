@@ -480,7 +480,7 @@ fn icmp_v4(body: &[u8]) -> Option<Payload<'_>> {
 }
 
 /// The link-layer address option of a kind behind a neighbour message's target. `None` if the options make no sense: two
-/// that differ, say, of which the engine might believe the other.
+/// that differ, say, of which the engine might believe the other, or one that is too short, for which it drops the whole message.
 fn link_layer(body: &[u8], wanted: u8) -> Option<Option<[u8; 6]>> {
     let mut options = body.get(24..)?;
     let mut found = None;
@@ -495,9 +495,18 @@ fn link_layer(body: &[u8], wanted: u8) -> Option<Option<[u8; 6]>> {
             }
             found = Some(*mac);
         }
+        // A prefix, a header that was redirected (RFC 4861 section 4.6): of no interest here, but to be whole.
+        let least = match kind {
+            3 => 32,
+            4 => 48,
+            _ => 8,
+        };
+        if len < least {
+            return None;
+        }
         options = rest;
     }
-    Some(found)
+    options.is_empty().then_some(found)
 }
 
 fn icmp_v6(body: &[u8], hop_limit: u8) -> Option<Payload<'_>> {

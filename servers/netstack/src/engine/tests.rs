@@ -1,5 +1,7 @@
 use super::*;
 use crate::time::Instant;
+use proptest::prelude::*;
+use smoltcp::wire::{Icmpv6Packet, NdiscRepr, RawHardwareAddress};
 use std::{vec, vec::Vec};
 
 #[derive(Default)]
@@ -148,4 +150,45 @@ fn a_syn_ack_says_what_smoltcp_would_say() {
         }
     }
     assert_eq!(compared, 28);
+}
+
+proptest! {
+    /// Who counts as heard is in smoltcp's table: it reads the same address out of the same options, or none of the two reads one.
+    #[test]
+    fn a_station_is_heard_only_where_smoltcp_learns_it(
+        kind in 135u8..=136,
+        options in proptest::collection::vec(
+            (prop_oneof![1u8..=5, 14u8..=14], 0u8..=6, -1isize..=1), 0..4,
+        ),
+    ) {
+        let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+        message.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        for (option, units, more) in options {
+            let len = (isize::from(units.max(1)) * 8 + more).max(0) as usize;
+            let mut bytes = vec![2; len];
+            bytes[..2].copy_from_slice(&[option, units]);
+            message.extend(bytes);
+        }
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0];
+        frame.extend((message.len() as u16).to_be_bytes());
+        frame.extend([58, 255]);
+        frame.extend([0xfe; 32]);
+        frame.extend(&message);
+        let heard = match crate::classify::frame(&frame) {
+            crate::classify::Frame::Ip(packet) => match packet.payload {
+                crate::classify::Payload::NeighborSolicitation { mac, .. }
+                | crate::classify::Payload::NeighborAdvertisement { mac, .. } => mac,
+                _ => None,
+            },
+            _ => None,
+        };
+        let packet = Icmpv6Packet::new_unchecked(&message[..]);
+        let learned = match NdiscRepr::parse(&packet) {
+            Ok(NdiscRepr::NeighborSolicit { lladdr, .. } | NdiscRepr::NeighborAdvert { lladdr, .. }) => lladdr,
+            _ => None,
+        };
+        if let Some(mac) = heard {
+            prop_assert_eq!(learned, Some(RawHardwareAddress::from_bytes(&mac)));
+        }
+    }
 }
