@@ -32,8 +32,9 @@ fn gone() -> Error {
 impl Socket {
     /// The error to tell now, if there is one: each is told once.
     fn take_error(&mut self) -> Option<Error> {
-        if let Some(error) = self.error.take() {
-            return Some(error);
+        // Looked at before it is taken: nearly always there is none.
+        if self.error.is_some() {
+            return self.error.take();
         }
         let error = self.ends.as_ref()?.status.load().error;
         if error == self.told {
@@ -215,6 +216,9 @@ impl Engine {
     }
 
     /// Receives a datagram, of which as much is kept as fits. With `only`, others than that peer's are dropped.
+    ///
+    /// Not inlined, nor is [`Engine::try_send`]: inside of a task's code, addresses are taken apart and put together at each step.
+    #[inline(never)]
     pub(crate) fn try_receive(
         &mut self,
         key: Key,
@@ -256,11 +260,12 @@ impl Engine {
     }
 
     /// Sends a datagram, as a whole or not at all.
+    #[inline(never)]
     pub(crate) fn try_send(
         &mut self,
         key: Key,
         bytes: &[u8],
-        to: SocketAddr,
+        to: &SocketAddr,
     ) -> Result<Option<usize>> {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Err(gone());
@@ -275,7 +280,7 @@ impl Engine {
         if bytes.len() > ends.writer.largest_record() {
             return Err(ErrorKind::MessageTooLong.into());
         }
-        match ends.writer.write_record(to, bytes) {
+        match ends.writer.write_record(*to, bytes) {
             Ok(true) => {
                 self.raise(handle);
                 Ok(Some(bytes.len()))
@@ -332,6 +337,7 @@ impl Engine {
 }
 
 /// Whether two addresses are the same host and port; an IPv4-mapped IPv6 address is its IPv4 address.
+#[inline(never)]
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
     let ip = |address: SocketAddr| -> IpAddr { address.ip().to_canonical() };
     ip(a) == ip(b) && a.port() == b.port()

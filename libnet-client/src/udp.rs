@@ -52,7 +52,7 @@ impl UdpSocket {
             other => self.socket.net.wait(self.choose(other))?,
         };
         self.socket.blocking(Direction::Write, |engine, key| {
-            engine.try_send(key, datagram, to)
+            engine.try_send(key, datagram, &to)
         })
     }
 
@@ -78,7 +78,7 @@ impl UdpSocket {
         };
         self.socket
             .wait(Direction::Write, |engine, key| {
-                engine.try_send(key, datagram, to)
+                engine.try_send(key, datagram, &to)
             })
             .await
     }
