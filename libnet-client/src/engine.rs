@@ -27,6 +27,9 @@ const POLL_INTERVAL: u64 = 10 * MILLISECOND;
 const GOOD_START: u64 = 1_000 * MILLISECOND;
 /// Longest pause between two attempts to open a session or to get a port back.
 const LONGEST_PAUSE: u64 = 500 * MILLISECOND;
+/// Passes of the executor in a row, with tasks still ready, behind the first of which the stack need not be told what they did. Told
+/// in the middle of it, the stack, which runs first, would run once more for each.
+const PASSES_UNTOLD: u32 = 4;
 /// Reads and writes that succeed at once in one turn before the task has to let others run.
 const OPERATIONS_PER_TURN: u32 = 256;
 
@@ -63,6 +66,8 @@ pub(crate) struct Engine {
     pub(crate) events: u64,
     /// An executor runs: the doorbell is rung at the end of its pass, not by each call.
     pub(crate) batching: bool,
+    /// Passes in a row of which the stack was not told.
+    untold: u32,
     /// Reads and writes that may still succeed at once in this turn.
     pub(crate) operations_left: u32,
     waited_at: u64,
@@ -90,6 +95,7 @@ impl Engine {
             event_waiters: WakerSet::default(),
             events: 0,
             batching: false,
+            untold: 0,
             operations_left: OPERATIONS_PER_TURN,
             waited_at: 0,
             short_lives: 0,
@@ -147,10 +153,12 @@ impl Engine {
     }
 
     /// One pass over everything that may have happened; bounded. Shows the stack what was done, sleeps till `sleep_until`, if given and
-    /// if there is nothing to do, and takes in what has happened by then.
+    /// if there is nothing to do, and takes in what has happened by then. In the middle of an executor's work, what was done may wait.
     pub(crate) fn turn(&mut self, sleep_until: Option<u64>) {
         self.operations_left = OPERATIONS_PER_TURN;
-        let ring = self.publish();
+        let may_wait = self.batching && sleep_until.is_none() && self.untold < PASSES_UNTOLD;
+        self.untold = if may_wait { self.untold + 1 } else { 0 };
+        let ring = !may_wait && self.publish();
         let slept = match sleep_until {
             Some(deadline) if self.woken.is_empty() => self.sleep(deadline, ring),
             _ => {

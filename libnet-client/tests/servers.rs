@@ -439,3 +439,27 @@ fn one_doorbell_for_a_pass_of_many_writers() {
     });
     assert_eq!(stack.rings() - before, 1);
 }
+
+/// What tasks do while others are ready is told the stack together, but not never.
+#[test]
+fn the_stack_is_rung_when_the_tasks_are_through() {
+    let (stack, net) = start();
+    let socket = UdpSocket::bind(&net, "0.0.0.0:0").unwrap();
+    // How often it was rung by the end of so many passes, and then before the program slept.
+    let rings = |passes: usize| {
+        let before = stack.rings();
+        net.block_on(async {
+            for _ in 0..passes {
+                socket.send_to_async(b"x", "10.0.0.1:9").await.unwrap();
+                net.yield_now().await;
+            }
+            let working = stack.rings();
+            net.sleep(Duration::from_millis(1)).await;
+            [working - before, stack.rings() - working]
+        })
+    };
+    // The stack goes to sleep.
+    rings(0);
+    assert_eq!([rings(1), rings(4)], [[0, 1]; 2]);
+    assert_eq!(rings(100), [1, 0]);
+}
