@@ -57,6 +57,9 @@ const TURN_FRAMES: u32 = 32;
 const LINGER: Duration = Duration::from_secs(60);
 /// Time for a reset to find its neighbour.
 const LINGER_RESET: Duration = Duration::from_secs(3);
+/// Time for a client to end its direction behind the peer's: then one segment answers the peer's FIN and carries its own. As
+/// long as other acknowledgments are held back.
+const ANSWER_DELAY: Duration = Duration::from_millis(10);
 /// A peer that does not answer an attempt to connect for so long is not there, unless the client says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone, unless the client says otherwise.
@@ -88,6 +91,8 @@ pub(crate) struct Connection {
     told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
     shut: Option<u32>,
+    /// Until when the peer's FIN is left unanswered.
+    answer_at: Option<Instant>,
     ends: Option<StreamEnds>,
     told: Status,
     status: Status,
@@ -123,6 +128,7 @@ impl Connection {
             sent: isn.wrapping_add(1),
             told_twice: false,
             shut: None,
+            answer_at: None,
             ends: None,
             told: Status::default(),
             status: Status::default(),
@@ -394,8 +400,16 @@ impl Connection {
             && self.tcp.received() > 0
     }
 
+    /// Whether all that could be said is that the peer's FIN has come, and the client may end its direction in a moment.
+    fn awaits_client(&self, now: Instant) -> bool {
+        self.tcp.state() == TcpState::CloseWait
+            && self.tcp.unacknowledged() == 0
+            && self.owner.is_some()
+            && self.answer_at.is_some_and(|at| now < at)
+    }
+
     fn egress(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
-        if !context.may_send || self.holds_bytes() {
+        if !context.may_send || self.holds_bytes() || self.awaits_client(context.now) {
             return;
         }
         while turn.frames < TURN_FRAMES {

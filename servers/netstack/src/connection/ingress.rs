@@ -4,7 +4,7 @@
 //! smoltcp is given each segment that passes [`Position::judge`]; where it is known to draw the wrong conclusion, it gets one that says the
 //! same in a way that it understands (`engine::challenge`).
 
-use super::Connection;
+use super::{ANSWER_DELAY, Connection};
 use crate::{
     blind::{Position, Verdict, is_after},
     classify::{self, Segment},
@@ -78,6 +78,9 @@ impl Connection {
             .ingress(context.now, frame, &mut self.tcp, &mut sink);
         if self.before == TcpState::SynSent && self.tcp.state() != self.before {
             self.peer_isn = Some(segment.seq);
+        }
+        if self.before != self.tcp.state() && self.tcp.state() == TcpState::CloseWait {
+            self.answer_at = Some(context.now.after(ANSWER_DELAY));
         }
         self.note_state(true);
         if sent.frames > 0 {

@@ -222,6 +222,37 @@ fn keep_alive_finds_out_that_an_idle_peer_is_gone() {
     assert_eq!(near.status.load().error, Some(NetError::TimedOut));
 }
 
+/// A client that ends its direction at once says so in the segment that answers the peer's FIN; one that does not holds up nobody.
+#[test]
+fn a_fin_is_answered_by_the_client_or_soon() {
+    for answers in [true, false] {
+        let mut net = pair(1);
+        net.log = Some(Vec::new());
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (near, far) = connected(&mut net, &mut a, &mut b);
+        net.run(SECOND);
+        let before = segments(&net, 1).len();
+        let id = a.id();
+        let (socket, abort) = (near.handle, false);
+        a.send(&Request::Close { id, socket, abort });
+        net.run_until(SECOND, |_| far.status.load().peer_closed);
+        let began = net.now;
+        if answers {
+            close(&mut net, &mut b, far.handle, false);
+        } else {
+            net.run_until(SECOND, |net| segments(net, 1).len() > before);
+            assert!(net.now.since(began) <= Duration::from_millis(20));
+        }
+        net.run(SECOND);
+        let sent: Vec<bool> = segments(&net, 1)
+            .iter()
+            .skip(before)
+            .map(Segment::is_fin)
+            .collect();
+        assert_eq!(sent, [answers]);
+    }
+}
+
 #[test]
 fn half_close_ends_one_direction_behind_its_bytes() {
     let mut net = pair(1);
