@@ -31,6 +31,8 @@ pub(crate) struct Charge {
     pub(crate) root: u64,
     /// How much.
     pub(crate) bytes: u32,
+    /// Whether the account has a rate of packets.
+    pub(crate) is_limited: bool,
 }
 
 impl Account {
@@ -86,6 +88,7 @@ impl Stack {
             session,
             root,
             bytes,
+            is_limited: account.bucket.is_limited(),
         })
     }
 

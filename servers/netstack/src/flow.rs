@@ -104,6 +104,7 @@ impl Stack {
             .map_or(Ok(()), |session| session.bucket.check(self.now));
         let account = entry
             .charge
+            .filter(|charge| charge.is_limited)
             .and_then(|charge| self.accounts.get_mut(&charge.root));
         // Both have to allow it; the later of two times is found when the first has come.
         let rate = rate.and(account.map_or(Ok(()), |account| account.bucket.check(self.now)));
@@ -115,26 +116,39 @@ impl Stack {
             now: self.now,
             may_send: rate.is_ok(),
         };
-        let turn = match &mut entry.flow {
-            Flow::Tcp(tcp) => tcp.turn(&mut context),
+        let mut turn = Turn::default();
+        let done = match &mut entry.flow {
+            Flow::Tcp(tcp) => {
+                let done = tcp.turn(&mut context, &mut turn);
+                // Nobody will ask for it any more.
+                turn.finished |= tcp.backlog_of.is_some() && tcp.is_dead();
+                done
+            }
             Flow::Udp(udp) => {
                 let (dropped, refused) = (udp.dropped, udp.refused);
-                let turn = udp.turn(&mut context, policy);
+                let done = udp.turn(&mut context, policy, &mut turn);
                 let dropped = udp.dropped.saturating_sub(dropped);
                 let refused = udp.refused.saturating_sub(refused);
                 self.counters.tx_dropped = self.counters.tx_dropped.saturating_add(dropped);
                 self.counters.refused = self.counters.refused.saturating_add(refused);
-                turn
+                done
             }
-            Flow::Ping(ping) => Ok(ping.turn(&mut context)),
-            Flow::Lookup(lookup) => Ok(lookup.turn(&mut context)),
+            Flow::Ping(ping) => {
+                turn = ping.turn(&mut context);
+                Ok(())
+            }
+            Flow::Lookup(lookup) => {
+                turn = lookup.turn(&mut context);
+                Ok(())
+            }
         };
-        match turn {
-            Ok(mut turn) => {
+        let charge = entry.charge;
+        match done {
+            Ok(()) => {
                 if let Err(at) = rate {
                     turn.deadline = earlier(turn.deadline, Some(at));
                 }
-                self.follow_up(id, owner, session_id, turn);
+                self.follow_up(id, (owner, session_id, charge), &mut turn);
             }
             Err(error) => {
                 if let Some(session) = session_id {
@@ -147,11 +161,10 @@ impl Stack {
     fn follow_up(
         &mut self,
         id: Id,
-        owner: Option<Owner>,
-        session_id: Option<SessionId>,
-        mut turn: Turn,
+        (owner, session_id, charge): (Option<Owner>, Option<SessionId>, Option<Charge>),
+        turn: &mut Turn,
     ) {
-        let charge = self.flows.get(id).and_then(|entry| entry.charge);
+        let charge = charge.filter(|charge| charge.is_limited && turn.frames > 0);
         if let Some(account) = charge.and_then(|charge| self.accounts.get_mut(&charge.root)) {
             account.bucket.take(turn.frames);
         }
@@ -178,15 +191,6 @@ impl Stack {
         }
         for to in &turn.stalled {
             self.look_for(*to, id);
-        }
-        if let Some(Entry {
-            flow: Flow::Tcp(tcp),
-            ..
-        }) = self.flows.get(id)
-            && tcp.backlog_of.is_some()
-            && tcp.is_dead()
-        {
-            turn.finished = true;
         }
         if turn.finished {
             self.remove_flow(id);

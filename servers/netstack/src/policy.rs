@@ -148,6 +148,11 @@ impl Bucket {
         }
     }
 
+    /// Whether there is a limit at all.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.rate != 0
+    }
+
     /// Whether a packet may go now. If not, when one may.
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), Instant> {
         if self.rate == 0 {

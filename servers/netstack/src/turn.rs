@@ -35,7 +35,13 @@ impl Context<'_> {
         sockets: &mut impl Sockets,
         turn: &mut Turn,
     ) -> Option<Instant> {
-        let at = self.engine.poll_at(self.now, sockets)?;
+        let at = self.engine.poll_at(self.now, sockets);
+        self.wake_then(at, turn)
+    }
+
+    /// The same for what wants to be looked at again at a time, if ever.
+    pub(crate) fn wake_then(&mut self, at: Option<Instant>, turn: &mut Turn) -> Option<Instant> {
+        let at = at?;
         if at > self.now {
             return Some(at);
         }

@@ -201,17 +201,17 @@ impl Udp {
         &mut self,
         context: &mut Context<'_>,
         policy: Option<&Policy>,
-    ) -> Result<Turn, PeerError> {
-        let mut turn = Turn::default();
+        turn: &mut Turn,
+    ) -> Result<(), PeerError> {
         if !self.inbox.is_empty() {
             turn.raise = self.deliver(policy)?;
         }
-        self.take_from_client(context, policy, &mut turn)?;
+        self.take_from_client(context, policy, turn)?;
         if let Some(ends) = &mut self.ends {
             turn.raise |= ends.reader.tells_room_for_record()?;
         }
         if context.may_send {
-            self.egress(context, &mut turn);
+            self.egress(context, turn);
             // A lane that was emptied takes what waited for it, one that is stuck makes room.
             if self.next.is_some() {
                 turn.more |= turn.frames > 0;
@@ -223,7 +223,7 @@ impl Udp {
                 turn.deadline = earlier(turn.deadline, next);
             }
         }
-        self.finish(context.now, &mut turn)?;
+        self.finish(context.now, turn)?;
         if self.error != self.told
             && let Some(ends) = &mut self.ends
         {
@@ -235,7 +235,7 @@ impl Udp {
             self.told = self.error;
             turn.raise = true;
         }
-        Ok(turn)
+        Ok(())
     }
 
     fn take_from_client(

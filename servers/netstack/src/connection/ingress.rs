@@ -134,7 +134,7 @@ impl Connection {
 
     /// Learns from a frame that was sent how far the peer may acknowledge.
     pub(super) fn note_sent(&mut self, engine: &Engine) {
-        if let Some(segment) = classify::tcp(engine.last_frame())
+        if let Some(segment) = classify::own_tcp(engine.last_frame())
             && is_after(segment.end(), self.sent)
         {
             self.sent = segment.end();

@@ -87,7 +87,7 @@ impl FrameSink for Acknowledging<'_> {
             let is_bare = segment.is_ack() && segment.end() == segment.seq;
             is_bare && segment.seq != self.next
         };
-        let repaired = classify::tcp(frame).filter(is_wrong).and_then(|_| {
+        let repaired = classify::own_tcp(frame).filter(is_wrong).and_then(|_| {
             let number = TcpSeqNumber(self.next as i32);
             changed(frame, |segment| segment.set_seq_number(number))
         });
