@@ -67,7 +67,9 @@ pub(crate) fn run(attack: &mut Attack<'_>) -> Outcome {
             RW,
         ),
         ("at a non-canonical address", all, 1 << 47, 0, 1, RW),
-        ("over the kernel", all, 0xffff_8000_0000_0000, 0, 1, RW),
+        ("over the kernel", all, 0xffff_ffff_8000_0000, 0, 1, RW),
+        ("over its view of RAM", all, 0xffff_ff80_0000_0000, 0, 1, RW),
+        ("behind the hole", all, 0xffff_8000_0000_0000, 0, 1, RW),
         ("at the last page", all, PAGE.wrapping_neg(), 0, 1, RW),
         (
             "across the end of everything",

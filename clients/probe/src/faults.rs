@@ -7,7 +7,8 @@ use core::arch::asm;
 pub(crate) fn commit(kind: &str) -> String {
     match kind {
         "null" => read(0),
-        "kernel" => read(0xffff_ffff_8000_0000),
+        // RAM as the kernel sees it: mapped, but not for us.
+        "kernel" => read(0xffff_ff80_0020_0000),
         "write-code" => write_code(),
         "run-data" => run_data(),
         "privileged" => {

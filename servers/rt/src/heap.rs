@@ -10,37 +10,47 @@ use talc::{
     source::Source,
 };
 
-/// First address of the heap.
-const HEAP_START: usize = 0x10_0000_0000;
 /// First address that the heap never reaches.
-const HEAP_END: usize = 0x20_0000_0000;
+const HEAP_END: usize = crate::OWN.end as usize;
+/// Never mapped, between the image and the heap.
+const GAP: usize = 0x1_0000;
 /// The heap grows by a quarter of what it is, within these bounds (bytes): few system calls, little waste.
 const STEP: core::ops::RangeInclusive<usize> = 0x1_0000..=0x10_0000;
 
 #[global_allocator]
-static HEAP: TalcLock<spin::Mutex<()>, Grow> = TalcLock::new(Grow { end: HEAP_START });
+static HEAP: TalcLock<spin::Mutex<()>, Grow> = TalcLock::new(Grow { end: 0 });
 
-/// Where the mapped part of the heap ends.
+/// Where the mapped part of the heap ends; 0 before there is any.
 #[derive(Debug)]
 struct Grow {
     end: usize,
 }
 
+/// First address of the heap: behind the program, mostly under the same page table (see [`crate::OWN`]).
+fn heap_start() -> usize {
+    unsafe extern "C" {
+        /// The linker's: the first byte behind the program.
+        static _end: u8;
+    }
+    (&raw const _end).addr().next_multiple_of(PAGE_SIZE) + GAP
+}
+
 // SAFETY: `acquire` uses no allocator but the `talc` that it was given.
 unsafe impl Source for Grow {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let start = talc.source.end;
+        let first = heap_start();
+        let start = talc.source.end.max(first);
         // Room for the block in the worst alignment, for the allocator's own words, and for its first tables.
         let needed = layout
             .size()
             .checked_add(layout.align())
             .and_then(|size| size.checked_add(PAGE_SIZE))
             .ok_or(())?;
-        let step = ((start - HEAP_START) / 4).clamp(*STEP.start(), *STEP.end());
+        let step = ((start - first) / 4).clamp(*STEP.start(), *STEP.end());
         let len = grow(start, needed.max(step)).or_else(|()| grow(start, needed))?;
         let end = start + len;
         talc.source.end = end;
-        if start == HEAP_START {
+        if start == first {
             let base = core::ptr::with_exposed_provenance_mut(start);
             // SAFETY: the kernel has just mapped these `len` bytes, writable, where nothing was before.
             unsafe { talc.claim(base, len) }.map(drop).ok_or(())

@@ -1,9 +1,9 @@
 //! Memory objects, and mapping them into this process's own address space.
 //!
-//! The addresses from [`MAP_START`] to [`MAP_END`] belong to this module alone: nothing there is ever a Rust object,
-//! so mapping and unmapping there can't pull one away.
+//! The addresses from [`MAP_START`] to [`MAP_END`], without [`OWN`], belong to this module alone: nothing there is ever a Rust
+//! object, so mapping and unmapping there can't pull one away.
 
-use crate::{cap::kind, objects::Budget, syscall};
+use crate::{OWN, START_INFO_ADDRESS, cap::kind, objects::Budget, syscall};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use ipc_proto::shm::Shm;
@@ -11,9 +11,13 @@ use kernel_abi::{Error, PAGE_SIZE, Prot, Slot, Syscall};
 use spin::Mutex;
 
 /// First address for mappings.
-const MAP_START: u64 = 0x20_0000_0000;
+const MAP_START: u64 = 0x20_0000;
+/// First address for those of more than [`SMALL`] pages.
+const LARGE_START: u64 = 0x30_0000;
 /// First address behind the mappings.
-const MAP_END: u64 = 0x4000_0000_0000;
+const MAP_END: u64 = START_INFO_ADDRESS;
+/// Most pages of a mapping that is put before the large ones: what is small is in use as a whole, and shares a page table.
+const SMALL: u64 = 32;
 
 kind! {
     /// Pages of RAM or of a device's registers.
@@ -154,22 +158,31 @@ impl Ranges {
         let bytes = pages
             .checked_add(1)
             .and_then(|pages| pages.checked_mul(PAGE_SIZE as u64))
-            .filter(|bytes| *bytes <= MAP_END - MAP_START)
+            .filter(|bytes| *bytes <= MAP_END)
             .ok_or(Error::BadArgument)?;
-        let mut address = MAP_START;
-        let mut position = 0;
-        for (start, len) in &self.0 {
-            if start - address >= bytes {
+        let mut address = match pages {
+            ..=SMALL => MAP_START,
+            _ => LARGE_START,
+        };
+        // The process's own addresses are a range that was always there.
+        let own = (OWN.start, OWN.end - OWN.start);
+        let (low, high) = self.0.split_at(self.position(own.0));
+        for (start, len) in low.iter().chain([&own]).chain(high) {
+            if start.saturating_sub(address) >= bytes {
                 break;
             }
-            address = start + len;
-            position += 1;
+            address = address.max(start + len);
         }
         if MAP_END - address < bytes {
             return Err(Error::BadArgument);
         }
-        self.0.insert(position, (address, bytes));
+        self.0.insert(self.position(address), (address, bytes));
         Ok(address)
+    }
+
+    /// How many ranges lie before `address`.
+    fn position(&self, address: u64) -> usize {
+        self.0.partition_point(|(start, _)| *start < address)
     }
 
     /// Gives the range at `address` back.
@@ -190,7 +203,7 @@ mod tests {
             .collect();
         for (index, address) in taken.iter().enumerate() {
             let end = address + (index as u64 + 2) * PAGE_SIZE as u64;
-            assert!(*address >= MAP_START && end <= MAP_END);
+            assert!(*address >= MAP_START && end <= LARGE_START);
             assert!(taken.iter().all(|other| other <= address || *other >= end));
         }
         ranges.release(taken[2]);
@@ -204,5 +217,26 @@ mod tests {
         for pages in [u64::MAX, MAP_END / PAGE_SIZE as u64] {
             assert_eq!(ranges.reserve(pages), Err(Error::BadArgument));
         }
+    }
+
+    #[test]
+    fn large_mappings_lie_apart_and_none_in_the_process_s_own_addresses() {
+        let mut ranges = Ranges(Vec::new());
+        let page = PAGE_SIZE as u64;
+        assert_eq!(ranges.reserve(SMALL + 1), Ok(LARGE_START));
+        assert_eq!(ranges.reserve(SMALL), Ok(MAP_START));
+        // A page more than there is room for below, and then just as many.
+        let rest = (OWN.start - LARGE_START) / page - (SMALL + 2);
+        assert_eq!(ranges.reserve(rest), Ok(OWN.end));
+        let below = LARGE_START + (SMALL + 2) * page;
+        assert_eq!(ranges.reserve(rest - 1), Ok(below));
+        assert_eq!(ranges.reserve(SMALL + 1), Ok(OWN.end + (rest + 1) * page));
+        // Small ones that find no room before the large ones are put behind.
+        let room = (LARGE_START - MAP_START) / page;
+        for _ in 1..room / (SMALL + 1) {
+            assert!(ranges.reserve(SMALL).unwrap() < LARGE_START);
+        }
+        assert!(ranges.reserve(SMALL).unwrap() > OWN.end);
+        assert!(ranges.0.is_sorted());
     }
 }
