@@ -7,9 +7,10 @@ use super::cpu::{self, Features};
 use super::cpu_local::CpuLocal;
 use super::iommu::Iommu;
 use super::kernel_space::{self, BootFrames};
-use super::layout::{BOOT_MAPPED, DIRECT_MAP, IMAGE, Image};
+use super::layout::{BOOT_MAPPED, DIRECT_MAP, DIRECT_MAP_BYTES, IMAGE, Image};
 use super::machine::Machine;
 use super::memory_map::{self, Pieces};
+use super::paging::PageSize;
 use super::pci_config::ConfigSpace;
 use super::start_info::{self, MAX_COMMAND_LINE, StartInfoError};
 use super::time::{Clock, Rates, Timer};
@@ -199,8 +200,6 @@ struct Found {
 
 impl Found {
     fn collect(start_info: u64, features: Features) -> Result<Found, BootFailure> {
-        /// Firmware data, video memory, and where other processors would start, lie below.
-        const LOW_MEMORY: Range<u64> = 0..0x10_0000;
         let boot_frames = (BOOT_MAPPED / PAGE_SIZE as u64) as u32;
         // SAFETY: `boot.s` maps this much at `IMAGE`. Where there is no RAM, reads give ones. The part that is
         // the kernel's image is neither usable RAM nor read.
@@ -209,9 +208,12 @@ impl Found {
             .map_err(BootFailure::StartInfo)?;
 
         let image = Image::linked();
-        let ram = memory_map::ram(&info.regions, u64::from(u32::MAX) * PAGE_SIZE as u64);
+        let ram = memory_map::ram(&info.regions, DIRECT_MAP_BYTES);
+        // Below the image are firmware data, video memory, and where other processors would start; behind it the rest of 2 MiB
+        // that the direct map has in small pages, under a table that nothing else needs.
+        let low = 0..image.physical.end.next_multiple_of(PageSize::Large.bytes());
         let mut usable = ram.clone();
-        for taken in [&LOW_MEMORY, &image.physical, &info.archive] {
+        for taken in [&low, &info.archive] {
             memory_map::exclude(&mut usable, taken);
         }
         let mut frames = BootFrames::new(&usable).ok_or(BootFailure::Memory)?;

@@ -2,12 +2,15 @@
 
 use core::ops::Range;
 
-/// Where physical address 0 is seen: the direct map of RAM.
-pub(super) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+/// Where physical address 0 is seen: the direct map of RAM. In the same 512 GiB as everything else of the kernel, so
+/// that one table of the second level serves all of it: the fewer tables are in use, the less a switch of address spaces costs.
+pub(super) const DIRECT_MAP: u64 = 0xffff_ff80_0000_0000;
+/// RAM beyond is left alone (as by the portable kernel).
+pub(super) const DIRECT_MAP_BYTES: u64 = 256 << 30;
 /// Physical addresses of the kernel's image are this much lower (`link.ld` has the same number).
 pub(super) const IMAGE: u64 = 0xffff_ffff_8000_0000;
-/// 2 MiB for device registers, see `window.rs`.
-pub(super) const WINDOW: u64 = 0xffff_ffff_c000_0000;
+/// 2 MiB for device registers, see `window.rs`: the last in the image's GiB.
+pub(super) const WINDOW: u64 = 0xffff_ffff_bfe0_0000;
 /// How much RAM from address 0 the tables of `boot.s` map, at [`IMAGE`].
 pub(super) const BOOT_MAPPED: u64 = 1 << 30;
 
