@@ -2,8 +2,13 @@
 //! the table of frames, one record for each frame up to the end of RAM.
 //!
 //! Frame 0 is never handed out, so the number 0 says "none" throughout the kernel.
+//!
+//! Objects of the kernel get frames of a zone of their own as long as there are some, and everything else gets other
+//! frames as long as there are some: the records of the objects, which each use of one looks at, then lie in few pages.
 
+use core::ops::Range;
 use core::ptr::NonNull;
+use kernel_abi::PAGE_SIZE;
 
 /// Sizes of free blocks: `1 << order` frames, up to 512 MiB.
 pub(crate) const ORDERS: usize = 18;
@@ -50,6 +55,27 @@ pub(crate) enum FrameKind {
     Device,
 }
 
+impl FrameKind {
+    /// Of what every system call looks at. (`Kernel` is what an object is until it was written.)
+    fn is_for_zone(self) -> bool {
+        use FrameKind::{
+            Budget, CapTable, Device, Endpoint, Interrupt, Kernel, Notification, Process, Thread,
+        };
+        matches!(
+            self,
+            Kernel
+                | CapTable
+                | Budget
+                | Process
+                | Thread
+                | Endpoint
+                | Notification
+                | Interrupt
+                | Device
+        )
+    }
+}
+
 /// The record of a frame.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -67,6 +93,9 @@ pub(crate) struct FrameMeta {
     pub(crate) payer: u32,
 }
 
+/// Records in a page of the table.
+pub(crate) const RECORDS_IN_PAGE: u32 = (PAGE_SIZE / size_of::<FrameMeta>()) as u32;
+
 const NEW: FrameMeta = FrameMeta {
     kind: FrameKind::Reserved,
     order: 0,
@@ -80,8 +109,10 @@ const NEW: FrameMeta = FrameMeta {
 pub(crate) struct Frames {
     table: NonNull<FrameMeta>,
     len: u32,
-    /// First block of each order.
-    free: [u32; ORDERS],
+    /// First block of each order: outside of the zone, and inside.
+    free: [[u32; ORDERS]; 2],
+    /// Where the kernel's objects are put.
+    zone: Range<u32>,
     free_count: u32,
 }
 
@@ -91,12 +122,12 @@ impl Frames {
         len as u64 * size_of::<FrameMeta>() as u64
     }
 
-    /// Starts with every frame reserved.
+    /// Starts with every frame reserved, and this zone for the kernel's objects.
     ///
     /// # Safety
     /// `table` is aligned to a page and valid for reads and writes of `table_bytes(len)` bytes as long as the
     /// value lives, and nobody else touches them.
-    pub(crate) unsafe fn new(table: NonNull<u8>, len: u32) -> Frames {
+    pub(crate) unsafe fn new(table: NonNull<u8>, len: u32, zone: Range<u32>) -> Frames {
         let table = table.cast::<FrameMeta>();
         for index in 0..len as usize {
             // SAFETY: `index` is within the table that the caller promises.
@@ -107,7 +138,8 @@ impl Frames {
         Frames {
             table,
             len,
-            free: [0; ORDERS],
+            free: [[0; ORDERS]; 2],
+            zone,
             free_count: 0,
         }
     }
@@ -147,6 +179,14 @@ impl Frames {
 
     /// Adds frames that were reserved so far to the free ones.
     pub(crate) fn add(&mut self, first: u32, end: u32) {
+        let Range { start, end: behind } = self.zone;
+        self.add_part(first, end.min(start));
+        self.add_part(first.max(start), end.min(behind));
+        self.add_part(first.max(behind), end);
+    }
+
+    /// Frames that are all in the zone, or all outside.
+    fn add_part(&mut self, first: u32, end: u32) {
         let end = end.min(self.len);
         let mut frame = first.max(1);
         while frame < end {
@@ -162,15 +202,19 @@ impl Frames {
         }
     }
 
-    /// Takes one frame.
-    pub(crate) fn take(&mut self) -> Option<u32> {
-        self.take_block(0)
+    /// Takes one frame, for this.
+    pub(crate) fn take(&mut self, kind: FrameKind) -> Option<u32> {
+        let zone = kind.is_for_zone();
+        self.take_block(0, zone)
+            .or_else(|| self.take_block(0, !zone))
     }
 
     /// Takes `count` frames in a row (at least one).
     pub(crate) fn take_run(&mut self, count: u32) -> Option<u32> {
         let order = count.checked_next_power_of_two()?.trailing_zeros() as usize;
-        let first = self.take_block(order)?;
+        let first = self
+            .take_block(order, false)
+            .or_else(|| self.take_block(order, true))?;
         // The rest of the block goes back, from the end, in the largest pieces that are aligned.
         let (mut frame, end) = (first + count, first + (1 << order));
         while frame < end {
@@ -186,9 +230,11 @@ impl Frames {
         self.give(frame, 0);
     }
 
-    fn take_block(&mut self, order: usize) -> Option<u32> {
-        let found = (order..ORDERS).find(|o| self.free.get(*o).is_some_and(|head| *head != 0))?;
-        let frame = *self.free.get(found)?;
+    fn take_block(&mut self, order: usize, zone: bool) -> Option<u32> {
+        let [outside, inside] = &self.free;
+        let free = if zone { inside } else { outside };
+        let found = (order..ORDERS).find(|o| free.get(*o).is_some_and(|head| *head != 0))?;
+        let frame = *free.get(found)?;
         self.unlink(frame, found);
         for half in (order..found).rev() {
             self.link(frame + (1 << half), half);
@@ -207,7 +253,7 @@ impl Frames {
             let whole = self
                 .get(buddy)
                 .is_some_and(|meta| meta.kind == FrameKind::Free && meta.order as usize == order);
-            if !whole {
+            if !whole || self.zone.contains(&buddy) != self.zone.contains(&frame) {
                 break;
             }
             self.unlink(buddy, order);
@@ -218,8 +264,17 @@ impl Frames {
         self.link(frame, order);
     }
 
+    /// First block of an order, on the side of the zone's border where `frame` is.
+    fn head(&mut self, frame: u32, order: usize) -> Option<&mut u32> {
+        let [outside, inside] = &mut self.free;
+        match self.zone.contains(&frame) {
+            true => inside.get_mut(order),
+            false => outside.get_mut(order),
+        }
+    }
+
     fn link(&mut self, frame: u32, order: usize) {
-        let next = match self.free.get_mut(order) {
+        let next = match self.head(frame, order) {
             Some(head) => core::mem::replace(head, frame),
             None => return,
         };
@@ -239,7 +294,7 @@ impl Frames {
             return;
         };
         if prev == 0 {
-            if let Some(head) = self.free.get_mut(order) {
+            if let Some(head) = self.head(frame, order) {
                 *head = next;
             }
         } else if let Some(meta) = self.get_mut(prev) {

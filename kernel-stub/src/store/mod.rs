@@ -18,7 +18,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 pub(crate) use frames::FrameKind;
-use frames::Frames;
+use frames::{Frames, RECORDS_IN_PAGE};
 use kernel_abi::{Error, PAGE_SIZE};
 
 /// Frames beyond 256 GiB are left alone: a capability reference has 26 bits for the frame.
@@ -126,9 +126,12 @@ impl Store {
         let table = memory
             .frame_pointer(Frame(place.start))
             .map_err(|_| BootError::TooLittleMemory)?;
+        // Begins with a page of records. One part in 64 is plenty for objects that everybody has few of.
+        let start = (place.start + table_frames).next_multiple_of(RECORDS_IN_PAGE);
+        let zone = start..start.saturating_add(place.len() as u32 / 64);
         // SAFETY: `table_frames` frames from `place.start` are usable RAM below the limit, and are kept out of
         // the free ones below, so nobody else touches them.
-        let mut frames = unsafe { Frames::new(table, len) };
+        let mut frames = unsafe { Frames::new(table, len, zone) };
         let mut managed = 0u32;
         for range in usable.iter().map(inward) {
             managed = managed.saturating_add(range.len() as u32);
@@ -207,7 +210,7 @@ impl Store {
             budget.used += count as u64;
         }
         let taken = match count {
-            1 => self.frames.take(),
+            1 => self.frames.take(kind),
             _ => self.frames.take_run(count),
         };
         let Some(first) = taken else {

@@ -52,6 +52,41 @@ fn frames_are_rounded_inward_and_zero_is_never_handed_out() {
 }
 
 #[test]
+fn objects_get_a_zone_of_their_own_until_one_side_is_full() {
+    let ram = Ram::new(1024);
+    let mut store = store(&ram, 1024);
+    let zone = 256..256 + 1022 / 64;
+    let all = store.free_frames();
+    for _ in zone.clone() {
+        let object = store.create(None, notification()).unwrap();
+        assert!(zone.contains(&object.frame), "{object:?}");
+    }
+    // No room is left there; and pages go there only when there is no other.
+    let more = store.create(None, notification()).unwrap();
+    assert!(!zone.contains(&more.frame));
+    store.free(Frame(zone.start));
+    let mut pages = Vec::new();
+    while let Ok(page) = store.alloc(None, FrameKind::User) {
+        pages.push(page);
+    }
+    assert_eq!(pages.last(), Some(&Frame(zone.start)));
+    assert_eq!(pages.len() as u32, all - zone.len() as u32);
+    // Blocks of the two sides are never joined: what comes back is apart again.
+    for page in pages {
+        store.free(page);
+    }
+    for index in 1..zone.len() as u32 {
+        store.free(Frame(zone.start + index));
+    }
+    store.free(Frame(more.frame));
+    assert_eq!(store.free_frames(), all);
+    let run = store.alloc_run(None, FrameKind::User, 256).unwrap();
+    assert_eq!(run, Frame(512));
+    let object = store.create(None, notification()).unwrap();
+    assert!(zone.contains(&object.frame));
+}
+
+#[test]
 fn bad_places_of_the_archive_are_told() {
     for archive in [
         100..200,
