@@ -70,6 +70,8 @@ fn sanitised(text: &[u8]) -> Line {
 
 impl<P: Platform> Kernel<P> {
     /// Takes what was typed off the device. Without a reader, more than the buffer holds is lost.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn console_input(&mut self) {
         let mut got = false;
         for _ in 0..MAX_DRAIN {

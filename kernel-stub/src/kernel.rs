@@ -28,15 +28,20 @@ pub(crate) enum Outcome {
     Blocked,
 }
 
-/// The kernel of a machine.
+/// The kernel of a machine. What every switch of processes touches stands together, in front, and in one page.
+#[repr(C, align(4096))]
 pub struct Kernel<P: Platform> {
-    pub(crate) platform: P,
     pub(crate) store: Store,
     pub(crate) sched: Scheduler,
     pub(crate) deadlines: Deadlines,
+    pub(crate) syscalls: u64,
+    pub(crate) interrupts: u64,
+    /// Number of the last call of an endpoint.
+    pub(crate) sequence: u32,
+    pub(crate) platform: P,
+    pub(crate) vectors: Vectors,
     pub(crate) console: Console,
     pub(crate) log: Log,
-    pub(crate) vectors: Vectors,
     /// All devices, also those that nobody has a capability to any more.
     pub(crate) devices: heapless::Vec<Ref<Device>, MAX_DEVICES>,
     pub(crate) root_budget: Ref<Budget>,
@@ -47,10 +52,6 @@ pub struct Kernel<P: Platform> {
     pub(crate) pci: bool,
     /// Number of the last process.
     pub(crate) last_id: u64,
-    /// Number of the last call of an endpoint.
-    pub(crate) sequence: u32,
-    pub(crate) syscalls: u64,
-    pub(crate) interrupts: u64,
 }
 
 impl<P: Platform> Kernel<P> {
@@ -110,7 +111,8 @@ impl<P: Platform> Kernel<P> {
         Ok(kernel)
     }
 
-    /// Runs the machine.
+    /// Runs the machine. (Not part of who starts it: what runs all the time is not to lie between what runs once.)
+    #[inline(never)]
     pub fn run(&mut self) -> ! {
         loop {
             self.step();

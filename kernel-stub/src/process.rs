@@ -122,6 +122,8 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// A thread's instruction was refused by the processor: its process ends.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn handle_fault(&mut self, thread: Ref<Tcb>, state: ProcessState) {
         let Ok(tcb) = self.store.get(thread) else {
             return;

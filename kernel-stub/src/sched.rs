@@ -223,6 +223,7 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// The timer went off (or may have): ends waits whose deadline passed, and the slice.
+    #[inline(never)]
     pub(crate) fn timer_expired(&mut self) {
         self.sched.timer = None;
         self.sched.stale = true;

@@ -4,6 +4,7 @@
 use super::{Cap, CapRef, Grant};
 use crate::kernel::Kernel;
 use crate::object::{Endpoint, Process};
+use crate::phys::Frame;
 use crate::platform::Platform;
 use crate::store::{FrameKind, Ref, Store};
 use kernel_abi::{Error, Kind, Rights};
@@ -207,15 +208,22 @@ impl<P: Platform> Kernel<P> {
     /// Destroys objects whose last reference went, and those that die with them.
     pub(crate) fn reap(&mut self) {
         while let Some((kind, frame)) = self.store.next_dead() {
-            match kind {
-                FrameKind::Memory => self.destroy_memory(frame),
-                FrameKind::Process => self.destroy_process(frame),
-                FrameKind::Interrupt => self.destroy_interrupt(frame),
-                FrameKind::Device => self.destroy_device(frame),
-                FrameKind::Endpoint => self.destroy_endpoint(frame),
-                FrameKind::Notification => self.destroy_notification(frame),
-                _ => self.store.free(frame),
-            }
+            self.destroy(kind, frame);
+        }
+    }
+
+    /// An object whose last reference is gone.
+    #[cold]
+    #[inline(never)]
+    fn destroy(&mut self, kind: FrameKind, frame: Frame) {
+        match kind {
+            FrameKind::Memory => self.destroy_memory(frame),
+            FrameKind::Process => self.destroy_process(frame),
+            FrameKind::Interrupt => self.destroy_interrupt(frame),
+            FrameKind::Device => self.destroy_device(frame),
+            FrameKind::Endpoint => self.destroy_endpoint(frame),
+            FrameKind::Notification => self.destroy_notification(frame),
+            _ => self.store.free(frame),
         }
     }
 }

@@ -176,6 +176,8 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// A unit has refused accesses: stops the devices that made them.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn dma_faulted(&mut self) {
         for _ in 0..MAX_FAULTS {
             match self.platform.dma_fault() {

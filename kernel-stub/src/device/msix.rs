@@ -64,6 +64,8 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// Masks or unmasks an entry. What comes while it is masked is kept pending by the device.
+    #[cold]
+    #[inline(never)]
     pub(super) fn mask_entry(
         &mut self,
         device: Ref<Device>,

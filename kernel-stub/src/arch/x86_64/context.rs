@@ -95,7 +95,7 @@ impl platform::Context for Context {
             ss: USER_DATA as u64,
         };
         Context {
-            extended: State::INITIAL,
+            extended: State::initial(),
             registers,
         }
     }

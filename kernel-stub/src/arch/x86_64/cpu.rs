@@ -173,7 +173,7 @@ pub(super) unsafe fn save_extended(state: &mut State) {
 /// # Safety
 /// [`Features::enable`] has switched it on.
 pub(super) unsafe fn load_extended(state: &State) {
-    // SAFETY: `state` is [`State::INITIAL`] or was filled by `save_extended` since, so that it is one that the instruction takes. The
+    // SAFETY: `state` is the initial one or was filled by `save_extended` since, so that it is one that the instruction takes. The
     // kernel uses none of the registers.
     unsafe {
         asm!("xrstor64 [{}]", in(reg) state, in("eax") !0, in("edx") !0, options(readonly, nostack, preserves_flags));

@@ -31,8 +31,8 @@ pub(super) struct State {
 const _: () = assert!(size_of::<State>() == (AVX_OFFSET + AVX_SIZE) as usize);
 
 impl State {
-    /// Everything as after a reset of the processor. Loading it reads MXCSR and the header only.
-    pub(super) const INITIAL: State = {
+    /// As after a reset of the processor.
+    pub(super) const fn initial() -> State {
         let mut legacy = [0; 64];
         legacy[3] = MXCSR;
         State {
@@ -40,8 +40,12 @@ impl State {
             header: [0; 8],
             avx: [0; AVX_SIZE as usize / 8],
         }
-    };
+    }
 }
+
+/// Everything as after a reset of the processor. Loading it reads MXCSR and the header only. It has a name, so that
+/// `link.ld` can put it beside what is read as often.
+pub(super) static INITIAL: State = State::initial();
 
 /// What the processor says about these registers.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +77,7 @@ impl Offer {
 pub(super) enum Load {
     /// Nothing: what is in the registers is its own.
     Keep,
-    /// Load [`State::INITIAL`].
+    /// Load [`INITIAL`].
     Reset,
     /// Load what its context has.
     Restore,
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn initial_state_masks_all_exceptions_and_has_an_empty_header() {
-        let state = State::INITIAL;
+        let state = &INITIAL;
         assert_eq!(core::mem::offset_of!(State, header), 512);
         assert_eq!(core::mem::offset_of!(State, avx) as u32, super::AVX_OFFSET);
         assert_eq!(state.legacy[3], 0x1f80);

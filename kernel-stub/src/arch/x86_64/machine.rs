@@ -6,7 +6,7 @@ use super::apic::{
 use super::context::{Context, SYSCALL};
 use super::cpu_local::CpuLocal;
 use super::dma_tables;
-use super::extended::{Load, Owner, State};
+use super::extended::{INITIAL, Load, Owner};
 use super::iommu::Iommu;
 use super::paging::{self, Attributes, PageSize};
 use super::pci_config::ConfigSpace;
@@ -21,24 +21,25 @@ use kernel_abi::Prot;
 
 const PAGE_FAULT: u8 = 14;
 
-/// A PC with one processor in use.
+/// A PC with one processor in use. What each switch touches stands in front, as in [`crate::kernel::Kernel`].
+#[repr(C)]
 pub struct Machine {
     local: &'static CpuLocal,
-    uart: Uart,
-    window: Window,
-    apic: LocalApic,
     clock: Clock,
     timer: Timer,
-    config: ConfigSpace,
-    iommu: Option<Iommu>,
-    /// An address space without a user half, whose tables are never freed.
-    kernel_root: Frame,
     /// The current address space.
     root: Frame,
     /// User code may read the time stamp counter.
     user_counts: bool,
     /// Of the extended state.
     owner: Owner,
+    apic: LocalApic,
+    uart: Uart,
+    window: Window,
+    config: ConfigSpace,
+    iommu: Option<Iommu>,
+    /// An address space without a user half, whose tables are never freed.
+    kernel_root: Frame,
 }
 
 impl Machine {
@@ -88,7 +89,7 @@ impl Machine {
         let address = core::ptr::from_ref(context).addr();
         let state = match self.owner.enter(address, context.registers.vector) {
             Load::Keep => return,
-            Load::Reset => &State::INITIAL,
+            Load::Reset => &INITIAL,
             Load::Restore => &context.extended,
         };
         // SAFETY: `owner` asks for this only where it is switched on.

@@ -23,7 +23,7 @@
     push r15
 .endm
 
-.section .text.trap, "ax"
+.section .text.trap_stubs, "ax"
 
 // 256 stubs of 16 bytes. Each makes the frame uniform (error code, vector).
 .balign 16
@@ -48,6 +48,8 @@ trap_stubs:
     .endif
     .set vector, vector + 1
 .endr
+
+.section .text.trap, "ax"
 
 .balign 16
 trap_common:
