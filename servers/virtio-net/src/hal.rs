@@ -1,8 +1,9 @@
 //! Memory of this process that the device reaches: an [`Arena`] is registered here, and virtqueues take pages of it. The table is
 //! static, so that a window on a page can be had by the address that the device knows.
 
+#[cfg(any(test, feature = "testing"))]
 use crate::mmio::Mmio;
-use crate::offload::HEADER;
+use crate::{mmio::Page, offload::HEADER};
 use alloc::{vec, vec::Vec};
 use core::ptr::NonNull;
 use ipc_proto::frame::HEADROOM;
@@ -128,8 +129,8 @@ impl Drop for Pages {
     }
 }
 
-/// A window on `len` bytes that the device finds at `device`; `None` unless they lie in one arena.
-pub(crate) fn view(device: PhysAddr, len: usize) -> Option<Mmio> {
+/// Where `len` bytes are that the device finds at `device`; `None` unless they lie in one arena.
+fn locate(device: PhysAddr, len: usize) -> Option<NonNull<u8>> {
     let registered = REGISTERED.lock();
     registered.arenas.iter().find_map(|arena| {
         let offset = usize::try_from(device.checked_sub(arena.device)?).ok()?;
@@ -137,11 +138,24 @@ pub(crate) fn view(device: PhysAddr, len: usize) -> Option<Mmio> {
             return None;
         }
         // SAFETY: `offset` is within the arena (checked above), which is mapped (promised to `Arena::new`).
-        let base = unsafe { arena.base.byte_add(offset) };
-        // SAFETY: `len` bytes from there on are within the arena, mapped as long as a queue lives there (promised
-        // to `Arena::new`); only queues hold views, each of its own pages, and a page is aligned.
-        Some(unsafe { Mmio::new(base, len) })
+        Some(unsafe { arena.base.byte_add(offset) })
     })
+}
+
+/// A window on the page that the device finds at `device`, a multiple of its size; `None` unless it lies in an arena.
+pub(crate) fn page(device: PhysAddr) -> Option<Page> {
+    let base = locate(device, PAGE_SIZE)?;
+    // SAFETY: the page is within an arena, mapped as long as a queue lives there (promised to `Arena::new`); only queues hold
+    // windows, each on its own pages.
+    Some(unsafe { Page::new(base) })
+}
+
+/// A window on `len` bytes that the device finds at `device`, as the device has it; `None` unless they lie in one arena.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn view(device: PhysAddr, len: usize) -> Option<Mmio> {
+    let base = locate(device, len)?;
+    // SAFETY: `len` bytes from there on are within an arena, whose memory stays for ever in tests. A page is aligned.
+    Some(unsafe { Mmio::new(base, len) })
 }
 
 #[cfg(any(test, feature = "testing"))]

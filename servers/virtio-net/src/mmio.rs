@@ -5,6 +5,7 @@
 
 use crate::registers::Registers;
 use core::ptr::NonNull;
+use virtio_drivers::PAGE_SIZE;
 
 /// A mapped base address register.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ impl Mmio {
     }
 
     /// The address of a `T` at `offset`, if all of it is mapped and it is aligned.
+    #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<NonNull<T>> {
         let end = offset.checked_add(size_of::<T>())?;
         if end > self.len || !offset.is_multiple_of(align_of::<T>()) {
@@ -33,6 +35,7 @@ impl Mmio {
         Some(unsafe { self.base.byte_add(offset) }.cast())
     }
 
+    #[inline(always)]
     fn read<T: Copy>(&self, offset: usize, outside: T) -> T {
         match self.at::<T>(offset) {
             // SAFETY: `at` checked bounds and alignment; the mapping is readable (promised to `new`), and any bit
@@ -42,6 +45,7 @@ impl Mmio {
         }
     }
 
+    #[inline(always)]
     fn write<T: Copy>(&self, offset: usize, value: T) {
         if let Some(at) = self.at::<T>(offset) {
             // SAFETY: `at` checked bounds and alignment; the mapping is writable (promised to `new`).
@@ -73,6 +77,49 @@ impl Registers for Mmio {
 
     fn write32(&self, offset: usize, value: u32) {
         self.write(offset, value);
+    }
+}
+
+/// A page of memory that a device shares: as [`Mmio`], but of a length that the compiler knows. An access whose place is bounded is then
+/// checked there and not at run time.
+#[derive(Debug)]
+pub struct Page {
+    base: NonNull<u8>,
+}
+
+impl Page {
+    /// Wraps a page.
+    ///
+    /// # Safety
+    /// As [`Mmio::new`], with [`PAGE_SIZE`] bytes.
+    pub unsafe fn new(base: NonNull<u8>) -> Page {
+        Page { base }
+    }
+
+    #[inline(always)]
+    fn registers(&self) -> Mmio {
+        Mmio {
+            base: self.base,
+            len: PAGE_SIZE,
+        }
+    }
+
+    /// Reads four bytes; all ones outside or unaligned.
+    #[inline(always)]
+    pub fn read32(&self, offset: usize) -> u32 {
+        self.registers().read(offset, u32::MAX)
+    }
+
+    /// Writes two bytes; nothing outside or unaligned.
+    #[inline(always)]
+    pub fn write16(&self, offset: usize, value: u16) {
+        self.registers().write(offset, value);
+    }
+
+    /// Writes eight bytes, low word first; nothing outside or unaligned.
+    #[inline(always)]
+    pub fn write64(&self, offset: usize, value: u64) {
+        self.registers().write(offset, value);
     }
 }
 

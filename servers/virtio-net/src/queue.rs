@@ -8,25 +8,28 @@
 use crate::{
     error::DeviceError,
     hal::{self, HEADER_START, Pages},
-    mmio::Mmio,
+    mmio::Page,
     offload::HEADER,
     registers::Registers,
     transport::PciTransport,
 };
-use alloc::{boxed::Box, vec, vec::Vec};
-use core::sync::atomic::{Ordering, fence};
+use alloc::boxed::Box;
+use core::{
+    num::NonZeroU32,
+    sync::atomic::{Ordering, fence},
+};
 use ipc_proto::frame::Pool;
 use virtio_drivers::{PAGE_SIZE, PhysAddr, transport::Transport};
 
-/// Descriptors of a queue.
+/// Descriptors of a queue: so many that a byte names one.
 pub const QUEUE_SIZE: usize = 256;
 
 /// Pages of a queue: descriptors, available ring, used ring.
 const PAGES: usize = 3;
 /// Bytes of a descriptor: address, length, flags, the next one (section 2.7.5).
 const DESCRIPTOR: usize = 16;
-/// The device writes the buffer of this descriptor.
-const DEVICE_WRITES: u32 = 2;
+/// The device writes the buffer of this descriptor: its flags, in the upper half of its second word.
+const DEVICE_WRITES: u64 = 2 << u32::BITS;
 /// In the available ring: no interrupts, please (section 2.7.6).
 const NO_INTERRUPT: u16 = 1;
 /// In the used ring: no notifications, please (section 2.7.8).
@@ -57,7 +60,15 @@ pub struct DevicePool {
 struct Posted {
     buffer: u16,
     /// Length of the descriptor in bytes, header included.
-    len: u32,
+    len: NonZeroU32,
+}
+
+/// What is known of the descriptors.
+struct Descriptors {
+    /// Those that are nobody's: from the number on that are in flight. What is in front of them means nothing.
+    ids: [u8; QUEUE_SIZE],
+    /// By descriptor.
+    posted: [Option<Posted>; QUEUE_SIZE],
 }
 
 /// A buffer that the device gave back.
@@ -75,18 +86,17 @@ pub struct Queue {
     index: u16,
     direction: Direction,
     pool: DevicePool,
-    descriptors: Mmio,
-    available: Mmio,
+    descriptors: Page,
+    available: Page,
     /// The used ring as the device writes it.
-    used: Mmio,
+    used: Page,
     /// How far the available ring was written.
     next_available: u16,
     /// How far the used ring was read.
     last_used: u16,
-    /// Descriptors that are nobody's.
-    free: Vec<u16>,
-    /// By descriptor.
-    posted: Box<[Option<Posted>]>,
+    /// How many more entries of it may be read: as the device has claimed, and not more than are in flight.
+    claimed: u16,
+    known: Box<Descriptors>,
     in_flight: u16,
     /// Whether buffers were added since the last kick.
     unannounced: bool,
@@ -116,7 +126,7 @@ impl Queue {
         let pages = Pages::take(PAGES).ok_or(failed)?;
         let [descriptors, available, used] =
             [0, 1, 2].map(|page| pages.device().wrapping_add(page * PAGE_SIZE as u64));
-        let view = |at| hal::view(at, PAGE_SIZE).ok_or(failed);
+        let view = |at| hal::page(at).ok_or(failed);
         let queue = Queue {
             index,
             direction,
@@ -126,8 +136,11 @@ impl Queue {
             used: view(used)?,
             next_available: 0,
             last_used: 0,
-            free: (0..QUEUE_SIZE as u16).rev().collect(),
-            posted: vec![None; QUEUE_SIZE].into_boxed_slice(),
+            claimed: 0,
+            known: Box::new(Descriptors {
+                ids: core::array::from_fn(|id| id as u8),
+                posted: [None; QUEUE_SIZE],
+            }),
             in_flight: 0,
             unannounced: false,
             _pages: pages,
@@ -144,39 +157,45 @@ impl Queue {
     }
 
     /// Whether there is room for another buffer.
+    #[inline]
     pub fn has_room(&self) -> bool {
-        !self.free.is_empty()
+        usize::from(self.in_flight) < QUEUE_SIZE
     }
 
     /// Gives a buffer to the device, from the header on: `len` bytes, or with `None` all there are. Returns `false`, and does
     /// nothing, if there is no room, no such buffer, or it has not so many bytes. The device sees it at the next [`Queue::kick`].
+    #[inline]
     pub fn post(&mut self, buffer: u16, len: Option<u32>) -> bool {
         let Some((start, size)) = self.pool.layout.place(buffer) else {
             return false;
         };
         let longest = size.saturating_sub(HEADER_START) as u32;
         let len = len.unwrap_or(longest);
-        let Some(id) = self.free.last().copied().filter(|_| len <= longest) else {
+        let known = &mut *self.known;
+        let (Some(id), Some(posted)) = (
+            known.ids.get(usize::from(self.in_flight)),
+            NonZeroU32::new(len).filter(|_| len <= longest),
+        ) else {
             return false;
         };
-        let Some(slot) = self.posted.get_mut(usize::from(id)) else {
-            return false;
-        };
-        *slot = Some(Posted { buffer, len });
-        self.free.pop();
+        let id = usize::from(*id);
+        if let Some(place) = known.posted.get_mut(id) {
+            *place = Some(Posted {
+                buffer,
+                len: posted,
+            });
+        }
         let offset = start.saturating_add(HEADER_START) as u64;
-        let address = self.pool.start.wrapping_add(offset);
         let flags = match self.direction {
             Direction::Receive => DEVICE_WRITES,
             Direction::Transmit => 0,
         };
-        let at = DESCRIPTOR * usize::from(id);
-        self.descriptors.write32(at, address as u32);
-        self.descriptors.write32(at + 4, (address >> 32) as u32);
-        self.descriptors.write32(at + 8, len);
-        self.descriptors.write32(at + 12, flags);
+        let at = DESCRIPTOR * id;
+        let address = self.pool.start.wrapping_add(offset);
+        self.descriptors.write64(at, address);
+        self.descriptors.write64(at + 8, u64::from(len) | flags);
         let place = usize::from(self.next_available) % QUEUE_SIZE;
-        self.available.write16(4 + 2 * place, id);
+        self.available.write16(4 + 2 * place, id as u16);
         self.next_available = self.next_available.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_add(1);
         self.unannounced = true;
@@ -200,7 +219,8 @@ impl Queue {
     }
 
     /// How many buffers the device claims to have given back, and not more than it had.
-    fn claimed(&self) -> Result<u16, DeviceError> {
+    #[inline]
+    fn look(&self) -> Result<u16, DeviceError> {
         let index = (self.used.read32(0) >> 16) as u16;
         let claimed = index.wrapping_sub(self.last_used);
         if claimed > self.in_flight {
@@ -217,29 +237,35 @@ impl Queue {
     ///
     /// # Errors
     /// [`DeviceError`] if the used ring makes no sense. The queue can't be used any more then.
+    #[inline]
     pub fn reap(&mut self) -> Result<Option<Completed>, DeviceError> {
-        if self.claimed()? == 0 {
-            return Ok(None);
+        if self.claimed == 0 {
+            self.claimed = self.look()?;
+            if self.claimed == 0 {
+                return Ok(None);
+            }
+            // The elements were written before the index that covers them (section 2.7.8.2).
+            fence(Ordering::Acquire);
         }
-        // The element was written before the index that covers it (section 2.7.8.2).
-        fence(Ordering::Acquire);
         let place = 4 + 8 * (usize::from(self.last_used) % QUEUE_SIZE);
         let (id, len) = (self.used.read32(place), self.used.read32(place + 4));
-        let token = u16::try_from(id).ok();
-        let posted = token
-            .and_then(|token| self.posted.get_mut(usize::from(token)))
-            .and_then(Option::take);
-        let (Some(token), Some(posted)) = (token, posted) else {
-            return Err(DeviceError::UsedId {
-                queue: self.index,
-                id,
-            });
+        let known = &mut *self.known;
+        let token = u8::try_from(id).ok();
+        // One fewer are in flight: the descriptor joins those that are nobody's.
+        let remaining = self.in_flight.wrapping_sub(1);
+        let (Some(token), Some(free)) = (token, known.ids.get_mut(usize::from(remaining))) else {
+            return Err(self.unknown(id));
         };
-        self.free.push(token);
+        let posted = known.posted.get_mut(usize::from(token));
+        let Some(posted) = posted.and_then(Option::take) else {
+            return Err(self.unknown(id));
+        };
+        *free = token;
+        self.in_flight = remaining;
+        self.claimed = self.claimed.saturating_sub(1);
         self.last_used = self.last_used.wrapping_add(1);
-        self.in_flight = self.in_flight.saturating_sub(1);
         let written = match self.direction {
-            Direction::Receive if (HEADER as u32..=posted.len).contains(&len) => len,
+            Direction::Receive if (HEADER as u32..=posted.len.get()).contains(&len) => len,
             Direction::Receive => {
                 return Err(DeviceError::UsedLength {
                     queue: self.index,
@@ -255,6 +281,15 @@ impl Queue {
         }))
     }
 
+    /// It gave back what it does not have.
+    #[cold]
+    fn unknown(&self, id: u32) -> DeviceError {
+        DeviceError::UsedId {
+            queue: self.index,
+            id,
+        }
+    }
+
     /// Asks the device for interrupts, or for none.
     pub fn set_interrupts(&self, wanted: bool) {
         self.available
@@ -267,6 +302,6 @@ impl Queue {
     /// As [`Queue::reap`].
     pub fn is_quiet(&self) -> Result<bool, DeviceError> {
         fence(Ordering::SeqCst);
-        Ok(self.claimed()? == 0)
+        Ok(self.look()? == 0)
     }
 }
