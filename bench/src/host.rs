@@ -6,7 +6,7 @@ use ipc_proto::{
     channel::{Channel, Geometry, Side},
     codec,
     fifo::{self, End},
-    frame::{RING_SLOTS, SLOT_SIZE, ToDriver, ToStack},
+    frame::{RING_SLOTS, Run, SLOT_SIZE, ToDriver, ToStack},
     shm::Shm,
     socket::{Buffers, Request},
 };
@@ -100,7 +100,7 @@ fn channel() -> Outcome<(StackEnd, DriverEnd)> {
 /// The message that most buffers are handed over with.
 fn frame(number: u32) -> ToDriver {
     ToDriver::Receive {
-        buffer: number as u16 & 0x3ff,
+        buffers: Run::one(number as u16 & 0x3ff),
     }
 }
 

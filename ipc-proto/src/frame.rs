@@ -2,7 +2,7 @@
 //!
 //! Frames lie in the stack's frame pool, an array of buffers in DMA-able memory ([`Pool`]); messages name
 //! them by number. A buffer belongs to the driver from `Receive`/`Transmit` until `Received`/`Transmitted`
-//! names it, and to the stack at every other time. The first [`HEADROOM`] bytes of a buffer are the driver's (device header);
+//! names it, and to the stack at every other time. Empty ones travel in runs of neighbours ([`Run`]), many to a message. The first [`HEADROOM`] bytes of a buffer are the driver's (device header);
 //! the frame, from the Ethernet destination on and without FCS, starts behind them.
 //!
 //! When a driver attaches, every buffer belongs to the stack. It says then what its device can do with frames, and the
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 use crate::codec::Message;
+use core::ops::Range;
 use postcard::experimental::max_size::MaxSize;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,45 @@ impl Pool {
             small + number as usize * LARGE_BUFFER_SIZE,
             LARGE_BUFFER_SIZE,
         ))
+    }
+}
+
+/// Buffers that are neighbours in the pool: at least one, all of them of one size.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
+pub struct Run {
+    /// Number of the first in the pool.
+    pub first: u16,
+    /// How many.
+    pub count: u16,
+}
+
+impl Run {
+    /// A single buffer.
+    #[must_use]
+    pub const fn one(buffer: u16) -> Run {
+        Run {
+            first: buffer,
+            count: 1,
+        }
+    }
+
+    /// The numbers of all of them.
+    #[inline]
+    #[must_use]
+    pub const fn range(self) -> Range<usize> {
+        let first = self.first as usize;
+        first..first + self.count as usize
+    }
+
+    /// Takes a buffer in if it is the next in a pool of this layout, and of the same size as the others. False if it is not.
+    #[inline]
+    pub const fn extend(&mut self, buffer: u16, layout: Pool) -> bool {
+        let is_next = self.range().end == buffer as usize && buffer != layout.small;
+        if is_next {
+            // Not beyond the number of the buffer.
+            self.count = self.count.saturating_add(1);
+        }
+        is_next
     }
 }
 
@@ -169,10 +209,10 @@ pub enum Checksum {
 /// Variant order is the wire discriminant: append new variants, never reorder or remove one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
 pub enum ToDriver {
-    /// An empty buffer to receive into.
+    /// Empty buffers to receive into.
     Receive {
-        /// Number in the pool.
-        buffer: u16,
+        /// Which.
+        buffers: Run,
     },
     /// A frame to send.
     Transmit {
@@ -199,10 +239,10 @@ pub enum ToStack {
         /// What is known of its checksum.
         checksum: Checksum,
     },
-    /// A buffer given by [`ToDriver::Transmit`] is free again (sent, or dropped by the device).
+    /// Buffers given by [`ToDriver::Transmit`] are free again (sent, or dropped by the device).
     Transmitted {
-        /// Number in the pool.
-        buffer: u16,
+        /// Which.
+        buffers: Run,
     },
     /// The link went up or down.
     Link {

@@ -9,7 +9,7 @@ mod stack;
 mod world;
 
 use crate::input::Input;
-use ipc_proto::frame::{Checksum, Offload, ToDriver, ToStack};
+use ipc_proto::frame::{Checksum, Offload, Run, ToDriver, ToStack};
 use virtio_net::{
     fake::{self, frame},
     server::{Events, Outcome, run as serve},
@@ -78,7 +78,9 @@ fn recover(world: &mut World) -> Events {
     }
     match world.phase {
         Phase::Give => {
-            world.give(ToDriver::Receive { buffer: 1 });
+            world.give(ToDriver::Receive {
+                buffers: Run::one(1),
+            });
             let len = 60;
             world.give(ToDriver::Transmit {
                 buffer: 2,
@@ -102,7 +104,9 @@ fn recover(world: &mut World) -> Events {
                     len: 64,
                     checksum: Checksum::Unknown,
                 },
-                ToStack::Transmitted { buffer: 2 },
+                ToStack::Transmitted {
+                    buffers: Run::one(2),
+                },
             ];
             for message in expected {
                 assert!(world.told.contains(&message), "{:?}", world.told);

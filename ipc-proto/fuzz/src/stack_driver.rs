@@ -15,7 +15,7 @@ use crate::{
 };
 use driver::Driver;
 use ipc_proto::{
-    frame::{Checksum, ToStack},
+    frame::{Checksum, Run, ToStack},
     policy::Policy,
     socket::{Family, Reply, Request},
 };
@@ -317,7 +317,12 @@ impl World {
         let buffer = driver.any_buffer(input);
         let message = match input.below(4) {
             0 => ToStack::Link { up: input.flag() },
-            1 => ToStack::Transmitted { buffer },
+            1 => ToStack::Transmitted {
+                buffers: Run {
+                    first: buffer,
+                    count: input.pick(&[1, 0, 2, 3, 64, 65, 512, u16::MAX]),
+                },
+            },
             _ => ToStack::Received {
                 buffer,
                 len: match input.below(8) {

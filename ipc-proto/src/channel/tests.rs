@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    frame::{Offload, ToDriver, ToStack},
+    frame::{Offload, Run, ToDriver, ToStack},
     socket::{Reply, Request},
 };
 use proptest::prelude::*;
@@ -10,6 +10,13 @@ use std::{string::ToString, vec, vec::Vec};
 
 type Driver = Channel<ToStack, ToDriver>;
 type Stack = Channel<ToDriver, ToStack>;
+
+/// An empty buffer.
+fn receive(buffer: u16) -> ToDriver {
+    ToDriver::Receive {
+        buffers: Run::one(buffer),
+    }
+}
 type Client = Channel<Request, Reply>;
 type Server = Channel<Reply, Request>;
 
@@ -64,9 +71,9 @@ fn one_sleep_gets_one_doorbell() {
     let (mut driver, mut stack) = frame_channel();
     assert!(driver.prepare_sleep());
     assert!(!stack.flush(), "nothing new");
-    stack.send(&ToDriver::Receive { buffer: 1 }).unwrap();
+    stack.send(&receive(1)).unwrap();
     assert!(stack.flush());
-    stack.send(&ToDriver::Receive { buffer: 2 }).unwrap();
+    stack.send(&receive(2)).unwrap();
     assert!(!stack.flush());
     driver.awake();
     assert!(!driver.prepare_sleep(), "messages wait");
@@ -386,7 +393,7 @@ proptest! {
             };
             let _ = memory.store(offset, value, Ordering::Relaxed);
             match step {
-                Step::Send => { let _ = stack.send(&ToDriver::Receive { buffer: 1 }); }
+                Step::Send => { let _ = stack.send(&receive(1)); }
                 Step::Receive => { let _ = stack.receive(); }
                 Step::Room => if let Ok(room) = stack.room() { prop_assert!(room <= 4); },
                 Step::Raise(index) => stack.raise(index),

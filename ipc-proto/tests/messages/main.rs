@@ -8,7 +8,7 @@ mod strategies;
 
 use ipc_proto::{
     codec::{DecodeError, Message, decode, encode},
-    frame::{ToDriver, ToStack},
+    frame::{Run, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest, NetReply, NetRequest},
     socket::{Reply, Request},
@@ -116,9 +116,9 @@ proptest! {
 #[test]
 fn numbers_longer_than_need_be_are_refused() {
     for bytes in [
-        [0x81, 0x00, 0x07].as_slice(),
-        &[1, 0x87, 0x00],
-        &[1, 0x80, 0x80, 0x00],
+        [0x81, 0x00, 0x07, 0x01].as_slice(),
+        &[1, 0x87, 0x00, 1],
+        &[1, 0x80, 0x80, 0x00, 1],
     ] {
         assert_eq!(
             decode::<ToStack>(bytes),
@@ -127,8 +127,10 @@ fn numbers_longer_than_need_be_are_refused() {
         );
     }
     assert_eq!(
-        decode::<ToStack>(&[1, 7]),
-        Ok(ToStack::Transmitted { buffer: 7 })
+        decode::<ToStack>(&[1, 7, 1]),
+        Ok(ToStack::Transmitted {
+            buffers: Run::one(7)
+        })
     );
     let name_of_a_gigabyte = [8, 1, 0x80, 0x80, 0x80, 0x80, 0x04, b'a'];
     assert_eq!(

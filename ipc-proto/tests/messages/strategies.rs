@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use heapless::{String, Vec};
 use ipc_proto::{
-    frame::{Checksum, Offload, Offloads, Pool, ToDriver, ToStack},
+    frame::{Checksum, Offload, Offloads, Pool, Run, ToDriver, ToStack},
     hello::{Hello, Protocol},
     policy::{Allow, MAX_RULES, Policy, PortRange, Prefix},
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
@@ -166,7 +166,7 @@ pub(crate) fn dev_reply() -> impl Strategy<Value = DevReply> {
 
 pub(crate) fn to_driver() -> impl Strategy<Value = ToDriver> {
     prop_oneof![
-        any::<u16>().prop_map(|buffer| ToDriver::Receive { buffer }),
+        run().prop_map(|buffers| ToDriver::Receive { buffers }),
         (any::<(u16, u16)>(), offload()).prop_map(|((buffer, len), offload)| {
             ToDriver::Transmit {
                 buffer,
@@ -175,6 +175,10 @@ pub(crate) fn to_driver() -> impl Strategy<Value = ToDriver> {
             }
         }),
     ]
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    any::<(u16, u16)>().prop_map(|(first, count)| Run { first, count })
 }
 
 fn offload() -> impl Strategy<Value = Offload> {
@@ -202,7 +206,7 @@ pub(crate) fn to_stack() -> impl Strategy<Value = ToStack> {
                 len,
                 checksum,
             }),
-        any::<u16>().prop_map(|buffer| ToStack::Transmitted { buffer }),
+        run().prop_map(|buffers| ToStack::Transmitted { buffers }),
         any::<bool>().prop_map(|up| ToStack::Link { up }),
     ]
 }

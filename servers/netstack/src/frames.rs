@@ -6,12 +6,13 @@
 
 mod buffers;
 mod sending;
+mod share;
 
 pub use buffers::FramePool;
 
 use crate::{Doorbell, engine::LONGEST_SEGMENT, time::Instant};
 use alloc::boxed::Box;
-use buffers::{Buffers, Owner, Size};
+use buffers::{Buffers, Size};
 use core::{fmt, time::Duration};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
@@ -228,7 +229,9 @@ impl Frames {
                     len,
                     checksum,
                 } => {
-                    driver.take_back(id, Owner::Receiving)?;
+                    if !driver.buffers.received(id) {
+                        return Err(Violation::NotItsBuffer(id));
+                    }
                     let vouches = checksum != Checksum::Unknown;
                     if vouches && !driver.offloads.receive_checksum {
                         return Err(Violation::Checksum);
@@ -245,8 +248,10 @@ impl Frames {
                     self.counters.rx_bytes = self.counters.rx_bytes.saturating_add(len.into());
                     return Ok(Some(Event::Frame { len: size, vouches }));
                 }
-                ToStack::Transmitted { buffer: id } => {
-                    driver.take_back(id, Owner::Transmitting)?;
+                ToStack::Transmitted { buffers } => {
+                    if !driver.buffers.sent(buffers) {
+                        return Err(Violation::NotItsBuffer(buffers.first));
+                    }
                     driver.progress = self.now;
                 }
                 ToStack::Link { up } => {
@@ -266,10 +271,11 @@ impl Frames {
         if !driver.buffers.are_short() {
             return;
         }
-        while let Some(id) = driver.buffers.next_to_receive() {
-            if !driver.give(id, Owner::Receiving, &ToDriver::Receive { buffer: id }) {
+        while let Some(buffers) = driver.buffers.next_to_receive() {
+            if !driver.tell(&ToDriver::Receive { buffers }) {
                 break;
             }
+            driver.buffers.give_to_receive(buffers);
         }
     }
 
@@ -356,20 +362,11 @@ impl Frames {
 }
 
 impl Driver {
-    fn take_back(&mut self, id: u16, from: Owner) -> Result<(), Violation> {
-        match self.buffers.take_back(id, from) {
-            true => Ok(()),
-            false => Err(Violation::NotItsBuffer(id)),
-        }
-    }
-
-    /// Hands a buffer over. It stays the stack's if the ring is full.
-    fn give(&mut self, id: u16, to: Owner, message: &ToDriver) -> bool {
+    /// Sends a message. False if the ring is full.
+    #[inline]
+    fn tell(&mut self, message: &ToDriver) -> bool {
         match self.channel.send(message) {
-            Ok(()) => {
-                self.buffers.give(id, to);
-                true
-            }
+            Ok(()) => true,
             Err(error) => {
                 if let SendError::Peer(error) = error {
                     self.broken = Some(Violation::Channel(error));

@@ -31,12 +31,14 @@ pub mod error;
 )]
 pub mod fake;
 pub mod hal;
+mod headers;
 pub mod mmio;
 pub mod nic;
 pub mod offload;
 pub mod pci;
 pub mod queue;
 pub mod registers;
+mod sent;
 pub mod server;
 pub mod session;
 pub mod transport;

@@ -22,6 +22,7 @@ const GSO_TCPV6: u8 = 4;
 const TCP_HEADER: usize = 20;
 
 /// The header for a frame of `len` bytes, or `None` if the stack may not ask for this, or it makes no sense.
+#[inline]
 pub fn header(offload: Offload, len: usize, agreed: Offloads) -> Option<[u8; HEADER]> {
     match offload {
         // All fields are zero (section 5.1.6.2).
@@ -54,6 +55,7 @@ pub fn header(offload: Offload, len: usize, agreed: Offloads) -> Option<[u8; HEA
 /// What a header says of the checksum of a received frame of `len` bytes, or `None` if it can't be understood: it says
 /// what was not agreed on, or what can't be. Flags that are not known are ignored (section 5.1.6.4.2), and so is what it says of the
 /// length of headers.
+#[inline]
 pub fn checksum(header: [u8; HEADER], len: usize, agreed: Offloads) -> Option<Checksum> {
     if !agreed.receive_checksum {
         // What it says without having been asked means nothing: QEMU leaves there what the host's kernel knows.

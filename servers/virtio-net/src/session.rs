@@ -8,16 +8,17 @@
 use crate::{
     device::ETHERNET_HEADER,
     error::{DeviceError, SessionError, StackError},
-    hal::HEADER_START,
+    headers::Headers,
     nic::Nic,
-    offload::{self, HEADER},
+    offload::HEADER,
     queue::{Completed, QUEUE_SIZE},
     registers::Registers,
+    sent::Sent,
 };
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
-    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
+    frame::{Offloads, Pool, Run, ToDriver, ToStack},
     shm::Shm,
 };
 
@@ -87,21 +88,22 @@ pub struct Counters {
 pub struct Session<R: Registers> {
     nic: Nic<R>,
     channel: Channel<ToStack, ToDriver>,
-    pool: Shm,
+    headers: Headers,
     layout: Pool,
-    offloads: Offloads,
     /// For each buffer of the pool: whether it is in the driver's (or the device's) hands.
     ours: Vec<bool>,
     /// Empty buffers that the receive queue had no room for.
     receive_waiting: VecDeque<u16>,
     /// Buffers with frames behind their headers, and the frames' lengths, that the transmit queue had no room for.
     transmit_waiting: VecDeque<(u16, u16)>,
-    /// Buffers whose frames were sent, not yet returned: a sleeping stack is not woken for one.
-    sent: VecDeque<u16>,
+    /// Buffers whose frames were sent, not yet returned: many go in one message, and a sleeping stack is not woken for one.
+    sent: Sent,
     /// A message that found the ring to the stack full.
     unsent: Option<ToStack>,
-    /// Return sent buffers when so many wait.
+    /// Return sent buffers when so many wait, ...
     return_at: usize,
+    /// ... or only so many, if the stack is woken anyway.
+    return_along: usize,
     /// Have the device interrupt for sent frames when the stack misses so many buffers.
     interrupt_at: usize,
     /// Large buffers to send from that the stack misses. There are few: with so many missing it is short of them.
@@ -131,9 +133,7 @@ impl<R: Registers> Session<R> {
         now: u64,
     ) -> Result<Session<R>, SessionError> {
         let buffers = shared.layout.count();
-        if shared.pool.len() < shared.layout.bytes() {
-            return Err(StackError::BadMemory.into());
-        }
+        let headers = Headers::new(shared.pool, shared.layout, shared.offloads)?;
         let channel = Channel::new(shared.channel, Side::Client, FRAME_CHANNEL)
             .map_err(|_| StackError::BadMemory)?;
         let transmit_buffers = buffers
@@ -148,15 +148,15 @@ impl<R: Registers> Session<R> {
         Ok(Session {
             nic,
             channel,
-            pool: shared.pool,
+            headers,
             layout: shared.layout,
-            offloads: shared.offloads,
             ours: vec![false; buffers],
             receive_waiting: VecDeque::with_capacity(buffers),
             transmit_waiting: VecDeque::with_capacity(buffers),
-            sent: VecDeque::with_capacity(buffers),
+            sent: Sent::new(shared.layout),
             unsent: None,
             return_at: (transmit_buffers / 4).max(1),
+            return_along: (transmit_buffers / 16).max(1),
             interrupt_at: (transmit_buffers / 2).max(1),
             large_missing: 0,
             large_few: usize::from(large_to_send).div_ceil(2).max(1),
@@ -199,9 +199,9 @@ impl<R: Registers> Session<R> {
         self.post_receives();
         self.nic.kick();
         self.send_link()?;
-        let due = received > 0
-            || wake.watchdog
+        let due = wake.watchdog
             || self.sent.len() >= self.return_at
+            || received > 0 && self.sent.len() >= self.return_along
             || reaped > 0 && self.is_short_of_large();
         let in_vain = wake.watchdog && messages + reaped + received + self.sent.len() == 0;
         if due {
@@ -251,20 +251,27 @@ impl<R: Registers> Session<R> {
         for taken in 0..BUDGET {
             match self.channel.receive() {
                 Ok(None) => return Ok(taken),
-                Ok(Some(ToDriver::Receive { buffer })) => {
-                    self.own(buffer)?;
-                    self.receive_waiting.push_back(buffer);
+                Ok(Some(ToDriver::Receive { buffers })) => {
+                    self.own(buffers)?;
+                    for buffer in buffers.range() {
+                        // One of the pool, whose numbers have 16 bits.
+                        self.post_receive(buffer as u16);
+                    }
                 }
                 Ok(Some(ToDriver::Transmit {
                     buffer,
                     len,
                     offload,
                 })) => {
-                    self.own(buffer)?;
-                    self.write_header(buffer, len, offload)?;
+                    self.own(Run::one(buffer))?;
+                    self.headers.write(buffer, len, offload)?;
                     let is_large = buffer >= self.layout.small;
                     self.large_missing = self.large_missing.saturating_add(is_large.into());
-                    self.transmit_waiting.push_back((buffer, len));
+                    // Those that wait go first.
+                    let may = self.transmit_waiting.is_empty();
+                    if !(may && self.nic.post_transmit(buffer, len)) {
+                        self.transmit_waiting.push_back((buffer, len));
+                    }
                 }
                 Err(_) => return Err(StackError::Channel.into()),
             }
@@ -272,43 +279,21 @@ impl<R: Registers> Session<R> {
         Ok(BUDGET)
     }
 
-    /// Checks a frame that is to be sent, and writes what the device is to do in front of it.
-    fn write_header(&mut self, buffer: u16, len: u16, offload: Offload) -> Result<(), StackError> {
-        let (start, size) = self
-            .layout
-            .place(buffer)
-            .ok_or(StackError::NoSuchBuffer(buffer))?;
-        let longest = size.saturating_sub(HEADROOM);
-        if !(ETHERNET_HEADER..=longest).contains(&usize::from(len)) {
-            return Err(StackError::BadLength { buffer, len });
-        }
-        let header = offload::header(offload, len.into(), self.offloads)
-            .ok_or(StackError::BadOffload { buffer })?;
-        let place = start.saturating_add(HEADER_START);
-        self.pool
-            .write(place, &header)
-            .map_err(|_| StackError::BadMemory)
-    }
-
-    /// What the device says of the checksum of a frame that it received; `None` if that can't be understood.
-    fn read_header(&self, buffer: u16, len: usize) -> Option<Checksum> {
-        let (start, _) = self.layout.place(buffer)?;
-        let mut header = [0; HEADER];
-        let place = start.checked_add(HEADER_START)?;
-        self.pool.read(place, &mut header).ok()?;
-        offload::checksum(header, len, self.offloads)
-    }
-
-    /// Notes that the stack gave a buffer.
-    fn own(&mut self, buffer: u16) -> Result<(), StackError> {
+    /// Notes that the stack gave buffers.
+    #[inline]
+    fn own(&mut self, buffers: Run) -> Result<(), StackError> {
+        let range = buffers.range();
         let ours = self
             .ours
-            .get_mut(usize::from(buffer))
-            .ok_or(StackError::NoSuchBuffer(buffer))?;
-        if *ours {
-            return Err(StackError::NotYours(buffer));
+            .get_mut(range)
+            .filter(|ours| !ours.is_empty())
+            .ok_or(StackError::NoSuchBuffer(buffers.first))?;
+        if ours.iter().any(|ours| *ours) {
+            return Err(StackError::NotYours(buffers.first));
         }
-        *ours = true;
+        for ours in ours {
+            *ours = true;
+        }
         Ok(())
     }
 
@@ -317,9 +302,10 @@ impl<R: Registers> Session<R> {
         self.large_missing >= self.large_few
     }
 
-    /// Notes that the stack is told that a buffer is its own again.
-    fn disown(&mut self, buffer: u16) {
-        if let Some(ours) = self.ours.get_mut(usize::from(buffer)) {
+    /// Notes that the stack is told that buffers are its own again.
+    #[inline]
+    fn disown(&mut self, buffers: Run) {
+        for ours in self.ours.get_mut(buffers.range()).unwrap_or_default() {
             *ours = false;
         }
     }
@@ -331,7 +317,7 @@ impl<R: Registers> Session<R> {
             let Some(completed) = self.nic.reap_transmit()? else {
                 break;
             };
-            self.sent.push_back(completed.buffer);
+            self.sent.push(completed.buffer);
             reaped = reaped.saturating_add(1);
         }
         self.counters.transmitted = self.counters.transmitted.wrapping_add(reaped as u64);
@@ -352,7 +338,7 @@ impl<R: Registers> Session<R> {
             };
             if !self.nic.post_transmit(buffer, len) {
                 // Not reachable with a buffer of the pool. The frame is dropped, the buffer is not lost.
-                self.sent.push_back(buffer);
+                self.sent.push(buffer);
             }
         }
     }
@@ -368,16 +354,16 @@ impl<R: Registers> Session<R> {
             let len = written.saturating_sub(HEADER as u32);
             if (len as usize) < ETHERNET_HEADER {
                 self.counters.runts = self.counters.runts.wrapping_add(1);
-                self.receive_waiting.push_back(buffer);
+                self.post_receive(buffer);
                 continue;
             }
-            let Some(checksum) = self.read_header(buffer, len as usize) else {
+            let Some(checksum) = self.headers.read(buffer, len as usize) else {
                 self.counters.odd = self.counters.odd.wrapping_add(1);
-                self.receive_waiting.push_back(buffer);
+                self.post_receive(buffer);
                 continue;
             };
             self.counters.received = self.counters.received.wrapping_add(1);
-            self.disown(buffer);
+            self.disown(Run::one(buffer));
             self.send(ToStack::Received {
                 buffer,
                 len,
@@ -387,7 +373,15 @@ impl<R: Registers> Session<R> {
         Ok(reaped)
     }
 
-    /// Gives empty buffers to the device.
+    /// Gives an empty buffer to the device, or keeps it till there is room.
+    #[inline]
+    fn post_receive(&mut self, buffer: u16) {
+        if !self.nic.post_receive(buffer) {
+            self.receive_waiting.push_back(buffer);
+        }
+    }
+
+    /// Gives empty buffers that wait to the device.
     fn post_receives(&mut self) {
         while self.nic.has_receive_room() {
             let Some(buffer) = self.receive_waiting.pop_front() else {
@@ -404,13 +398,14 @@ impl<R: Registers> Session<R> {
     /// Returns the buffers of frames that were sent.
     fn return_sent(&mut self) -> Result<(), SessionError> {
         while self.can_send()? {
-            let Some(buffer) = self.sent.pop_front() else {
+            let Some(buffers) = self.sent.pop() else {
                 break;
             };
-            self.disown(buffer);
-            let is_large = buffer >= self.layout.small;
-            self.large_missing = self.large_missing.saturating_sub(is_large.into());
-            self.send(ToStack::Transmitted { buffer })?;
+            self.disown(buffers);
+            if buffers.first >= self.layout.small {
+                self.large_missing = self.large_missing.saturating_sub(buffers.count.into());
+            }
+            self.send(ToStack::Transmitted { buffers })?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, Run, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest},
     shm::Shm,
@@ -219,20 +219,23 @@ impl Driver {
 
     fn take(&mut self, message: ToDriver, moved: &mut Moved) {
         moved.taken += 1;
-        let (buffer, holder) = match message {
-            ToDriver::Receive { buffer } => (buffer, Holder::Receiving),
-            ToDriver::Transmit { buffer, .. } => (buffer, Holder::Sending),
+        let (buffers, holder) = match message {
+            ToDriver::Receive { buffers } => (buffers, Holder::Receiving),
+            ToDriver::Transmit { buffer, .. } => (Run::one(buffer), Holder::Sending),
         };
-        match self.holders.get_mut(usize::from(buffer)) {
-            Some(known) if *known == Holder::Stack => *known = holder,
+        match self.holders.get_mut(buffers.range()) {
+            Some(known) if known.iter().all(|known| *known == Holder::Stack) => known.fill(holder),
             _ if self.rogue => return,
             _ => {
-                moved.finding = Some(format!("buffer {buffer} given to the driver twice"));
+                moved.finding = Some(format!("{buffers:?} given to the driver twice"));
                 return;
             }
         }
         match message {
-            ToDriver::Receive { buffer } => self.empty.push_back(buffer),
+            ToDriver::Receive { buffers } => {
+                let numbers = buffers.range().map(|number| number as u16);
+                self.empty.extend(numbers);
+            }
             ToDriver::Transmit {
                 buffer,
                 len,
@@ -269,9 +272,16 @@ impl Driver {
     /// Gives one message. False if there is none.
     fn give(&mut self, random: &mut Random, moved: &mut Moved) -> bool {
         let message = if !self.sent.is_empty() && (self.inbox.is_empty() || random.chance(500)) {
-            let buffer = self.sent.swap_remove(random.index(self.sent.len()));
-            self.holders[usize::from(buffer)] = Holder::Stack;
-            ToStack::Transmitted { buffer }
+            let mut buffers = Run::one(self.sent.swap_remove(random.index(self.sent.len())));
+            while random.chance(900)
+                && let Some(next) = (self.sent.iter())
+                    .position(|buffer| usize::from(*buffer) == buffers.range().end)
+                && buffers.extend(self.sent[next], self.layout)
+            {
+                self.sent.swap_remove(next);
+            }
+            self.holders[buffers.range()].fill(Holder::Stack);
+            ToStack::Transmitted { buffers }
         } else if let Some(mut frame) = self.inbox.pop_front() {
             let mut is_joined = false;
             while self.offloads.receive_segments
@@ -322,11 +332,18 @@ impl Driver {
                 len: random.pick(&[0, 13, 60, 2030, 2031, 65_535, 65_549, 1 << 16, u32::MAX]),
                 checksum: Checksum::Unknown,
             },
-            1 => ToStack::Transmitted { buffer },
+            1 => ToStack::Transmitted {
+                buffers: Run {
+                    first: buffer,
+                    count: random.pick(&[0, 1, 2, 64, 1000, u16::MAX]),
+                },
+            },
             2 => {
                 // One that it has, in the wrong way.
                 let buffer = self.empty.front().copied().unwrap_or(buffer);
-                ToStack::Transmitted { buffer }
+                ToStack::Transmitted {
+                    buffers: Run::one(buffer),
+                }
             }
             _ => {
                 let buffer = self.empty.front().copied().unwrap_or(buffer);

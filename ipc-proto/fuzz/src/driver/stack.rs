@@ -7,7 +7,7 @@ use super::{
 use crate::input::Input;
 use ipc_proto::{
     channel::FRAME_CHANNEL,
-    frame::{Offload, Offloads, ToDriver},
+    frame::{Offload, Offloads, Run, ToDriver},
     setup::Refusal,
 };
 use virtio_net::{error::AttachError, server::Events};
@@ -22,8 +22,15 @@ fn buffer(input: &mut Input<'_>) -> u16 {
 
 fn message(input: &mut Input<'_>) -> ToDriver {
     if input.flag() {
-        let buffer = buffer(input);
-        return ToDriver::Receive { buffer };
+        let first = buffer(input);
+        let count = match input.below(8) {
+            0 => input.u16(),
+            1 => 0,
+            other => other as u16 - 1,
+        };
+        return ToDriver::Receive {
+            buffers: Run { first, count },
+        };
     }
     let len = match input.below(8) {
         0 => input.u16(),

@@ -4,7 +4,7 @@ use crate::input::Input;
 use core::sync::atomic::Ordering;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, Run, ToDriver, ToStack},
     hello::Hello,
     setup::DevRequest,
     shm::Shm,
@@ -114,7 +114,7 @@ impl World {
         };
         while let Ok(Some(message)) = stack.receive() {
             self.told.push(message);
-            let (buffer, is_use) = match message {
+            let (buffers, is_use) = match message {
                 ToStack::Received {
                     buffer,
                     len,
@@ -125,30 +125,32 @@ impl World {
                     assert!(whole || self.spoiled, "a frame of {len} bytes");
                     let told = checksum == Checksum::Unknown || self.chosen.receive_checksum;
                     assert!(told || self.spoiled, "vouches unasked");
-                    (buffer, [true, false])
+                    (Run::one(buffer), [true, false])
                 }
-                ToStack::Transmitted { buffer } => (buffer, [false, true]),
+                ToStack::Transmitted { buffers } => (buffers, [false, true]),
                 ToStack::Link { .. } => continue,
             };
             if self.spoiled {
                 continue;
             }
-            let (start, len) = LAYOUT.place(buffer).expect("a buffer");
-            let place = POOL + start as u64..POOL + (start + len) as u64;
-            let held = self.held.iter().flatten();
-            let held = held.filter(|held| place.contains(&held.address));
-            assert!(
-                held.count() == 0 || self.liar == Liar::Device,
-                "buffer {buffer} is the device's, and was returned"
-            );
-            if self.liar == Liar::Device && self.phase == Phase::Anything {
-                let given = self.given[usize::from(buffer)].take();
-                let given = match given {
-                    Some(ToDriver::Receive { .. }) => [true, false],
-                    Some(ToDriver::Transmit { .. }) => [false, true],
-                    None => [false, false],
-                };
-                assert_eq!(given, is_use, "buffer {buffer} was not given for that");
+            for buffer in buffers.range() {
+                let number = buffer as u16;
+                let (start, len) = LAYOUT.place(number).expect("a buffer");
+                let place = POOL + start as u64..POOL + (start + len) as u64;
+                let held = self.held.iter().flatten();
+                let held = held.filter(|held| place.contains(&held.address));
+                assert!(
+                    held.count() == 0 || self.liar == Liar::Device,
+                    "buffer {buffer} is the device's, and was returned"
+                );
+                if self.liar == Liar::Device && self.phase == Phase::Anything {
+                    let given = match self.given[buffer].take() {
+                        Some(ToDriver::Receive { .. }) => [true, false],
+                        Some(ToDriver::Transmit { .. }) => [false, true],
+                        None => [false, false],
+                    };
+                    assert_eq!(given, is_use, "buffer {buffer} was not given for that");
+                }
             }
         }
         let _ = stack.flush();
@@ -250,7 +252,9 @@ impl World {
                 continue;
             }
             let message = if buffer < BUFFERS / 2 {
-                ToDriver::Receive { buffer }
+                ToDriver::Receive {
+                    buffers: Run::one(buffer),
+                }
             } else if buffer < BUFFERS / 2 + 2 && input.flag() {
                 let len = ETHERNET_HEADER as u16 + u16::from(input.u8()) * 7;
                 let offload = match self.chosen.transmit_checksum && len >= 52 {

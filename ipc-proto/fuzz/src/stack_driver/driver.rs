@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
     frame::{
-        BUFFER_SIZE, Checksum, HEADROOM, LARGE_BUFFER_SIZE, Offloads, Pool, ToDriver, ToStack,
+        BUFFER_SIZE, Checksum, HEADROOM, LARGE_BUFFER_SIZE, Offloads, Pool, Run, ToDriver, ToStack,
     },
     hello::Hello,
     setup::{DevReply, DevRequest},
@@ -98,7 +98,10 @@ impl Driver {
         let mut frames = Vec::new();
         while let Ok(Some(message)) = self.channel.receive() {
             match message {
-                ToDriver::Receive { buffer } => self.empty.push_back(buffer),
+                ToDriver::Receive { buffers } => {
+                    let numbers = buffers.range().map(|number| number as u16);
+                    self.empty.extend(numbers);
+                }
                 ToDriver::Transmit {
                     buffer,
                     len,
@@ -191,14 +194,29 @@ impl Driver {
         }
     }
 
+    fn give_back(&mut self, run: Option<Run>) {
+        if let Some(buffers) = run {
+            self.tell(&ToStack::Transmitted { buffers });
+        }
+    }
+
     /// Gives so many buffers back whose frames were sent.
     pub(super) fn complete(&mut self, count: usize) {
+        let mut run: Option<Run> = None;
         for _ in 0..count {
             let Some(buffer) = self.sending.pop_front() else {
                 break;
             };
-            self.tell(&ToStack::Transmitted { buffer });
+            let mut known = run.take();
+            if !known
+                .as_mut()
+                .is_some_and(|run| run.extend(buffer, self.layout))
+            {
+                self.give_back(known.replace(Run::one(buffer)));
+            }
+            run = known;
         }
+        self.give_back(run);
     }
 
     /// A buffer that it has, or any.

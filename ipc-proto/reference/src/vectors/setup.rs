@@ -2,7 +2,7 @@
 
 use super::*;
 use ipc_proto::{
-    frame::{Checksum, Offload, Offloads, Pool, ToDriver, ToStack},
+    frame::{Checksum, Offload, Offloads, Pool, Run, ToDriver, ToStack},
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
 
@@ -132,7 +132,15 @@ pub(super) fn dev_replies() -> Rows<DevReply> {
 /// Examples.
 pub(super) fn to_driver() -> Rows<ToDriver> {
     rows(&[
-        (ToDriver::Receive { buffer: 5 }, &[0x00, 0x05]),
+        (
+            ToDriver::Receive {
+                buffers: Run {
+                    first: 5,
+                    count: 32,
+                },
+            },
+            &[0x00, 0x05, 0x20],
+        ),
         (
             ToDriver::Transmit {
                 buffer: 300,
@@ -197,7 +205,12 @@ pub(super) fn to_stack() -> Rows<ToStack> {
             },
             &[0x00, 0x81, 0x04, 0x8d, 0x80, 0x04, 0x02],
         ),
-        (ToStack::Transmitted { buffer: 128 }, &[0x01, 0x80, 0x01]),
+        (
+            ToStack::Transmitted {
+                buffers: Run::one(128),
+            },
+            &[0x01, 0x80, 0x01, 0x01],
+        ),
         (ToStack::Link { up: true }, &[0x02, 0x01]),
     ])
 }

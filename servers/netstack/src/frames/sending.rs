@@ -1,10 +1,7 @@
 //! Frames on their way out: as they are, with checksums filled in here or by the device, and TCP segments cut here or by it. Touches free
 //! buffers of the pool, and the channel.
 
-use super::{
-    Driver, Frames,
-    buffers::{Owner, Size},
-};
+use super::{Driver, Frames, buffers::Size};
 use crate::{checksum::Unfinished, engine::FrameSink, split::Pieces, time::Instant};
 use ipc_proto::frame::{Offload, ToDriver};
 
@@ -94,7 +91,11 @@ impl Driver {
             len,
             offload,
         };
-        self.give(id, Owner::Transmitting, &message).then_some(())
+        if !self.tell(&message) {
+            return None;
+        }
+        self.buffers.give_to_send(id);
+        Some(())
     }
 }
 

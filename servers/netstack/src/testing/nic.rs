@@ -4,7 +4,7 @@ use super::{Bell, offload};
 use crate::{FramePool, Instant, Stack};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, ToDriver, ToStack},
+    frame::{Checksum, HEADROOM, Offload, Offloads, Pool, Run, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest},
     shm::Shm,
@@ -110,7 +110,10 @@ impl Nic {
             .unwrap_or_else(|error| panic!("{error:?}"))
         {
             match message {
-                ToDriver::Receive { buffer } => self.empty.push_back(buffer),
+                ToDriver::Receive { buffers } => {
+                    let numbers = buffers.range().map(|number| number as u16);
+                    self.empty.extend(numbers);
+                }
                 ToDriver::Transmit {
                     buffer,
                     len,
@@ -129,7 +132,8 @@ impl Nic {
                     let sent = offload::perform(frame, offload);
                     frames.extend(sent.unwrap_or_else(|| panic!("{offload:?}")));
                     if !self.withholds {
-                        self.tell(&ToStack::Transmitted { buffer });
+                        let buffers = Run::one(buffer);
+                        self.tell(&ToStack::Transmitted { buffers });
                     }
                 }
             }

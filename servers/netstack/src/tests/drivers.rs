@@ -2,7 +2,7 @@
 
 use super::{wire::repair, *};
 use crate::testing::Nic;
-use ipc_proto::frame::{Checksum, Offloads, ToStack};
+use ipc_proto::frame::{Checksum, Offloads, Run, ToStack};
 
 fn received(buffer: u16, len: u32) -> ToStack {
     ToStack::Received {
@@ -36,15 +36,21 @@ fn driver_says(lie: impl Fn(&mut Nic)) {
 
 #[test]
 fn a_driver_that_names_buffers_it_does_not_have_is_detached() {
+    let transmitted = |first, count| ToStack::Transmitted {
+        buffers: Run { first, count },
+    };
     for buffer in [511, 512, u16::MAX] {
         driver_says(|nic| nic.tell(&received(buffer, 60)));
-        driver_says(|nic| nic.tell(&ToStack::Transmitted { buffer }));
+        driver_says(|nic| nic.tell(&transmitted(buffer, 1)));
+        driver_says(|nic| nic.tell(&transmitted(buffer, u16::MAX)));
     }
     driver_says(|nic| {
         // One that it was given to receive into, as if it had been sent.
-        let buffer = nic.empty[0];
-        nic.tell(&ToStack::Transmitted { buffer });
+        nic.tell(&transmitted(nic.empty[0], 1));
     });
+    // None, and all.
+    driver_says(|nic| nic.tell(&transmitted(300, 0)));
+    driver_says(|nic| nic.tell(&transmitted(0, 512)));
     driver_says(|nic| {
         let buffer = nic.empty[0];
         nic.tell(&received(buffer, 60));

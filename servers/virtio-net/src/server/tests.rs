@@ -4,7 +4,7 @@ use super::*;
 use crate::fake::{self, FakeNic, NEEDS_RESET, frame};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
-    frame::{Checksum, Offloads, ToDriver, ToStack},
+    frame::{Checksum, Offloads, Run, ToDriver, ToStack},
     shm::Shm,
 };
 use std::{boxed::Box, collections::VecDeque, vec::Vec};
@@ -179,7 +179,9 @@ fn a_stack_that_dies_is_attached_to_again_and_traffic_goes_on() {
         steps += 1;
         match steps {
             1 | 4 => {
-                world.give(ToDriver::Receive { buffer: 3 });
+                world.give(ToDriver::Receive {
+                    buffers: Run::one(3),
+                });
                 Events::BELL
             }
             2 | 5 => {
@@ -234,7 +236,9 @@ fn a_stack_that_breaks_the_protocol_loses_its_attachment_only() {
         if steps > 20 {
             return world.finish();
         }
-        world.give(ToDriver::Receive { buffer: BUFFERS });
+        world.give(ToDriver::Receive {
+            buffers: Run::one(BUFFERS),
+        });
         Events::BELL
     });
     assert_eq!(outcome, GONE_FOR_GOOD);
@@ -275,7 +279,9 @@ fn lost_interrupts_delay_frames_but_lose_none() {
         steps += 1;
         match steps {
             1 => {
-                world.give(ToDriver::Receive { buffer: 3 });
+                world.give(ToDriver::Receive {
+                    buffers: Run::one(3),
+                });
                 Events::BELL
             }
             2 => {

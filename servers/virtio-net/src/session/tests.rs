@@ -5,6 +5,7 @@ mod offloads;
 
 use super::*;
 use crate::fake::{self, FakeNic, frame};
+use ipc_proto::frame::{Checksum, HEADROOM, Offload};
 use std::{boxed::Box, sync::MutexGuard};
 
 const BUFFERS: u16 = 64;
@@ -58,7 +59,7 @@ impl Rig {
 
     fn give_receive(&mut self, buffers: core::ops::Range<u16>) {
         for buffer in buffers {
-            self.give(ToDriver::Receive { buffer });
+            self.give(receive(buffer, 1));
         }
     }
 
@@ -116,6 +117,20 @@ fn received(buffer: u16, len: u32) -> ToStack {
     }
 }
 
+/// Empty buffers.
+fn receive(first: u16, count: u16) -> ToDriver {
+    ToDriver::Receive {
+        buffers: Run { first, count },
+    }
+}
+
+/// Buffers that come back.
+fn transmitted(first: u16, count: u16) -> ToStack {
+    ToStack::Transmitted {
+        buffers: Run { first, count },
+    }
+}
+
 /// A complete frame to send.
 fn transmit(buffer: u16, len: u16) -> ToDriver {
     ToDriver::Transmit {
@@ -149,12 +164,12 @@ fn frames_travel_both_ways_and_buffers_come_back() {
             )
             .unwrap();
         let len = bytes.len() as u32;
-        let expected = [received(buffer, len), ToStack::Transmitted { buffer: 40 }];
+        let expected = [received(buffer, len), transmitted(40, 1)];
         assert_eq!(rig.told(), expected);
         let mut content = Box::<[u8]>::from(std::vec![0; bytes.len()]);
         rig.pool.read(rig.place(buffer), &mut content).unwrap();
         assert_eq!(content, bytes);
-        rig.give(ToDriver::Receive { buffer });
+        rig.give(receive(buffer, 1));
     }
     let counters = rig.session.counters();
     assert_eq!((counters.received, counters.transmitted), (1000, 1000));
@@ -206,7 +221,7 @@ fn a_sleeping_stack_is_not_woken_for_one_sent_frame_but_gets_it_back_in_time() {
         ..Wake::default()
     };
     assert!(rig.session.pass(deadline, watchdog).unwrap().ring_stack);
-    assert_eq!(rig.told(), [ToStack::Transmitted { buffer: 40 }]);
+    assert_eq!(rig.told(), [transmitted(40, 1)]);
     assert_eq!(rig.session.prepare_sleep(0).unwrap(), Some(WATCHDOG));
 }
 
@@ -221,7 +236,22 @@ fn a_stack_short_of_buffers_gets_them_back_by_interrupt() {
     assert!(rig.device.wants_interrupt(1));
     rig.device.transmit();
     rig.pass().unwrap();
-    assert_eq!(rig.told().len(), 32);
+    assert_eq!(rig.told(), [transmitted(32, 32)]);
+}
+
+#[test]
+fn sent_buffers_go_along_with_received_frames_several_at_a_time() {
+    let mut rig = Rig::new();
+    rig.give_receive(0..4);
+    for (sent, back) in [(40, None), (41, Some(transmitted(40, 2)))] {
+        rig.send(sent, &frame(1, 60));
+        rig.pass().unwrap();
+        rig.device.transmit();
+        let buffer = rig.device.receive(&frame(1, 60)).unwrap();
+        rig.pass().unwrap();
+        let expected = [received(buffer, 60)].into_iter().chain(back);
+        assert_eq!(rig.told(), expected.collect::<Vec<_>>());
+    }
 }
 
 #[test]
@@ -272,12 +302,15 @@ fn more_buffers_than_descriptors_wait_their_turn() {
     }
     rig.pass().unwrap();
     rig.pass().unwrap();
-    let told = rig.told();
-    let received = told
-        .iter()
-        .filter(|message| matches!(message, ToStack::Received { .. }));
-    assert_eq!(received.count(), 400);
-    assert_eq!(told.len(), 700);
+    let (mut received, mut sent) = (0, 0);
+    for message in rig.told() {
+        match message {
+            ToStack::Received { .. } => received += 1,
+            ToStack::Transmitted { buffers } => sent += buffers.count,
+            ToStack::Link { .. } => {}
+        }
+    }
+    assert_eq!((received, sent), (400, 300));
 }
 
 #[test]

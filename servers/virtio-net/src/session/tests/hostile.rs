@@ -120,7 +120,7 @@ fn an_ended_session_leaves_the_device_reset() {
 fn buffers_outside_the_pool_end_the_session() {
     for buffer in [BUFFERS, 65535] {
         let mut rig = Rig::new();
-        rig.give(ToDriver::Receive { buffer });
+        rig.give(receive(buffer, 1));
         assert_eq!(rig.stack_error(), StackError::NoSuchBuffer(buffer));
         drop(rig);
         let mut rig = Rig::new();
@@ -130,9 +130,28 @@ fn buffers_outside_the_pool_end_the_session() {
 }
 
 #[test]
+fn runs_of_buffers_that_make_no_sense_end_the_session() {
+    for (first, count) in [
+        (0, 0),
+        (BUFFERS - 1, 2),
+        (0, BUFFERS + 1),
+        (1, u16::MAX),
+        (u16::MAX, u16::MAX),
+    ] {
+        let mut rig = Rig::new();
+        rig.give(receive(first, count));
+        assert_eq!(rig.stack_error(), StackError::NoSuchBuffer(first));
+    }
+    let mut rig = Rig::new();
+    rig.give(transmit(3, 60));
+    rig.give(receive(0, 8));
+    assert_eq!(rig.stack_error(), StackError::NotYours(0));
+}
+
+#[test]
 fn a_buffer_given_twice_ends_the_session() {
     let mut rig = Rig::new();
-    rig.give(ToDriver::Receive { buffer: 3 });
+    rig.give(receive(3, 1));
     rig.pass().unwrap();
     rig.give(transmit(3, 60));
     assert_eq!(rig.stack_error(), StackError::NotYours(3));
@@ -217,7 +236,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..BUFFERS).prop_map(|buffer| Step::Give(ToDriver::Receive { buffer })),
+        8 => (0..BUFFERS - 3, 1u16..4)
+            .prop_map(|(first, count)| Step::Give(receive(first, count))),
         8 => (0..BUFFERS, 14u16..1500)
             .prop_map(|(buffer, len)| Step::Give(transmit(buffer, len))),
         8 => (0usize..1514).prop_map(Step::Receive),
@@ -241,9 +261,13 @@ proptest! {
         for step in steps {
             let outcome = match step {
                 Step::Give(message) => {
-                    let (ToDriver::Receive { buffer } | ToDriver::Transmit { buffer, .. }) = message;
+                    let range = match message {
+                        ToDriver::Receive { buffers } => buffers.range(),
+                        ToDriver::Transmit { buffer, .. } => Run::one(buffer).range(),
+                    };
                     // Given once only; what happens otherwise is tested above.
-                    if !core::mem::replace(&mut given[usize::from(buffer)], true) {
+                    if !given[range.clone()].contains(&true) {
+                        given[range].fill(true);
                         rig.give(message);
                     }
                     Ok(())
@@ -268,11 +292,13 @@ proptest! {
                 Step::Sleep => rig.session.prepare_sleep(0).map(|_| ()),
             };
             for message in rig.told() {
-                let (ToStack::Received { buffer, .. } | ToStack::Transmitted { buffer }) = message else {
-                    continue;
+                let range = match message {
+                    ToStack::Received { buffer, .. } => Run::one(buffer).range(),
+                    ToStack::Transmitted { buffers } => buffers.range(),
+                    ToStack::Link { .. } => continue,
                 };
-                prop_assert!(given[usize::from(buffer)], "{message:?}");
-                given[usize::from(buffer)] = false;
+                prop_assert!(!given[range.clone()].contains(&false), "{message:?}");
+                given[range].fill(false);
                 if let ToStack::Received { len, .. } = message {
                     prop_assert!((ETHERNET_HEADER..=MAX_FRAME).contains(&(len as usize)));
                 }

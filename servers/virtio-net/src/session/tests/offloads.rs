@@ -203,8 +203,7 @@ fn a_stack_short_of_large_buffers_gets_them_back_by_interrupt() {
     assert!(rig.device.wants_interrupt(1));
     rig.device.transmit();
     rig.pass().unwrap();
-    let back = [304, 305].map(|buffer| ToStack::Transmitted { buffer });
-    assert_eq!(rig.told(), back);
+    assert_eq!(rig.told(), [transmitted(304, 2)]);
     assert!(rig.session.prepare_sleep(0).unwrap().is_some());
     assert!(!rig.device.wants_interrupt(1), "it has all again");
 }
