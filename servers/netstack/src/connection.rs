@@ -13,7 +13,7 @@ use crate::{
     turn::Turn,
 };
 use alloc::boxed::Box;
-use core::{cmp::Ordering, net::SocketAddr, time::Duration};
+use core::{net::SocketAddr, time::Duration};
 use ipc_proto::{
     fifo::{Status, StreamEnds},
     socket::{NetError, RequestId},
@@ -21,6 +21,7 @@ use ipc_proto::{
 
 /// Local and remote address: names a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(any(test, feature = "testing"), derive(PartialOrd, Ord))]
 pub(crate) struct FlowKey {
     /// Own address.
     pub(crate) local: SocketAddr,
@@ -29,24 +30,9 @@ pub(crate) struct FlowKey {
 }
 
 impl FlowKey {
-    fn ports(&self) -> u32 {
+    /// Both ports.
+    pub(crate) fn ports(&self) -> u32 {
         u32::from(self.remote.port()) << 16 | u32::from(self.local.port())
-    }
-}
-
-impl Ord for FlowKey {
-    /// Ports first: they are compared at once, and hardly ever are they equal.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let addresses = |key: &Self| (key.remote.ip(), key.local.ip());
-        self.ports()
-            .cmp(&other.ports())
-            .then_with(|| addresses(self).cmp(&addresses(other)))
-    }
-}
-
-impl PartialOrd for FlowKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 

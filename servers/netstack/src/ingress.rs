@@ -381,8 +381,8 @@ impl Stack {
             if !(has_ended && segment.is_opening()) {
                 return self.give_flow(id, packet, frame);
             }
+            self.connections.remove(&key);
         }
-        self.connections.remove(&key);
         if let Some(entry) = self.half_open.get(&key) {
             let expected = segment.seq == entry.peer_isn.wrapping_add(1);
             if segment.is_opening() {

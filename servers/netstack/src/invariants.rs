@@ -222,7 +222,7 @@ impl Stack {
     }
 
     fn check_tables(&self) {
-        for (key, id) in &self.connections {
+        for (key, id) in self.connections.iter() {
             let known = self.tcp(*id).map(|tcp| tcp.key);
             assert_eq!(known, Some(*key), "connection");
         }

@@ -29,6 +29,7 @@ mod frames;
 mod ingress;
 #[cfg(any(test, feature = "testing"))]
 mod invariants;
+mod key_map;
 mod listener;
 mod neighbors;
 mod passive;

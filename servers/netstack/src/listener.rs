@@ -4,13 +4,12 @@
 //! oldest makes room for the newest, and they age. A listener that is full drops SYNs and never sends a reset, so that
 //! the peer tries again.
 
-use crate::{Instant, connection::FlowKey, session::Owner, slab::Id};
+use crate::{
+    Instant, connection::FlowKey, key_map::KeyMap, random::Random, session::Owner, slab::Id,
+};
 #[cfg(any(test, feature = "testing"))]
 use alloc::collections::BTreeSet;
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-};
+use alloc::{boxed::Box, collections::VecDeque};
 use core::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -115,9 +114,8 @@ impl HalfOpen {
 }
 
 /// The handshakes under way.
-#[derive(Default)]
 pub(crate) struct HalfOpens {
-    entries: BTreeMap<FlowKey, HalfOpen>,
+    entries: KeyMap<HalfOpen>,
     /// In order of birth. What is not in the table, or was born at another time, is out of date.
     order: VecDeque<(Instant, FlowKey)>,
     next_age: Option<Instant>,
@@ -127,6 +125,15 @@ pub(crate) struct HalfOpens {
 const AGE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl HalfOpens {
+    /// None.
+    pub(crate) fn new(random: &mut Random) -> HalfOpens {
+        HalfOpens {
+            entries: KeyMap::new(random),
+            order: VecDeque::new(),
+            next_age: None,
+        }
+    }
+
     /// Handshakes under way.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
@@ -174,7 +181,7 @@ impl HalfOpens {
 
     /// Forgets those of a listener.
     pub(crate) fn forget(&mut self, listener: Id) {
-        self.entries.retain(|_, entry| entry.listener != listener);
+        self.entries.retain(|entry| entry.listener != listener);
     }
 
     /// Keys and listeners. Panics if one could be forgotten and never age, or a table is larger than it may be.
@@ -225,9 +232,8 @@ impl HalfOpens {
 }
 
 /// Ended connections whose last acknowledgment may have to be sent again (RFC 9293 section 3.6.1, TIME-WAIT).
-#[derive(Default)]
 pub(crate) struct TimeWaits {
-    entries: BTreeMap<FlowKey, (Instant, Box<[u8]>)>,
+    entries: KeyMap<(Instant, Box<[u8]>)>,
     order: VecDeque<(Instant, FlowKey)>,
 }
 
@@ -237,6 +243,14 @@ const MAX_TIME_WAITS: usize = 4096;
 const TIME_WAIT: Duration = Duration::from_secs(10);
 
 impl TimeWaits {
+    /// None.
+    pub(crate) fn new(random: &mut Random) -> TimeWaits {
+        TimeWaits {
+            entries: KeyMap::new(random),
+            order: VecDeque::new(),
+        }
+    }
+
     /// Connections remembered.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -316,7 +330,7 @@ mod tests {
 
     #[test]
     fn connections_that_end_and_begin_anew_leave_nothing_behind() {
-        let mut ended = TimeWaits::default();
+        let mut ended = TimeWaits::new(&mut Random::new([0; 32]));
         let any = SocketAddr::from(([10, 0, 0, 1], 80));
         let key = FlowKey {
             local: any,
