@@ -125,6 +125,39 @@ pub(crate) fn of_addresses(bytes: &[u8]) -> u64 {
     sum(bytes)
 }
 
+/// The sums of a TCP segment's pseudo-header, and with that of its header without number, flags and checksum: the same in all pieces
+/// of a larger segment that are equally long.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sums {
+    pseudo: u64,
+    header: u64,
+}
+
+impl Sums {
+    /// Of a segment between `addresses`, as they stand behind each other in an IP header, with a header in which those fields are zero, and
+    /// `len` bytes of data.
+    pub(crate) fn new(addresses: &[u8], header: &[u8], len: usize) -> Sums {
+        let pseudo = pseudo(sum(addresses), TCP, header.len().saturating_add(len));
+        Sums {
+            pseudo,
+            header: plus(pseudo, sum(header)),
+        }
+    }
+
+    /// What a device that fills in the rest wants to find in place of the checksum.
+    pub(crate) fn pseudo(&self) -> [u8; 2] {
+        folded(self.pseudo).to_be_bytes()
+    }
+
+    /// The checksum of the segment with this number, these flags and data.
+    pub(crate) fn of_segment(&self, seq: u32, flags: u8, data: &[u8]) -> [u8; 2] {
+        let seq = u32::from_ne_bytes(seq.to_be_bytes());
+        let flags = u16::from_ne_bytes([0, flags]);
+        let fields = u64::from(seq).wrapping_add(flags.into());
+        (!folded(plus(plus(self.header, fields), sum(data)))).to_be_bytes()
+    }
+}
+
 /// Where the checksum of a frame to send is that has to be filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Unfinished {
@@ -140,11 +173,6 @@ pub(crate) struct Unfinished {
 impl Unfinished {
     /// Looks at a frame from the engine. `None` if it carries neither TCP nor UDP: then it is complete.
     pub(crate) fn find(frame: &[u8]) -> Option<Unfinished> {
-        Unfinished::find_in(frame, frame.len())
-    }
-
-    /// The same for a frame of `len` bytes, of which only the headers are given.
-    pub(crate) fn find_in(frame: &[u8], len: usize) -> Option<Unfinished> {
         let packet = frame.get(ETHERNET..)?;
         let (header, protocol, addresses) = match be16(frame, 12)? {
             // A part of a datagram has no checksum of its own.
@@ -160,7 +188,7 @@ impl Unfinished {
             UDP => 6,
             _ => return None,
         };
-        let len = len.checked_sub(ETHERNET)?.checked_sub(header)?;
+        let len = packet.len().checked_sub(header)?;
         let pseudo = pseudo(sum(addresses), protocol, len);
         let start = u8::try_from(header.checked_add(ETHERNET)?).ok()?;
         // There has to be room for it.
@@ -192,11 +220,6 @@ impl Unfinished {
 
     /// The checksum, whatever stands in its place in `frame`, in which it was found.
     pub(crate) fn checksum(&self, frame: &[u8]) -> [u8; 2] {
-        self.checksum_with(frame, &[])
-    }
-
-    /// The same with more `data` behind the bytes of `frame`, which are even in number.
-    pub(crate) fn checksum_with(&self, frame: &[u8], data: &[u8]) -> [u8; 2] {
         let body = frame.get(usize::from(self.start)..).unwrap_or_default();
         let old = frame
             .get(self.place()..)
@@ -204,11 +227,6 @@ impl Unfinished {
         // Taken away by adding its complement.
         let [high, low] = old.copied().unwrap_or_default();
         let without = plus(sum(body), sum(&[!high, !low]));
-        let without = if data.is_empty() {
-            without
-        } else {
-            plus(without, sum(data))
-        };
         match !folded(plus(without, self.pseudo)) {
             // No checksum at all looks like this (RFC 768).
             0 if self.is_udp => [0xff; 2],

@@ -2,13 +2,15 @@
 //! on a segment is then spent once for many. Touches nothing but what it is given.
 
 use crate::{
-    checksum,
+    checksum::{self, Sums},
     classify::{ETHERNET, be16, be32},
 };
 
 /// Longest headers in front of the data: Ethernet, IPv4 and TCP with all options.
 pub(crate) const MAX_HEADERS: usize = ETHERNET + 60 + 60;
 const FIN_PSH: u8 = 1 | 8;
+/// Where in a TCP header its checksum stands.
+pub(crate) const CHECKSUM: usize = 16;
 
 /// The pieces of a segment.
 pub(crate) struct Pieces<'a> {
@@ -20,8 +22,18 @@ pub(crate) struct Pieces<'a> {
     size: usize,
     /// Where the next piece's data start; none when all are done.
     next: Option<usize>,
+    seq: u32,
+    flags: u8,
+    /// Complete but for the number, flags and checksum of TCP ...
     headers: [u8; MAX_HEADERS],
+    /// ... for pieces with so many bytes of data: nearly all of them.
+    len: Option<usize>,
+    /// The sum of the pseudo-header of such a piece, and with that of these headers.
+    sums: Sums,
 }
+
+/// Headers, and data, of a piece.
+type Piece<'p, 'a> = (&'p [u8], &'a [u8]);
 
 impl<'a> Pieces<'a> {
     /// Cuts a frame into pieces with at most `size` bytes of data. `None` if it is no TCP segment over IPv4, or `size` is zero.
@@ -34,42 +46,77 @@ impl<'a> Pieces<'a> {
         let data = tcp + usize::from(frame.get(tcp + 12)? >> 4) * 4;
         let mut headers = [0; MAX_HEADERS];
         headers.get_mut(..data)?.copy_from_slice(frame.get(..data)?);
+        // There has to be room for what is filled in.
+        headers.get(ETHERNET + 20..tcp)?;
+        headers.get(tcp + 20..data)?;
         Some(Pieces {
             frame,
             tcp,
             data,
             size,
             next: Some(data),
+            seq: be32(frame, tcp + 4)?,
+            flags: *frame.get(tcp + 13)?,
             headers,
+            len: None,
+            sums: Sums::default(),
         })
     }
 
-    /// Headers and data of the next piece. The checksum of its IP header is right, that of TCP is to be filled in.
-    pub(crate) fn next(&mut self) -> Option<(&[u8], &'a [u8])> {
+    /// Where the TCP header starts.
+    pub(crate) fn start(&self) -> u8 {
+        // Ethernet, and IPv4 with all options.
+        self.tcp as u8
+    }
+
+    /// The next piece. Its checksums are right; or, if a device `completes` that of TCP, it finds in its place what it wants to.
+    pub(crate) fn next(&mut self, completes: bool) -> Option<Piece<'_, 'a>> {
         let start = self.next?;
         let end = start.saturating_add(self.size).min(self.frame.len());
         let is_last = end == self.frame.len();
         self.next = (!is_last).then_some(end);
-        // A packet of a frame that was cut is shorter than the frame, whose length IP can tell.
-        let len = (end - start + self.data - ETHERNET) as u16;
-        let seq = be32(self.frame, self.tcp + 4)?.wrapping_add((start - self.data) as u32);
-        let mut flags = *self.frame.get(self.tcp + 13)?;
+        let data = self.frame.get(start..end)?;
+        if self.len != Some(data.len()) {
+            self.prepare(data.len())?;
+        }
+        let seq = self.seq.wrapping_add((start - self.data) as u32);
+        let mut flags = self.flags;
         if !is_last {
             flags &= !FIN_PSH;
         }
-        self.put(ETHERNET + 2, &len.to_be_bytes());
-        self.put(ETHERNET + 10, &[0, 0]);
-        let header = self.headers.get(ETHERNET..self.tcp)?;
-        let checksum = checksum::of_header(header);
-        self.put(ETHERNET + 10, &checksum);
-        self.put(self.tcp + 4, &seq.to_be_bytes());
-        self.put(self.tcp + 13, &[flags]);
-        Some((self.headers.get(..self.data)?, self.frame.get(start..end)?))
+        let checksum = match completes {
+            true => self.sums.pseudo(),
+            false => self.sums.of_segment(seq, flags, data),
+        };
+        self.put(self.tcp + 4, seq.to_be_bytes());
+        self.put(self.tcp + 13, [flags]);
+        self.put(self.tcp + CHECKSUM, checksum);
+        Some((self.headers.get(..self.data)?, data))
     }
 
-    fn put(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = self.headers.get_mut(at..at.saturating_add(bytes.len())) {
-            place.copy_from_slice(bytes);
+    /// Makes the headers those of pieces with so many bytes of data.
+    fn prepare(&mut self, len: usize) -> Option<()> {
+        // A packet of a frame that was cut is shorter than the frame, whose length IP can tell.
+        let packet = (len + self.data - ETHERNET) as u16;
+        self.put(ETHERNET + 2, packet.to_be_bytes());
+        self.put(ETHERNET + 10, [0, 0]);
+        let header = self.headers.get(ETHERNET..self.tcp)?;
+        let checksum = checksum::of_header(header);
+        self.put(ETHERNET + 10, checksum);
+        self.put(self.tcp + 4, [0; 4]);
+        self.put(self.tcp + 13, [0]);
+        self.put(self.tcp + CHECKSUM, [0; 2]);
+        let addresses = self.headers.get(ETHERNET + 12..ETHERNET + 20)?;
+        self.sums = Sums::new(addresses, self.headers.get(self.tcp..self.data)?, len);
+        self.len = Some(len);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
+        let place = self.headers.get_mut(at..);
+        if let Some(place) = place.and_then(|place| place.first_chunk_mut()) {
+            *place = bytes;
         }
     }
 }
@@ -100,20 +147,35 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..9000),
             size in 1usize..3000,
             last in 0u8..2,
+            completes: bool,
         ) {
             let flags = 16 | 8 | last;
             let frame = segment(options, &data, flags);
             let mut pieces = Pieces::new(&frame, size).unwrap();
             let mut seen: Vec<u8> = Vec::new();
             let mut count = 0;
-            while let Some((headers, bytes)) = pieces.next() {
+            while let Some((headers, bytes)) = pieces.next(completes) {
                 let mut piece = headers.to_vec();
                 piece.extend(bytes);
                 let ethernet = EthernetFrame::new_checked(&piece[..]).unwrap();
                 let packet = Ipv4Packet::new_checked(ethernet.payload()).unwrap();
                 prop_assert!(packet.verify_checksum());
+                prop_assert_eq!(usize::from(pieces.start()), 34);
+                let addresses = (packet.src_addr().into(), packet.dst_addr().into());
                 prop_assert_eq!(usize::from(packet.total_len()) + ETHERNET, piece.len());
                 let tcp = TcpPacket::new_checked(packet.payload()).unwrap();
+                if completes {
+                    // What a device adds everything to.
+                    let mut whole = piece.clone();
+                    let unfinished = checksum::Unfinished::find(&whole).unwrap();
+                    prop_assert_eq!(&piece[50..52], &unfinished.pseudo()[..]);
+                    let right = unfinished.checksum(&whole);
+                    whole[50..52].copy_from_slice(&right);
+                    let whole = TcpPacket::new_checked(&whole[34..]).unwrap();
+                    prop_assert!(whole.verify_checksum(&addresses.0, &addresses.1));
+                } else {
+                    prop_assert!(tcp.verify_checksum(&addresses.0, &addresses.1));
+                }
                 prop_assert_eq!(tcp.seq_number().0 as u32, 0xffff_ff00u32.wrapping_add(seen.len() as u32));
                 prop_assert_eq!(tcp.ack_number().0, 0x0403_0201);
                 prop_assert_eq!(usize::from(tcp.header_len()), 20 + options * 4);
@@ -137,7 +199,7 @@ mod tests {
             }
             if let Some(mut pieces) = Pieces::new(&frame, size) {
                 let mut rounds = 0;
-                while pieces.next().is_some() {
+                while pieces.next(false).is_some() {
                     rounds += 1;
                     assert!(rounds <= 200);
                 }

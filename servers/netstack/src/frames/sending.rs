@@ -2,7 +2,12 @@
 //! buffers of the pool, and the channel.
 
 use super::{Driver, Frames, buffers::Size};
-use crate::{checksum::Unfinished, engine::FrameSink, split::Pieces, time::Instant};
+use crate::{
+    checksum::Unfinished,
+    engine::FrameSink,
+    split::{CHECKSUM, Pieces},
+    time::Instant,
+};
 use ipc_proto::frame::{Offload, ToDriver};
 
 /// Buffers that answers to received frames may take when sockets may send no more.
@@ -22,24 +27,32 @@ impl Frames {
         }
     }
 
-    /// Sends a piece of a TCP segment that was cut here.
-    fn submit_piece(&mut self, headers: &[u8], data: &[u8]) -> Option<()> {
-        let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
-        let len = headers.len().checked_add(data.len())?;
-        let id = driver.buffers.next_to_send(len)?;
-        let unfinished = Unfinished::find_in(headers, len)?;
-        let Unfinished { start, offset, .. } = unfinished;
-        let (offload, checksum) = match driver.offloads.transmit_checksum {
-            true => (Offload::Checksum { start, offset }, unfinished.pseudo()),
-            false => (Offload::Nothing, unfinished.checksum_with(headers, data)),
+    /// Sends the next piece of a TCP segment that is cut here: its length, if there is one, and whether it was sent.
+    fn submit_piece(&mut self, pieces: &mut Pieces<'_>) -> Option<(usize, Option<()>)> {
+        let now = self.now;
+        let driver = self.driver.as_mut();
+        let completes = driver
+            .as_ref()
+            .is_some_and(|driver| driver.offloads.transmit_checksum);
+        let offload = match completes {
+            true => Offload::Checksum {
+                start: pieces.start(),
+                offset: CHECKSUM as u8,
+            },
+            false => Offload::Nothing,
         };
-        let written = driver.buffers.write(id, 0, headers)
-            && driver.buffers.write(id, headers.len(), data)
-            && driver.buffers.write(id, unfinished.place(), &checksum);
-        if !written {
-            return None;
-        }
-        driver.transmit(id, u16::try_from(len).ok()?, offload, self.now)
+        let (headers, data) = pieces.next(completes)?;
+        let len = headers.len().saturating_add(data.len());
+        let submit = |driver: &mut Driver| {
+            let id = driver.buffers.next_to_send(len)?;
+            let written = driver.buffers.write(id, 0, headers)
+                && driver.buffers.write(id, headers.len(), data);
+            let len = u16::try_from(len).ok().filter(|_| written)?;
+            driver.transmit(id, len, offload, now)
+        };
+        let may =
+            |driver: &&mut Driver| driver.link_up && driver.buffers.sendable(Size::Small) > RESERVE;
+        Some((len, driver.filter(may).and_then(submit)))
     }
 
     /// Sends a frame, with its checksum filled in here or by the device, cut by the device to segments of a size.
@@ -126,11 +139,8 @@ impl FrameSink for Frames {
         let Some(mut pieces) = Pieces::new(frame, size.into()) else {
             return self.count(frame.len(), None);
         };
-        while let Some((headers, data)) = pieces.next() {
-            let has_room = |driver: &Driver| driver.buffers.sendable(Size::Small) > RESERVE;
-            let may = self.driver.as_ref().is_some_and(has_room);
-            let sent = may.then(|| self.submit_piece(headers, data)).flatten();
-            self.count(headers.len().saturating_add(data.len()), sent);
+        while let Some((len, sent)) = self.submit_piece(&mut pieces) {
+            self.count(len, sent);
         }
     }
 }
