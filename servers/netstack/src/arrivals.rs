@@ -4,7 +4,7 @@
 use crate::{
     frames::{Event, MAX_FRAME, Violation},
     stack::Stack,
-    train::Train,
+    train::{Kept, Train},
 };
 
 /// Frames taken from the driver in one pass.
@@ -28,16 +28,20 @@ impl Stack {
     fn receive_into(&mut self, buffer: &mut [u8]) -> bool {
         let longest = self.frames.longest();
         let mut train: Option<Train> = None;
+        let mut kept = Kept::default();
         for _ in 0..PASS_FRAMES {
-            let kept = train.as_ref().map(|train| train.keep(buffer));
-            let at = kept.as_ref().map_or(0, |kept| kept.at);
+            let before = train.as_ref();
+            let at = before.map_or(0, |before| before.keep(buffer, &mut kept));
             let room = buffer.get_mut(at..at.saturating_add(longest));
             let event = self.frames.next(room.unwrap_or_default());
-            if let (Some(mut before), Some(kept)) = (train.take(), kept) {
+            if let Some(before) = &mut train {
                 let len = match event {
                     Ok(Some(Event::Frame { len, vouches })) => {
                         if before.join(buffer, &kept, len, vouches) {
-                            train = self.go_on(before, longest, buffer);
+                            if !before.is_open(longest) {
+                                self.deliver(before, buffer);
+                                train = None;
+                            }
                             continue;
                         }
                         len
@@ -45,12 +49,13 @@ impl Stack {
                     _ => 0,
                 };
                 before.restore(buffer, &kept);
-                self.deliver(&before, buffer);
+                self.deliver(before, buffer);
                 let start = before.len();
                 let end = start.saturating_add(len);
                 if end <= buffer.len() {
                     buffer.copy_within(start..end, 0);
                 }
+                train = None;
             }
             match event {
                 Ok(None) => return false,
@@ -59,7 +64,8 @@ impl Stack {
                         continue;
                     };
                     match self.train(frame, vouches, longest) {
-                        Some(first) => train = self.go_on(first, longest, buffer),
+                        Some(first) if first.is_open(longest) => train = Some(first),
+                        Some(first) => self.deliver(&first, buffer),
                         None => self.ingress(frame, vouches),
                     }
                 }
@@ -93,15 +99,6 @@ impl Stack {
         (joins && frame.starts_with(&self.engine.mac()))
             .then(|| Train::begin(frame, vouches))
             .flatten()
-    }
-
-    /// Keeps a train to which more may be joined, and delivers one that is complete.
-    fn go_on(&mut self, train: Train, longest: usize, buffer: &mut [u8]) -> Option<Train> {
-        if train.is_open(longest) {
-            return Some(train);
-        }
-        self.deliver(&train, buffer);
-        None
     }
 
     fn deliver(&mut self, train: &Train, buffer: &mut [u8]) {

@@ -32,6 +32,8 @@ pub(crate) struct Train {
     first: usize,
     /// The sequence number behind its data.
     next: u32,
+    /// The sum of its addresses.
+    addresses: u64,
     /// Segments.
     count: u32,
     /// Nothing comes behind it.
@@ -52,7 +54,7 @@ impl Train {
             0x86dd => frame.get(ETHERNET + 6),
             _ => None,
         };
-        if protocol != Some(&6) {
+        if protocol != Some(&6) || is_bare(frame) {
             return None;
         }
         let Frame::Ip(packet) = classify::frame(frame) else {
@@ -75,6 +77,11 @@ impl Train {
             end: frame.len(),
             first: frame.len(),
             next: segment.end(),
+            addresses: checksum::of_addresses(packet.header.get(if ip == 20 {
+                12..20
+            } else {
+                8..40
+            })?),
             count: 1,
             closed: segment.flags & PSH != 0,
         })
@@ -96,15 +103,14 @@ impl Train {
     }
 
     /// Where the next frame is to be received, so that its data lie behind this one's: its headers are put over the last bytes. What is there
-    /// until now has to be kept for [`join`](Self::join).
-    pub(crate) fn keep(&self, buffer: &[u8]) -> Kept {
-        let at = self.end.saturating_sub(self.headers);
-        let mut bytes = [0; MAX_HEADERS];
-        let last = buffer.get(at..self.end).unwrap_or_default();
-        if let Some(place) = bytes.get_mut(..last.len()) {
+    /// until now is kept for [`join`](Self::join).
+    pub(crate) fn keep(&self, buffer: &[u8], kept: &mut Kept) -> usize {
+        kept.at = self.end.saturating_sub(self.headers);
+        let last = buffer.get(kept.at..self.end).unwrap_or_default();
+        if let Some(place) = kept.bytes.get_mut(..last.len()) {
             place.copy_from_slice(last);
         }
-        Kept { at, bytes }
+        kept.at
     }
 
     /// Joins the frame of `len` bytes that was received at the place of `kept`, if it follows. If not, it is moved behind the train, from
@@ -166,34 +172,20 @@ impl Train {
             return None;
         }
         let packet = frame.len().saturating_sub(ETHERNET);
-        // Station addresses, kind, version and class.
-        let mut same = equal::<16>(before, frame, 0)?;
-        let length = usize::from(classify::be16(
-            frame,
-            if tcp == IPV4 {
-                ETHERNET + 2
-            } else {
-                ETHERNET + 4
-            },
-        )?);
-        if tcp == IPV4 {
-            // Flags, time to live, protocol; addresses.
-            same &= equal::<4>(before, frame, ETHERNET + 6)?
-                && equal::<8>(before, frame, ETHERNET + 12)?
-                && length == packet;
+        let (same, length) = if tcp == IPV4 {
+            (
+                differ_ipv4(before, frame)? == 0,
+                classify::be16(frame, ETHERNET + 2)?,
+            )
         } else {
-            // Label; protocol, hop limit, addresses.
-            same &= equal::<2>(before, frame, ETHERNET + 2)?
-                && equal::<32>(before, frame, ETHERNET + 8)?
-                && equal::<2>(before, frame, ETHERNET + 6)?
-                && length.saturating_add(40) == packet;
-        }
-        // Ports; acknowledgment and length of the header; window; urgent pointer; options.
-        same &= equal::<4>(before, frame, tcp)?
-            && equal::<5>(before, frame, tcp + 8)?
-            && equal::<2>(before, frame, tcp + 14)?
-            && equal::<2>(before, frame, tcp + 18)?
-            && before.get(tcp + 20..self.headers)? == frame.get(tcp + 20..self.headers)?;
+            let length = classify::be16(frame, ETHERNET + 4)?.checked_add(40)?;
+            (differ_ipv6(before, frame)? == 0, length)
+        };
+        let options = tcp + 20;
+        let same = same
+            && usize::from(length) == packet
+            && (options == self.headers
+                || before.get(options..self.headers)? == frame.get(options..self.headers)?);
         let flags = *frame.get(tcp + 13)?;
         let continues = classify::be32(frame, tcp + 4)? == self.next && flags & !PSH == ACK;
         (same && continues).then_some(flags)
@@ -201,17 +193,12 @@ impl Train {
 
     /// Whether the checksums of a frame with such headers are right.
     fn is_intact(&self, frame: &[u8], vouches: bool) -> bool {
-        let is_ipv4 = self.tcp == IPV4;
-        let addresses = if is_ipv4 { self.tcp - 8 } else { ETHERNET + 8 };
-        let (Some(header), Some(addresses), Some(segment)) = (
-            frame.get(ETHERNET..self.tcp),
-            frame.get(addresses..self.tcp),
-            frame.get(self.tcp..),
-        ) else {
+        let (Some(header), Some(segment)) = (frame.get(ETHERNET..self.tcp), frame.get(self.tcp..))
+        else {
             return false;
         };
-        (!is_ipv4 || checksum::is_right_header(header))
-            && (vouches || checksum::is_right_segment(segment, checksum::of_addresses(addresses)))
+        (self.tcp != IPV4 || checksum::is_right_header(header))
+            && (vouches || checksum::is_right_segment(segment, self.addresses))
     }
 
     /// Makes one segment of it: writes its length into the headers. Its checksum is that of the first piece, and has been looked at.
@@ -241,12 +228,55 @@ impl Train {
     }
 }
 
-/// Whether `N` bytes at a place are equal. `None` if one has not so many.
+/// Whether a frame is an acknowledgment without data, over IPv4 without options. There are many.
+fn is_bare(frame: &[u8]) -> bool {
+    let packet = classify::be16(frame, ETHERNET + 2).map(usize::from);
+    let header = frame
+        .get(IPV4 + 12)
+        .map(|byte| 20 + usize::from(byte >> 4) * 4);
+    frame.get(ETHERNET) == Some(&0x45) && header.is_some() && packet <= header
+}
+
+/// What differs in two frames at a place, of the bits that are set in the mask, as they stand in the order of the network. Returns `None` from
+/// the function around it if one is too short.
+macro_rules! differ {
+    ($type:ty, $a:expr, $b:expr, $at:expr, $mask:expr) => {{
+        let a = <$type>::from_be_bytes(*$a.get($at..)?.first_chunk()?);
+        let b = <$type>::from_be_bytes(*$b.get($at..)?.first_chunk()?);
+        (a ^ b) & $mask
+    }};
+}
+
+/// What differs in the headers of two frames with TCP, of that which is equal in a train, but for the options: none if it is zero. All of
+/// the TCP header but the number, the flags and the checksum.
 #[inline(always)]
-fn equal<const N: usize>(a: &[u8], b: &[u8], at: usize) -> Option<bool> {
-    let a: &[u8; N] = a.get(at..)?.first_chunk()?;
-    let b: &[u8; N] = b.get(at..)?.first_chunk()?;
-    Some(a == b)
+fn differ_tcp(a: &[u8], b: &[u8], tcp: usize) -> Option<u128> {
+    let first = differ!(u128, a, b, tcp, 0xffff_ffff_0000_0000_ffff_ffff_ff00_ffff);
+    let urgent = differ!(u16, a, b, tcp + 18, u16::MAX);
+    Some(first | u128::from(urgent))
+}
+
+/// The same, with the headers of Ethernet and IPv4 without options: not length and identification of the packet, nor its checksum.
+#[inline(always)]
+fn differ_ipv4(a: &[u8], b: &[u8]) -> Option<u128> {
+    let (a, b): (&[u8; IPV4 + 20], &[u8; IPV4 + 20]) = (a.first_chunk()?, b.first_chunk()?);
+    let first = differ!(u128, a, b, 0, u128::MAX);
+    let second = differ!(u128, a, b, 16, 0x0000_0000_ffff_ffff_0000_ffff_ffff_ffff);
+    let rest = differ!(u16, a, b, 32, u16::MAX);
+    Some(first | second | u128::from(rest) | differ_tcp(a, b, IPV4)?)
+}
+
+/// The same for IPv6: not the length of the packet.
+#[inline(always)]
+fn differ_ipv6(a: &[u8], b: &[u8]) -> Option<u128> {
+    const TCP: usize = ETHERNET + 40;
+    let (a, b): (&[u8; TCP + 20], &[u8; TCP + 20]) = (a.first_chunk()?, b.first_chunk()?);
+    let first = differ!(u128, a, b, 0, u128::MAX);
+    let label = differ!(u32, a, b, 16, 0xffff_0000);
+    let hops = differ!(u16, a, b, 20, u16::MAX);
+    let from = differ!(u128, a, b, 22, u128::MAX);
+    let to = differ!(u128, a, b, 38, u128::MAX);
+    Some(first | u128::from(label) | u128::from(hops) | from | to | differ_tcp(a, b, TCP)?)
 }
 
 fn put(frame: &mut [u8], at: usize, word: [u8; 2]) {
@@ -258,8 +288,17 @@ fn put(frame: &mut [u8], at: usize, word: [u8; 2]) {
 /// The bytes of a train that the headers of the next frame are put over.
 pub(crate) struct Kept {
     /// Where the next frame goes.
-    pub(crate) at: usize,
+    at: usize,
     bytes: [u8; MAX_HEADERS],
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept {
+            at: 0,
+            bytes: [0; MAX_HEADERS],
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,10 +29,12 @@ fn joined(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         out.push(buffer[..train.len()].to_vec());
     };
     for frame in frames {
-        let kept = train.as_ref().map(|train| train.keep(&buffer));
-        let at = kept.as_ref().map_or(0, |kept| kept.at);
+        let mut kept = Kept::default();
+        let at = train
+            .as_ref()
+            .map_or(0, |train| train.keep(&buffer, &mut kept));
         buffer[at..at + frame.len()].copy_from_slice(frame);
-        if let (Some(mut before), Some(kept)) = (train.take(), kept) {
+        if let Some(mut before) = train.take() {
             if before.join(&mut buffer, &kept, frame.len(), false) {
                 if before.is_open(LONGEST) {
                     train = Some(before);
@@ -198,4 +200,25 @@ proptest! {
         let out = joined(&frames);
         prop_assert_eq!(out.iter().map(Vec::len).sum::<usize>(), all);
     }
+}
+
+#[test]
+fn each_byte_of_the_headers_counts_but_those_that_may_differ() {
+    let mut frame = [0u8; ETHERNET + 40 + 20];
+    frame.iter_mut().zip(1..).for_each(|(byte, at)| *byte = at);
+    // Length and identification of the packet, its checksum; number, flags and checksum of TCP.
+    let may_v4 = [16, 17, 18, 19, 24, 25, 38, 39, 40, 41, 47, 50, 51];
+    let may_v6 = [18, 19, 58, 59, 60, 61, 67, 70, 71];
+    assert_eq!(differ_ipv4(&frame, &frame), Some(0));
+    assert_eq!(differ_ipv6(&frame, &frame), Some(0));
+    for at in 0..frame.len() {
+        let mut other = frame;
+        other[at] ^= 0x10;
+        let differs = differ_ipv4(&frame, &other) != Some(0);
+        assert_eq!(differs, at < IPV4 + 20 && !may_v4.contains(&at), "{at}");
+        let differs = differ_ipv6(&frame, &other) != Some(0);
+        assert_eq!(differs, !may_v6.contains(&at), "{at}");
+    }
+    assert_eq!(differ_ipv4(&frame, &frame[..IPV4 + 19]), None);
+    assert_eq!(differ_ipv6(&frame[..IPV4 + 39], &frame), None);
 }
