@@ -150,6 +150,7 @@ impl<R: Registers> Nic<R> {
     ///
     /// # Errors
     /// [`DeviceError`] if the device broke the specification.
+    #[inline]
     pub fn is_quiet(&self, receive: bool, transmit: bool) -> Result<bool, DeviceError> {
         let quiet =
             (!receive || self.receive.is_quiet()?) && (!transmit || self.transmit.is_quiet()?);

@@ -300,6 +300,7 @@ impl Queue {
     ///
     /// # Errors
     /// As [`Queue::reap`].
+    #[inline]
     pub fn is_quiet(&self) -> Result<bool, DeviceError> {
         fence(Ordering::SeqCst);
         Ok(self.look()? == 0)

@@ -253,7 +253,9 @@ fn exchange<P: Platform>(
         watchdog: true,
     };
     loop {
-        let pass = session.pass(platform.now(), wake)?;
+        // A pass is short: it is also the time at which the sleep begins.
+        let now = platform.now();
+        let pass = session.pass(now, wake)?;
         if pass.ring_stack {
             platform.ring_stack();
         }
@@ -265,7 +267,7 @@ fn exchange<P: Platform>(
             if !ready.is_empty() {
                 platform.acknowledge(ready);
             }
-            session.prepare_sleep(platform.now())?
+            session.prepare_sleep(now)?
         };
         let events = platform.wait(limit.unwrap_or(0));
         if events.contains(Events::STACK_GONE) {
@@ -304,6 +306,7 @@ impl Interrupts {
     }
 
     /// Counts interrupts that were for nothing.
+    #[inline]
     fn judge(&mut self, pass: &Pass) {
         if pass.device_work {
             self.idle = 0;

@@ -194,9 +194,13 @@ impl<R: Registers> Session<R> {
         }
         let messages = self.take_messages()?;
         let reaped = self.reap_transmits(now)?;
-        self.post_transmits();
+        if !self.transmit_waiting.is_empty() {
+            self.post_transmits();
+        }
         let received = self.reap_receives()?;
-        self.post_receives();
+        if !self.receive_waiting.is_empty() {
+            self.post_receives();
+        }
         self.nic.kick();
         self.send_link()?;
         let due = wake.watchdog
@@ -331,6 +335,7 @@ impl<R: Registers> Session<R> {
     }
 
     /// Gives waiting frames to the device.
+    #[cold]
     fn post_transmits(&mut self) {
         while self.nic.has_transmit_room() {
             let Some((buffer, len)) = self.transmit_waiting.pop_front() else {
@@ -354,12 +359,12 @@ impl<R: Registers> Session<R> {
             let len = written.saturating_sub(HEADER as u32);
             if (len as usize) < ETHERNET_HEADER {
                 self.counters.runts = self.counters.runts.wrapping_add(1);
-                self.post_receive(buffer);
+                self.receive_waiting.push_back(buffer);
                 continue;
             }
             let Some(checksum) = self.headers.read(buffer, len as usize) else {
                 self.counters.odd = self.counters.odd.wrapping_add(1);
-                self.post_receive(buffer);
+                self.receive_waiting.push_back(buffer);
                 continue;
             };
             self.counters.received = self.counters.received.wrapping_add(1);
@@ -382,6 +387,7 @@ impl<R: Registers> Session<R> {
     }
 
     /// Gives empty buffers that wait to the device.
+    #[cold]
     fn post_receives(&mut self) {
         while self.nic.has_receive_room() {
             let Some(buffer) = self.receive_waiting.pop_front() else {
@@ -423,6 +429,9 @@ impl<R: Registers> Session<R> {
 
     /// Whether a message can be sent or at least kept: a kept one goes first.
     fn can_send(&mut self) -> Result<bool, SessionError> {
+        if self.unsent.is_none() {
+            return Ok(true);
+        }
         if let Some(message) = self.unsent.take() {
             self.send(message)?;
         }
