@@ -93,7 +93,7 @@ impl Server {
             if !self.bell.is_up() && rt::time::now() < deadline {
                 return Some(deadline);
             }
-            self.stack.awake(u64::MAX);
+            self.stack.heard(u64::MAX);
         }
         self.bell.take();
         let next = self.stack.poll(now());

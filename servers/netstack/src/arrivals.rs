@@ -4,7 +4,7 @@
 use crate::{
     frames::{Event, MAX_FRAME, Violation},
     stack::Stack,
-    train::{Kept, Train},
+    train::Train,
 };
 
 /// Frames taken from the driver in one pass.
@@ -15,6 +15,9 @@ impl Stack {
     pub(crate) fn receive(&mut self) -> bool {
         if let Err(violation) = self.frames.tick(self.now) {
             self.driver_violation(violation);
+            return false;
+        }
+        if !self.frames.is_awake() {
             return false;
         }
         // Frames are looked at while the rest of the stack is changed.
@@ -28,16 +31,15 @@ impl Stack {
     fn receive_into(&mut self, buffer: &mut [u8]) -> bool {
         let longest = self.frames.longest();
         let mut train: Option<Train> = None;
-        let mut kept = Kept::default();
         for _ in 0..PASS_FRAMES {
             let before = train.as_ref();
-            let at = before.map_or(0, |before| before.keep(buffer, &mut kept));
+            let at = before.map_or(0, |before| before.keep(buffer));
             let room = buffer.get_mut(at..at.saturating_add(longest));
             let event = self.frames.next(room.unwrap_or_default());
             if let Some(before) = &mut train {
                 let len = match event {
                     Ok(Some(Event::Frame { len, vouches })) => {
-                        if before.join(buffer, &kept, len, vouches) {
+                        if before.join(buffer, len, vouches) {
                             if !before.is_open(longest) {
                                 self.deliver(before, buffer);
                                 train = None;
@@ -48,7 +50,7 @@ impl Stack {
                     }
                     _ => 0,
                 };
-                before.restore(buffer, &kept);
+                before.restore(buffer);
                 self.deliver(before, buffer);
                 let start = before.len();
                 let end = start.saturating_add(len);

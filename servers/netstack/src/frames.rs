@@ -91,6 +91,8 @@ struct Driver {
     progress: Instant,
     link_up: bool,
     broken: Option<Violation>,
+    /// It is to be looked at. Else it has been promised to be heard when it rings, and has had nothing to say behind that.
+    is_awake: bool,
 }
 
 /// What a new driver is attached with.
@@ -167,6 +169,7 @@ impl Frames {
             progress: now,
             link_up,
             broken: None,
+            is_awake: true,
         });
         self.refill();
         Ok(())
@@ -323,17 +326,26 @@ impl Frames {
         Some(driver.channel.ring_info(RingInfo::DRIVER))
     }
 
-    /// Prepares to sleep. False if there is work.
-    pub(crate) fn prepare_sleep(&mut self) -> bool {
-        match &mut self.driver {
-            Some(driver) => driver.channel.prepare_sleep(),
-            None => true,
-        }
+    /// Whether the driver is to be looked at.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.driver.as_ref().is_some_and(|driver| driver.is_awake)
     }
 
-    /// Withdraws [`prepare_sleep`](Self::prepare_sleep).
-    pub(crate) fn awake(&mut self) {
+    /// Prepares to sleep: from now on a driver that has no work is left alone until it rings. False if there is work.
+    pub(crate) fn prepare_sleep(&mut self) -> bool {
+        if let Some(driver) = &mut self.driver
+            && driver.is_awake
+        {
+            driver.is_awake = !driver.channel.prepare_sleep();
+            return !driver.is_awake;
+        }
+        true
+    }
+
+    /// The driver's doorbell was heard.
+    pub(crate) fn heard(&mut self) {
         if let Some(driver) = &mut self.driver {
+            driver.is_awake = true;
             driver.channel.awake();
         }
     }
@@ -371,6 +383,8 @@ impl Driver {
                 if let SendError::Peer(error) = error {
                     self.broken = Some(Violation::Channel(error));
                 }
+                // It has to be promised that room is noticed too; or what it broke has to be noticed here.
+                self.is_awake = true;
                 false
             }
         }

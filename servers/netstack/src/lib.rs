@@ -68,7 +68,7 @@ pub use frames::FramePool;
 #[cfg(any(test, feature = "testing"))]
 pub use invariants::Holdings;
 pub use slab::Id;
-pub use stack::{Next, SessionId, Stack};
+pub use stack::{DRIVER_BELL, Next, SessionId, Stack};
 pub use time::Instant;
 
 /// Tells another process that there is something for it.

@@ -10,18 +10,17 @@ use ipc_proto::{
     hello::Hello,
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
-use netstack::{Config, Doorbell, FramePool, Instant, SessionId, Stack};
+use netstack::{Config, DRIVER_BELL, Doorbell, FramePool, Instant, SessionId, Stack};
 use rt::{
     Budget, Cap, Endpoint, Env, Error, FOREVER, Mapping, Memory, Message, Notification, PAGE_SIZE,
     Prot, Slot, Token, cap,
     message::{pack, received, unpack},
 };
 
-/// Bits of the notification: calls wait; somebody is gone; the driver rang. Those below are the doorbells of sessions ([`SessionId::bell`]).
+/// Bits of the notification: calls wait; somebody is gone. Those below are doorbells: [`DRIVER_BELL`], and those of sessions.
 const NET_CALLS: u64 = 1 << 63;
 const DEV_CALLS: u64 = 1 << 62;
 const GONE: u64 = 1 << 61;
-const DRIVER_RANG: u64 = 1 << 60;
 const ALL: u64 = u64::MAX;
 
 /// Calls answered in one pass. More wait for the next.
@@ -176,7 +175,7 @@ impl Server {
             let bits = self
                 .events
                 .ring_and_wait(self.due.take(), None, ALL, deadline);
-            self.stack.awake(bits);
+            self.stack.heard(bits);
             let bits = bits & (NET_CALLS | DEV_CALLS | GONE) | self.left;
             if bits != 0 {
                 self.handle(bits);
@@ -416,7 +415,7 @@ impl Server {
             memory: pool.shm(),
             layout,
         };
-        let given = self.events.doorbell(DRIVER_RANG).map_err(exhausted)?;
+        let given = self.events.doorbell(DRIVER_BELL).map_err(exhausted)?;
         let bell = self.bell(bell);
         let reply = self
             .stack

@@ -16,7 +16,7 @@ use crate::{
     random::Random,
     reassembly::Reassembly,
     recent::Recent,
-    session::{Sessions, Target},
+    session::{BELLS, Sessions, Target},
     slab::{Id, Slab},
     spares::Spares,
     timers::Timers,
@@ -57,6 +57,9 @@ const MIN_SLEEP: Duration = Duration::from_micros(100);
 
 /// A pass that comes so much later than it was due does because the machine stood still.
 const STANDSTILL: Duration = Duration::from_secs(5);
+
+/// The driver's doorbell, among those that [`Stack::heard`] is told of.
+pub const DRIVER_BELL: u64 = 1 << BELLS;
 
 /// A session's number.
 pub type SessionId = Id;
@@ -118,7 +121,7 @@ pub struct Stack {
     first: Option<Instant>,
     /// When the next pass was due.
     due: Option<Instant>,
-    /// For received frames: a train, and behind it the frame that comes next.
+    /// For received frames, as [`Train::room`] says.
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -213,7 +216,7 @@ impl Stack {
             log::error!("driver not attached: {error}");
             return DevReply::Refused(Refusal::Exhausted);
         }
-        self.buffer = vec![0; Train::MOST.saturating_add(self.frames.longest())];
+        self.buffer = vec![0; Train::room(self.frames.longest())];
         self.generation = self.generation.saturating_add(1);
         let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
         // A new engine forgets neighbours. Connections are not part of it.
@@ -442,18 +445,15 @@ impl Stack {
 
     /// Says to driver and clients that the stack is about to sleep. False if there is work: then it must not.
     pub fn prepare_sleep(&mut self) -> bool {
-        let may_sleep = self.ready.is_empty() && self.frames.prepare_sleep();
-        let may_sleep = may_sleep && self.sessions.prepare_sleep();
-        if !may_sleep {
-            self.frames.awake();
-        }
-        may_sleep
+        self.ready.is_empty() && self.frames.prepare_sleep() && self.sessions.prepare_sleep()
     }
 
-    /// Says that it is awake again, if it slept, and whose doorbells were heard: bit `n` is that of each session whose
-    /// [`Id::bell`] is `n`. A session that has not rung is not looked at.
-    pub fn awake(&mut self, bells: u64) {
-        self.frames.awake();
+    /// Says whose doorbells were heard: bit `n` is that of each session whose [`Id::bell`] is `n`, and [`DRIVER_BELL`] the driver's. Who has
+    /// not rung is not looked at.
+    pub fn heard(&mut self, bells: u64) {
+        if bells & DRIVER_BELL != 0 {
+            self.frames.heard();
+        }
         self.sessions.heard(bells);
     }
 

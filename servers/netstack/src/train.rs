@@ -102,50 +102,60 @@ impl Train {
         !self.closed && self.end.saturating_add(longest) <= Train::MOST
     }
 
-    /// Where the next frame is to be received, so that its data lie behind this one's: its headers are put over the last bytes. What is there
-    /// until now is kept for [`join`](Self::join).
-    pub(crate) fn keep(&self, buffer: &[u8], kept: &mut Kept) -> usize {
-        kept.at = self.end.saturating_sub(self.headers);
-        let last = buffer.get(kept.at..self.end).unwrap_or_default();
-        if let Some(place) = kept.bytes.get_mut(..last.len()) {
-            place.copy_from_slice(last);
-        }
-        kept.at
+    /// Bytes of a buffer in which frames of up to `longest` bytes are joined: a train, behind it a frame that does not follow, and what is
+    /// kept of the train while a frame is received.
+    pub(crate) const fn room(longest: usize) -> usize {
+        Train::MOST
+            .saturating_add(longest)
+            .saturating_add(MAX_HEADERS)
     }
 
-    /// Joins the frame of `len` bytes that was received at the place of `kept`, if it follows. If not, it is moved behind the train, from
-    /// where it is then to be fetched.
-    pub(crate) fn join(
-        &mut self,
-        buffer: &mut [u8],
-        kept: &Kept,
-        len: usize,
-        vouches: bool,
-    ) -> bool {
-        let follows = buffer
-            .split_at_mut_checked(kept.at)
-            .is_some_and(|(before, frame)| {
-                self.follows(before, frame.get(..len).unwrap_or_default(), vouches)
-            });
-        let end = kept.at.saturating_add(len);
-        if !follows && end <= buffer.len() && self.end.saturating_add(len) <= buffer.len() {
-            buffer.copy_within(kept.at..end, self.end);
+    /// Where the next frame goes: its headers over the last bytes of the train, so that its data lie behind the train's.
+    fn next_at(&self) -> usize {
+        self.end.saturating_sub(self.headers)
+    }
+
+    /// Where the next frame is to be received. What is there until now is kept, at the end of the buffer.
+    pub(crate) fn keep(&self, buffer: &mut [u8]) -> usize {
+        let at = self.next_at();
+        if let Some((from, place)) = at_end(buffer)
+            && let Some(last) = from.get(at..self.end)
+            && let Some(place) = place.get_mut(..last.len())
+        {
+            place.copy_from_slice(last);
         }
-        if follows {
-            self.restore(buffer, kept);
-            self.end = end;
-        }
-        follows
+        at
     }
 
     /// Puts back what was kept.
-    pub(crate) fn restore(&self, buffer: &mut [u8], kept: &Kept) {
-        if let (Some(place), Some(bytes)) = (
-            buffer.get_mut(kept.at..self.end),
-            kept.bytes.get(..self.headers),
-        ) {
+    pub(crate) fn restore(&self, buffer: &mut [u8]) {
+        let at = self.next_at();
+        if let Some((to, kept)) = at_end(buffer)
+            && let Some(place) = to.get_mut(at..self.end)
+            && let Some(bytes) = kept.get(..place.len())
+        {
             place.copy_from_slice(bytes);
         }
+    }
+
+    /// Joins the frame of `len` bytes that was received where [`keep`](Self::keep) has said, if it follows. If not, it is moved behind the
+    /// train, from where it is then to be fetched.
+    pub(crate) fn join(&mut self, buffer: &mut [u8], len: usize, vouches: bool) -> bool {
+        let at = self.next_at();
+        let follows = buffer
+            .split_at_mut_checked(at)
+            .is_some_and(|(before, frame)| {
+                self.follows(before, frame.get(..len).unwrap_or_default(), vouches)
+            });
+        let end = at.saturating_add(len);
+        if !follows && end <= buffer.len() && self.end.saturating_add(len) <= buffer.len() {
+            buffer.copy_within(at..end, self.end);
+        }
+        if follows {
+            self.restore(buffer);
+            self.end = end;
+        }
+        follows
     }
 
     /// Whether a frame follows the train, whose headers stand at the start of `before`. Notes that it does.
@@ -279,25 +289,14 @@ fn differ_ipv6(a: &[u8], b: &[u8]) -> Option<u128> {
     Some(first | u128::from(label) | u128::from(hops) | from | to | differ_tcp(a, b, TCP)?)
 }
 
+/// A buffer without the bytes at its end that are for what is kept, and those.
+fn at_end(buffer: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
+    buffer.split_at_mut_checked(buffer.len().checked_sub(MAX_HEADERS)?)
+}
+
 fn put(frame: &mut [u8], at: usize, word: [u8; 2]) {
     if let Some(place) = frame.get_mut(at..at.saturating_add(2)) {
         place.copy_from_slice(&word);
-    }
-}
-
-/// The bytes of a train that the headers of the next frame are put over.
-pub(crate) struct Kept {
-    /// Where the next frame goes.
-    at: usize,
-    bytes: [u8; MAX_HEADERS],
-}
-
-impl Default for Kept {
-    fn default() -> Kept {
-        Kept {
-            at: 0,
-            bytes: [0; MAX_HEADERS],
-        }
     }
 }
 

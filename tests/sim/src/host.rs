@@ -160,7 +160,7 @@ impl Host {
         let Some(stack) = &mut machine.stack else {
             return false;
         };
-        let ring = crate::bells::Target::Stack(index, life, 0);
+        let ring = crate::bells::Target::Stack(index, life, netstack::DRIVER_BELL);
         // Another device each time: what it can do with frames.
         let can = self.seed.rotate_right((4 * self.driver_life % 64) as u32);
         self.driver = Driver::attach(stack, (self.mac, can), time, bells, target, ring);
@@ -240,9 +240,6 @@ impl Host {
 impl Machine {
     /// Its wait returns.
     pub fn wake_up(&mut self) {
-        if let (State::Asleep(_), Some(stack)) = (self.state, &mut self.stack) {
-            stack.awake(0);
-        }
         self.state = State::Awake;
     }
 
@@ -253,7 +250,7 @@ impl Machine {
         let driver_gone = core::mem::take(&mut self.driver_gone);
         let heard = core::mem::take(&mut self.heard);
         if let Some(stack) = &mut self.stack {
-            stack.awake(heard);
+            stack.heard(heard);
             for session in gone {
                 stack.close_session(session);
                 self.sessions.remove(&session);

@@ -399,7 +399,7 @@ fn a_client_that_reads_no_answers_takes_no_memory_and_no_time_of_others() {
         .is_some()
     {}
     assert!(idle.channel.flush());
-    net.hosts[0].stack.awake(u64::MAX);
+    net.hosts[0].stack.heard(u64::MAX);
     net.run(SECOND);
     idle.receive();
     assert_eq!(idle.replies.len(), sent);

@@ -67,7 +67,7 @@ fn doorbells_are_counted_on_both_sides() {
     let id = a.id();
     a.channel.send(&Request::Counters { id }).unwrap();
     assert!(a.channel.flush(), "the stack sleeps");
-    net.hosts[0].stack.awake(u64::MAX);
+    net.hosts[0].stack.heard(u64::MAX);
     wait(&mut net, &mut a, id);
     assert_eq!(a.bell.rings(), 1);
     a.channel.awake();
@@ -94,7 +94,7 @@ fn who_rings_is_heard_and_who_shares_the_doorbell_too() {
         ids.push(id);
     }
     let mut answered = |net: &mut Network, bells: u64| -> Vec<usize> {
-        net.hosts[0].stack.awake(bells);
+        net.hosts[0].stack.heard(bells);
         while !net.hosts[0].stack.prepare_sleep() {
             net.hosts[0].stack.poll(net.now);
         }

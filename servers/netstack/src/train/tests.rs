@@ -21,7 +21,7 @@ fn piece(from: usize, to: usize) -> Forged {
 
 /// What the frames are joined to, as the stack does it.
 fn joined(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut buffer = vec![0xee; Train::MOST + LONGEST];
+    let mut buffer = vec![0xee; Train::room(LONGEST)];
     let mut train: Option<Train> = None;
     let mut out = Vec::new();
     let flush = |train: &Train, buffer: &mut [u8], out: &mut Vec<Vec<u8>>| {
@@ -29,13 +29,10 @@ fn joined(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         out.push(buffer[..train.len()].to_vec());
     };
     for frame in frames {
-        let mut kept = Kept::default();
-        let at = train
-            .as_ref()
-            .map_or(0, |train| train.keep(&buffer, &mut kept));
+        let at = train.as_ref().map_or(0, |train| train.keep(&mut buffer));
         buffer[at..at + frame.len()].copy_from_slice(frame);
         if let Some(mut before) = train.take() {
-            if before.join(&mut buffer, &kept, frame.len(), false) {
+            if before.join(&mut buffer, frame.len(), false) {
                 if before.is_open(LONGEST) {
                     train = Some(before);
                 } else {
@@ -43,7 +40,7 @@ fn joined(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
                 }
                 continue;
             }
-            before.restore(&mut buffer, &kept);
+            before.restore(&mut buffer);
             flush(&before, &mut buffer, &mut out);
             buffer.copy_within(before.len()..before.len() + frame.len(), 0);
         }
