@@ -91,7 +91,9 @@ step_miri() {
         timeout 900 cargo +nightly miri test --locked -p ipc-proto --lib -- racing copies_may_race || return 1
     # The kernel's object store and its view of physical memory: all of its portable unsafe code.
     CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri" MIRIFLAGS="-Zmiri-disable-isolation" \
-        timeout 900 cargo +nightly miri test --locked -p kernel-stub --lib -- store phys
+        timeout 900 cargo +nightly miri test --locked -p kernel-stub --lib -- store phys || return 1
+    # The blocks that a process's heap keeps.
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/miri}" timeout 900 cargo +nightly miri test --locked -p rt --lib -- quick
 }
 
 # Every target for some seconds; the corpus is replayed by `host`. Without the address sanitizer: what it would see is Miri's part here,

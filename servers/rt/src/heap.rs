@@ -1,7 +1,7 @@
 //! The heap: one contiguous region that grows from the process's budget. The only place that hands memory of this
 //! process to Rust's allocator.
 
-use crate::syscall;
+use crate::{quick::Quick, syscall};
 use core::{alloc::Layout, ptr::NonNull};
 use kernel_abi::{PAGE_SIZE, Prot, SLOT_BUDGET, Slot, Syscall};
 use talc::{
@@ -18,7 +18,7 @@ const GAP: usize = 0x1_0000;
 const STEP: core::ops::RangeInclusive<usize> = 0x1_0000..=0x10_0000;
 
 #[global_allocator]
-static HEAP: TalcLock<spin::Mutex<()>, Grow> = TalcLock::new(Grow { end: 0 });
+static HEAP: Quick<TalcLock<spin::Mutex<()>, Grow>> = Quick::new(TalcLock::new(Grow { end: 0 }));
 
 /// Where the mapped part of the heap ends; 0 before there is any.
 #[derive(Debug)]

@@ -35,6 +35,8 @@ mod memory;
 #[cfg(feature = "net")]
 pub mod net;
 mod objects;
+#[cfg(any(test, target_os = "none"))]
+mod quick;
 pub mod syscall;
 #[cfg(not(target_os = "none"))]
 pub mod testing;
