@@ -29,13 +29,6 @@ pub(crate) struct FlowKey {
     pub(crate) remote: SocketAddr,
 }
 
-impl FlowKey {
-    /// Both ports.
-    pub(crate) fn ports(&self) -> u32 {
-        u32::from(self.remote.port()) << 16 | u32::from(self.local.port())
-    }
-}
-
 /// Time for a connection without a client to send what is left, and to end.
 const LINGER: Duration = Duration::from_secs(60);
 /// Time for a reset to find its neighbour.

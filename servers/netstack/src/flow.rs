@@ -283,9 +283,7 @@ impl Stack {
         }
         match entry.flow {
             Flow::Tcp(mut tcp) => {
-                if self.connections.get(&tcp.key) == Some(&id) {
-                    self.connections.remove(&tcp.key);
-                }
+                self.connections.remove_if(&tcp.key, |known| *known == id);
                 if let Some(ack) = tcp.time_wait() {
                     self.time_waits.insert(tcp.key, ack, self.now);
                 }

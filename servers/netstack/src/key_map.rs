@@ -4,7 +4,7 @@
 //! chance does: the sums are those of UMAC (RFC 4418 section 5.2), of which two are equal once in 2^32.
 
 use crate::{connection::FlowKey, random::Random};
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use hashbrown::HashTable;
 
 /// A table by connection.
@@ -33,29 +33,37 @@ impl Secret {
 
     #[inline]
     fn place(&self, key: &FlowKey) -> u64 {
-        let product = |[a, b]: [u32; 2], [k, l]: [u32; 2]| {
-            u64::from(a.wrapping_add(k)).wrapping_mul(u64::from(b.wrapping_add(l)))
-        };
-        let words = match (key.remote.ip(), key.local.ip()) {
-            (IpAddr::V4(remote), IpAddr::V4(local)) => {
+        let (ports, words) = match (&key.remote, &key.local) {
+            (SocketAddr::V4(remote), SocketAddr::V4(local)) => {
                 let [first, ..] = self.addresses;
-                product([remote.to_bits(), local.to_bits()], first)
+                let words = product([remote.ip().to_bits(), local.ip().to_bits()], first);
+                (pair(remote.port(), local.port()), words)
             }
             (remote, local) => {
-                let (mut remote, mut local) = (bits(remote), bits(local));
+                let ports = pair(remote.port(), local.port());
+                let (mut remote, mut local) = (bits(remote.ip()), bits(local.ip()));
                 let mut sum = 0_u64;
                 for secret in self.addresses {
                     sum = sum.wrapping_add(product([remote as u32, local as u32], secret));
                     (remote, local) = (remote >> u32::BITS, local >> u32::BITS);
                 }
-                sum
+                (ports, sum)
             }
         };
         let family = u32::from(key.remote.is_ipv6());
-        let sum = words.wrapping_add(product([key.ports(), family], self.ports));
+        let sum = words.wrapping_add(product([ports, family], self.ports));
         let wide = u128::from(sum).wrapping_mul(u128::from(self.spread));
         wide as u64 ^ (wide >> u64::BITS) as u64
     }
+}
+
+fn pair(remote: u16, local: u16) -> u32 {
+    u32::from(remote) << 16 | u32::from(local)
+}
+
+#[inline]
+fn product([a, b]: [u32; 2], [k, l]: [u32; 2]) -> u64 {
+    u64::from(a.wrapping_add(k)).wrapping_mul(u64::from(b.wrapping_add(l)))
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -88,6 +96,9 @@ impl<V> KeyMap<V> {
     /// What belongs to a key.
     #[inline]
     pub(crate) fn get(&self, key: &FlowKey) -> Option<&V> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let place = self.secret.place(key);
         let found = self.entries.find(place, |(known, _)| known == key);
         found.map(|(_, value)| value)
@@ -120,9 +131,17 @@ impl<V> KeyMap<V> {
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: &FlowKey) -> Option<V> {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Takes an entry out if it is the one that is meant.
+    pub(crate) fn remove_if(&mut self, key: &FlowKey, is_meant: impl Fn(&V) -> bool) -> Option<V> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let place = self.secret.place(key);
-        let found = self.entries.find_entry(place, |(known, _)| known == key);
-        let ((_, value), _) = found.ok()?.remove();
+        let fits = |(known, value): &(FlowKey, V)| known == key && is_meant(value);
+        let ((_, value), _) = self.entries.find_entry(place, fits).ok()?.remove();
         Some(value)
     }
 
@@ -141,7 +160,6 @@ impl<V> KeyMap<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::net::SocketAddr;
     use std::collections::BTreeMap;
 
     /// Another one for each number below 65,536.

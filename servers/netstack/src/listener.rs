@@ -167,16 +167,18 @@ impl HalfOpens {
         evicted
     }
 
+    /// Puts one back that was taken out, with the place in the order that it had.
+    pub(crate) fn put_back(&mut self, key: FlowKey, entry: HalfOpen) {
+        self.entries.insert(key, entry);
+    }
+
     /// Takes one out.
     pub(crate) fn remove(&mut self, key: &FlowKey) -> Option<HalfOpen> {
         self.entries.remove(key)
     }
 
     fn remove_if_born(&mut self, born: Instant, key: &FlowKey) -> Option<HalfOpen> {
-        if self.entries.get(key)?.born != born {
-            return None;
-        }
-        self.entries.remove(key)
+        self.entries.remove_if(key, |entry| entry.born == born)
     }
 
     /// Forgets those of a listener.
@@ -277,9 +279,7 @@ impl TimeWaits {
     }
 
     fn remove_if(&mut self, until: Instant, key: &FlowKey) {
-        if self.entries.get(key).is_some_and(|(at, _)| *at == until) {
-            self.entries.remove(key);
-        }
+        self.entries.remove_if(key, |(at, _)| *at == until);
     }
 
     /// The last acknowledgment of a connection.

@@ -57,19 +57,29 @@ impl Stack {
         }
         let isn = self.random.u32();
         let entry = HalfOpen::new(id, frame, (isn, segment.seq), buffer, self.now);
+        if !self.answer(&key, &entry) {
+            return;
+        }
         if self.half_open.insert(key, entry) {
             self.syn_dropped();
         }
-        self.answer_syn(&key);
     }
 
-    /// Sends the SYN-ACK of a handshake under way.
+    /// Sends the SYN-ACK of a handshake under way, once more.
     pub(crate) fn answer_syn(&mut self, key: &FlowKey) {
-        let Some(entry) = self.half_open.get(key) else {
+        // Aside meanwhile, for what answers is all of the stack.
+        let Some(entry) = self.half_open.remove(key) else {
             return;
         };
+        if self.answer(key, &entry) {
+            self.half_open.put_back(*key, entry);
+        }
+    }
+
+    /// Sends the SYN-ACK of a handshake. False: there is none for such a SYN.
+    fn answer(&mut self, key: &FlowKey, entry: &HalfOpen) -> bool {
         let Some(hop) = self.engine.next_hop(key.remote.ip()) else {
-            return;
+            return true;
         };
         // With the neighbour unknown, the answer comes as soon as it is known.
         let Some((mac, _)) = self.neighbors.find(hop, self.now) else {
@@ -77,31 +87,34 @@ impl Stack {
                 self.unanswered.push(*key);
                 self.solicit(hop);
             }
-            return;
+            return true;
         };
         match syn_ack(&self.engine, &entry.syn, mac, entry.isn, entry.buffer) {
-            Some(frame) => self.frames.send(&frame),
+            Some(frame) => {
+                self.frames.send(&frame);
+                true
+            }
             None => {
-                self.half_open.remove(key);
                 self.malformed();
+                false
             }
         }
     }
 
     /// The peer's ACK came: the connection is there.
     pub(crate) fn complete(&mut self, key: FlowKey, frame: &[u8]) {
-        let Some(entry) = self.half_open.get(&key) else {
+        let Some(entry) = self.half_open.remove(&key) else {
             return;
         };
         let listener_id = entry.listener;
         let Some(listener) = self.listeners.get(listener_id) else {
-            self.half_open.remove(&key);
             return;
         };
         let (session, buffer) = (listener.owner.session, entry.buffer);
         let memory = (buffer as u32).saturating_mul(2);
         if !listener.has_room() || !self.has_memory(session, memory) {
             // The peer sends again, and may find room then.
+            self.half_open.put_back(key, entry);
             return self.syn_dropped();
         }
         let root = self.sessions.get(session).map(|session| session.root);
@@ -114,10 +127,10 @@ impl Stack {
             &mut self.frames,
         );
         let Some(socket) = socket else {
+            self.half_open.put_back(key, entry);
             return self.dropped();
         };
         let numbers = (entry.isn, Some(entry.peer_isn));
-        self.half_open.remove(&key);
         let mut connection = Connection::new(socket, key, numbers, self.now);
         connection.backlog_of = Some(listener_id);
         let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
