@@ -123,7 +123,7 @@ impl World {
                 self.now = self.now.after(later);
                 self.stack.poll(self.now);
                 if self.stack.prepare_sleep() {
-                    self.stack.awake(u64::MAX);
+                    self.stack.heard(u64::MAX);
                 }
             }
             _ => self.stack.detach(),
