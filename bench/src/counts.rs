@@ -1,7 +1,7 @@
 //! Guest instructions by process and function: reads the plugin `bench/plugin` and the ELF files of the image.
 
 use addr2line::Loader;
-use object::{Object, ObjectSegment};
+use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
 use std::{
     collections::HashMap,
     io::{self, Read},
@@ -50,6 +50,8 @@ struct Program {
     /// Address and bytes of each segment.
     segments: Vec<(u64, Vec<u8>)>,
     symbols: Loader,
+    /// Address, size and symbol of each function, in order.
+    functions: Vec<(u64, u64, String)>,
 }
 
 impl Program {
@@ -63,6 +65,24 @@ impl Program {
         })
     }
 }
+
+/// A function as the linker knows it, and how many blocks of it ran.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// The program.
+    pub program: String,
+    /// Its name in the symbol table.
+    pub symbol: String,
+    /// Where it is.
+    pub address: u64,
+    /// In bytes.
+    pub size: u64,
+    /// Blocks that ran.
+    pub runs: u64,
+}
+
+/// Functions that ran.
+pub type Functions = Vec<Function>;
 
 /// The programs that blocks are looked for in.
 #[derive(Default)]
@@ -98,13 +118,56 @@ impl Programs {
             let data = segment.data().map_err(|error| bad(&error))?;
             segments.push((segment.address(), data.to_vec()));
         }
+        let mut functions: Vec<(u64, u64, String)> = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text)
+            .filter_map(|symbol| {
+                Some((symbol.address(), symbol.size(), symbol.name().ok()?.into()))
+            })
+            .collect();
+        functions.sort();
         let symbols = Loader::new(path).map_err(|error| bad(&error))?;
         self.0.push(Program {
             name: name.into(),
             segments,
             symbols,
+            functions,
         });
         Ok(())
+    }
+
+    /// The functions that ran between two snapshots, as far as they are known.
+    pub fn functions(&self, before: &Snapshot, after: &Snapshot) -> Functions {
+        let mut found: HashMap<(usize, usize), u64> = HashMap::new();
+        for ((address, code), (runs, _)) in after {
+            let earlier = before.get(&(*address, code.clone()));
+            let ran = runs - earlier.map_or(0, |(runs, _)| *runs).min(*runs);
+            let program = self
+                .0
+                .iter()
+                .position(|program| program.holds(*address, code));
+            let Some((number, program)) = program.and_then(|n| Some((n, self.0.get(n)?))) else {
+                continue;
+            };
+            let behind = program
+                .functions
+                .partition_point(|(start, ..)| start <= address);
+            if ran > 0 && behind > 0 {
+                *found.entry((number, behind - 1)).or_default() += ran;
+            }
+        }
+        let named = |((program, function), runs): ((usize, usize), u64)| {
+            let program = self.0.get(program)?;
+            let (address, size, symbol) = program.functions.get(function)?.clone();
+            Some(Function {
+                program: program.name.clone(),
+                symbol,
+                address,
+                size,
+                runs,
+            })
+        };
+        found.into_iter().filter_map(named).collect()
     }
 
     /// What ran between two snapshots, by program and function, the most first.

@@ -15,6 +15,7 @@ pub mod many;
 pub mod measure;
 pub mod micro;
 pub mod options;
+pub mod order;
 pub mod plot;
 pub mod profile;
 pub mod report;

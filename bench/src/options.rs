@@ -32,6 +32,7 @@ its own; nothing leaves this machine.
   --micro              instead: what calls and doorbells of processes cost in instructions; what rings and messages cost
                        on the host, beside other rings; and what 10,000 open connections cost one that is used
   --profile            with --count: print programs and functions for each figure
+  --order FILE         with --count: write which functions of the programs belong together, see image/order.ld
   --rounds N           how often everything is measured (default 5, with --quick 1)
   --json FILE          write the results to FILE
   --report             rewrite the measured part of docs/performance.md, its plot and its JSON
@@ -59,6 +60,8 @@ pub struct Options {
     pub micro: bool,
     /// Whether profiles are printed.
     pub profile: bool,
+    /// Where the order of functions goes.
+    pub order: Option<PathBuf>,
     /// How often.
     pub rounds: usize,
     /// How long, how much.
@@ -94,6 +97,7 @@ impl Options {
             count: true,
             micro: false,
             profile: false,
+            order: None,
             rounds: 0,
             effort: Effort {
                 time: Duration::from_secs(3),
@@ -122,6 +126,7 @@ impl Options {
                 "--time" => options.count = false,
                 "--micro" => options.micro = true,
                 "--profile" => options.profile = true,
+                "--order" => options.order = Some(value()?.into()),
                 "--rounds" => {
                     options.rounds = value()?
                         .parse()

@@ -2,12 +2,13 @@
 
 use crate::{
     Outcome,
-    counts::{Line, Programs, Snapshot},
+    counts::{Functions, Line, Programs, Snapshot},
     figure::{Figure, Kind, Metric},
     guest::{Guest, Net},
     machine::{Machine, Setup},
     measure,
     options::Options,
+    order::Order,
     profile,
     results::{Results, Row},
 };
@@ -35,6 +36,7 @@ pub struct Tools<'a> {
 /// If a guest does not start, or the plugin does not answer.
 pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcome<usize> {
     let mut failed = 0;
+    let mut functions = Order::default();
     for &net in &options.nets {
         let mut round = Round {
             options,
@@ -42,6 +44,7 @@ pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcom
             net,
             number: 0,
             results,
+            functions: &mut functions,
             failed: 0,
         };
         for number in 1..=if options.time { options.rounds } else { 0 } {
@@ -58,6 +61,9 @@ pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcom
         }
         failed += round.failed;
     }
+    if let Some(file) = &options.order {
+        std::fs::write(file, functions.script())?;
+    }
     Ok(failed)
 }
 
@@ -68,6 +74,7 @@ struct Round<'a> {
     net: Net,
     number: usize,
     results: &'a mut Results,
+    functions: &'a mut Order,
     failed: usize,
 }
 
@@ -119,7 +126,8 @@ impl Round<'_> {
                     continue;
                 };
                 match self.counted(figure, &mut machine, &programs) {
-                    Ok((lines, work)) => {
+                    Ok((lines, functions, work)) => {
+                        self.functions.add(figure, functions, work);
                         let total: u64 = lines.iter().map(|line| line.instructions).sum();
                         self.add(guest, &metric, total as f64 / work / metric.scale);
                         self.results.divide(
@@ -139,16 +147,17 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// The instructions of a figure, and the work that was done with them.
+    /// The instructions of a figure, the functions that ran, and the work that was done with them.
     fn counted(
         &self,
         figure: Figure,
         machine: &mut Machine,
         programs: &Programs,
-    ) -> Outcome<(Vec<Line>, f64)> {
+    ) -> Outcome<(Vec<Line>, Functions, f64)> {
         if figure == Figure::Boot {
             let after = machine.boot_counts.take().unwrap_or_default();
-            return Ok((programs.attribute(&Snapshot::new(), &after), 1.0));
+            let lines = programs.attribute(&Snapshot::new(), &after);
+            return Ok((lines, Functions::new(), 1.0));
         }
         match figure {
             Figure::Idle => measure::settle(machine),
@@ -157,7 +166,8 @@ impl Round<'_> {
         let before = machine.snapshot()?.unwrap_or_default();
         let work = measure::work(figure, machine, self.options.effort)?;
         let after = machine.snapshot()?.unwrap_or_default();
-        Ok((programs.attribute(&before, &after), work))
+        let lines = programs.attribute(&before, &after);
+        Ok((lines, programs.functions(&before, &after), work))
     }
 
     /// The figures in the order in which they are measured: first what a machine is before it has done anything.
