@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    codec::{self, Message},
+    codec::{self, DecodeError, Message},
     ring::{Consumer, LENGTH_SIZE, MAX_SLOT, Producer, SMALL},
     rings::RingInfo,
     shm::{self, Shm, Word},
@@ -196,7 +196,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             }
         } else {
             match self.incoming.pop(&mut self.slot)? {
-                Some(bytes) => codec::decode(bytes)?,
+                Some(bytes) => decode_apart(bytes)?,
                 None => return Ok(None),
             }
         };
@@ -343,6 +343,12 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         }
         false
     }
+}
+
+/// What is large is rare (it sets something up): its decoder does not lie between the instructions of every pass.
+#[inline(never)]
+fn decode_apart<In: Message>(bytes: &[u8]) -> Result<In, DecodeError> {
+    codec::decode(bytes)
 }
 
 fn count(counter: &mut u64) {

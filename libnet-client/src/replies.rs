@@ -32,6 +32,7 @@ fn id_of(reply: &Reply) -> RequestId {
 
 impl Engine {
     /// Acts on one answer. An answer that makes no sense ends the session.
+    #[inline(never)]
     pub(crate) fn on_reply(&mut self, reply: &Reply) {
         let id = id_of(reply);
         let Link::Up(session) = &mut self.link else {

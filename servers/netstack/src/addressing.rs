@@ -135,6 +135,7 @@ impl Addressing {
     }
 
     /// Asks for addresses, renews them, announces them. Returns when to be called again.
+    #[inline(never)]
     pub(crate) fn turn(&mut self, context: &mut Context<'_>) -> Option<Instant> {
         let now = context.now;
         let mut deadline = None;

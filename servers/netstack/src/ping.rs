@@ -74,6 +74,7 @@ impl Ping {
     }
 
     /// Sends the request, or answers the client.
+    #[inline(never)]
     pub(crate) fn turn(&mut self, context: &mut Context<'_>) -> Turn {
         let mut turn = Turn::default();
         if self.deadline <= context.now {

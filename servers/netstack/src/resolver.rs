@@ -133,6 +133,7 @@ impl Lookup {
     }
 
     /// Asks, or answers the client.
+    #[inline(never)]
     pub(crate) fn turn(&mut self, context: &mut Context<'_>) -> Turn {
         let mut turn = Turn::default();
         let now = context.now;

@@ -191,6 +191,7 @@ impl Server {
         })
     }
 
+    #[inline(never)]
     fn handle(&mut self, bits: u64) {
         self.left = 0;
         if bits & GONE != 0 {

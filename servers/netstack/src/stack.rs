@@ -457,6 +457,7 @@ impl Stack {
         self.sessions.heard(bells);
     }
 
+    #[inline(never)]
     fn age_half_open(&mut self) {
         const RESENT: usize = 32;
         for key in self.half_open.age(self.now, RESENT) {

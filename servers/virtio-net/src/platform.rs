@@ -83,6 +83,7 @@ impl Platform for Kernel {
         self.due = self.attached.as_ref().map(|attached| attached.bell.slot());
     }
 
+    #[inline(never)]
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
         let doorbell = self
             .notification
@@ -143,6 +144,7 @@ impl Platform for Kernel {
         Ok(attachment)
     }
 
+    #[inline(never)]
     fn detach(&mut self) {
         // First of all: from here on the device reaches no memory.
         self.card.stop();

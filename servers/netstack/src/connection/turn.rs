@@ -27,6 +27,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`PeerError`] if the client's FIFO indices make no sense.
+    #[inline(never)]
     pub(crate) fn turn(
         &mut self,
         context: &mut Context<'_>,
