@@ -5,7 +5,6 @@ use alloc::{boxed::Box, rc::Rc};
 use core::{
     cell::Cell,
     future::{Future, poll_fn},
-    mem,
     net::Ipv6Addr,
     task::Poll,
     time::Duration,
@@ -22,6 +21,8 @@ const IDLE: Duration = Duration::from_secs(300);
 const MOST_STATE: usize = 3072;
 /// An idle connection is probed this often, so that it ends if its peer is gone.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// A connection that ends sooner needs no probes, and the stack is not asked for them.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A connection that is served.
 pub(crate) struct Served {
@@ -134,16 +135,19 @@ where
         // On the heap, since each future that it is moved into keeps room for it twice.
         let mut serving = Box::pin(serve(Rc::clone(&served)));
         net.spawn(async move {
-            let mut probed = false;
+            let long_at = served.net.now().saturating_add(SHORT.as_nanos() as u64);
+            let mut short = Some(served.net.timer());
             let result = poll_fn(|context| {
                 if let Poll::Ready(result) = serving.as_mut().poll(context) {
                     return Poll::Ready(result);
                 }
-                // A connection that never waits, as the short ones, needs no probes.
-                if !mem::replace(&mut probed, true)
-                    && let Err(error) = served.stream.set_keepalive(Some(KEEPALIVE))
+                if let Some(timer) = &mut short
+                    && timer.poll_until(long_at, context).is_ready()
                 {
-                    return Poll::Ready(Err(error));
+                    short = None;
+                    if let Err(error) = served.stream.set_keepalive(Some(KEEPALIVE)) {
+                        return Poll::Ready(Err(error));
+                    }
                 }
                 served.place.poll_ended(context).map(|()| {
                     log::debug!("{name}: {peer}: idle, and somebody waits for its place");

@@ -6,7 +6,10 @@
 )]
 
 use core::time::Duration;
-use ipc_proto::system::{MachineInfo, ProcessInfo, Reply, Request, RunState};
+use ipc_proto::{
+    socket::{Request as Asked, SocketOption},
+    system::{MachineInfo, ProcessInfo, Reply, Request, RunState},
+};
 use libnet_client::{Config, ErrorKind, Net, Shutdown, TcpStream, UdpSocket, testing::FakeStack};
 use std::rc::Rc;
 
@@ -305,4 +308,36 @@ fn services_survive_the_death_of_the_stack() {
             net.sleep(SECOND).await;
         });
     }
+}
+
+/// A connection that lasts is probed, so that it ends if its peer is gone; one that ends at once is not.
+#[test]
+fn connections_that_last_are_probed() {
+    let (stack, net) = start();
+    let probes = || {
+        let requests = stack.take_requests();
+        let is_probe = |request: &&Asked| {
+            matches!(
+                request,
+                Asked::SetOption {
+                    option: SocketOption::KeepAlive(Some(60_000)),
+                    ..
+                }
+            )
+        };
+        requests.iter().filter(is_probe).count()
+    };
+    net.block_on(async {
+        let short = TcpStream::connect_async(&net, "10.0.0.1:7").await.unwrap();
+        let mut got = [0; 5];
+        short.write_all_async(b"hello").await.unwrap();
+        short.read_exact_async(&mut got).await.unwrap();
+        net.sleep(SECOND / 10).await;
+        drop(short);
+        net.sleep(SECOND * 3).await;
+        assert_eq!(probes(), 0);
+        let _long = TcpStream::connect_async(&net, "10.0.0.1:7").await.unwrap();
+        net.sleep(SECOND * 3).await;
+        assert_eq!(probes(), 1);
+    });
 }
