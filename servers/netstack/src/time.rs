@@ -30,7 +30,8 @@ impl Instant {
     /// This much later; the end of time if it would be beyond.
     #[must_use]
     pub fn after(self, delay: Duration) -> Instant {
-        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let seconds = delay.as_secs().saturating_mul(1_000_000_000);
+        let nanos = seconds.saturating_add(delay.subsec_nanos().into());
         Instant(self.0.saturating_add(nanos))
     }
 
