@@ -134,8 +134,18 @@ pub(crate) fn is_right_segment(segment: &[u8], addresses: u64) -> bool {
     folded(plus(sum(segment), pseudo(addresses, TCP, segment.len()))) == 0xffff
 }
 
-/// The sum of two addresses, as they stand behind each other in an IP header.
-pub(crate) fn of_addresses(bytes: &[u8]) -> u64 {
+/// Two sums as one.
+pub(crate) fn sums(a: u64, b: u64) -> u64 {
+    plus(a, b)
+}
+
+/// The checksum of an IPv4 header with a sum, and one more word.
+pub(crate) fn with_word(sum: u64, word: [u8; 2]) -> [u8; 2] {
+    (!folded(plus(sum, u16::from_ne_bytes(word).into()))).to_be_bytes()
+}
+
+/// The sum of bytes from a place in a header, of which there are even many in front: of two addresses, say.
+pub(crate) fn of_bytes(bytes: &[u8]) -> u64 {
     sum(bytes)
 }
 
@@ -185,6 +195,16 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
+    /// In a frame with a datagram of `len` bytes, headers included, at `start`, between addresses with that sum.
+    pub(crate) fn of_datagram(start: u8, addresses: u64, len: u16) -> Unfinished {
+        Unfinished {
+            start,
+            offset: 6,
+            pseudo: pseudo(addresses, UDP, len.into()),
+            is_udp: true,
+        }
+    }
+
     /// Looks at a frame from the engine. `None` if it carries neither TCP nor UDP: then it is complete.
     pub(crate) fn find(frame: &[u8]) -> Option<Unfinished> {
         let packet = frame.get(ETHERNET..)?;

@@ -77,7 +77,7 @@ impl Train {
             end: frame.len(),
             first: frame.len(),
             next: segment.end(),
-            addresses: checksum::of_addresses(packet.header.get(if ip == 20 {
+            addresses: checksum::of_bytes(packet.header.get(if ip == 20 {
                 12..20
             } else {
                 8..40

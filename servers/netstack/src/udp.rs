@@ -8,7 +8,7 @@ mod lanes;
 use crate::{
     Instant,
     classify::{self, Packet, Payload},
-    engine::{FrameSink, UdpSocket, Way},
+    engine::{FrameSink, Head, UdpSocket, Way},
     session::Owner,
     turn::{Context, Turn},
 };
@@ -41,7 +41,8 @@ const TURN_FRAMES: u32 = 64;
 /// A way that the policy permits, and what it was found out from.
 #[derive(Clone, Copy)]
 struct Known {
-    way: Way,
+    to: SocketAddr,
+    head: Head,
     /// Addresses and routers, and neighbours, as they are counted.
     epochs: (u64, u64),
     /// Until when the neighbour is believed to be there.
@@ -263,9 +264,7 @@ impl Udp {
             }
             let to = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
             // Datagrams to the same place go the same way, as long as nothing changes.
-            if let Some(way) = self.known_way(context, to)
-                && self.pass_on(context, &way, record.len, turn)?
-            {
+            if self.knows(context, to) && self.pass_on(context, record.len, turn)? {
                 self.error = None;
                 continue;
             }
@@ -283,9 +282,7 @@ impl Udp {
                 continue;
             }
             self.known = self.way(context, to);
-            if let Some(known) = self.known
-                && self.pass_on(context, &known.way, record.len, turn)?
-            {
+            if self.pass_on(context, record.len, turn)? {
                 continue;
             }
             let Some(ends) = &mut self.ends else {
@@ -298,11 +295,11 @@ impl Udp {
         Ok(())
     }
 
-    /// The way of the last datagram, if it leads to `to` and nothing has changed.
-    fn known_way(&self, context: &Context<'_>, to: SocketAddr) -> Option<Way> {
-        let known = self.known.as_ref().filter(|known| known.way.to == to)?;
-        let holds = known.epochs == epochs(context) && context.now < known.until;
-        holds.then_some(known.way)
+    /// Whether the last datagram went to `to`, and nothing has changed since.
+    fn knows(&self, context: &Context<'_>, to: SocketAddr) -> bool {
+        self.known.as_ref().is_some_and(|known| {
+            known.to == to && known.epochs == epochs(context) && context.now < known.until
+        })
     }
 
     /// The way to an address that is permitted and whose neighbour is known.
@@ -317,22 +314,26 @@ impl Udp {
             hops: self.hop_limit,
         };
         Some(Known {
-            way,
+            to,
+            head: context.engine.head(&way)?,
             epochs: epochs(context),
             until,
         })
     }
 
-    /// Sends the next datagram of the FIFO at once, if nothing to there waits. False if not: it is still in the FIFO.
+    /// Sends the next datagram of the FIFO at once on the way that is known, if nothing to there waits. False if not: it is still in
+    /// the FIFO.
     fn pass_on(
         &mut self,
         context: &mut Context<'_>,
-        way: &Way,
         len: usize,
         turn: &mut Turn,
     ) -> Result<bool, PeerError> {
+        let Some(known) = &self.known else {
+            return Ok(false);
+        };
         let mut lanes = self.lanes.iter();
-        let waits = lanes.any(|lane| lane.busy && lane.to == way.to.ip());
+        let waits = lanes.any(|lane| lane.busy && lane.to == known.to.ip());
         if waits || !context.may_send || turn.frames >= TURN_FRAMES || !context.frames.has_room() {
             return Ok(false);
         }
@@ -341,7 +342,7 @@ impl Udp {
         };
         let reader = &mut ends.reader;
         let engine = &mut *context.engine;
-        let sent = engine.send_datagram(way, len, context.frames, |place| {
+        let sent = engine.send_datagram(&known.head, len, context.frames, |place| {
             reader.read_record(place).map(|_| ())
         })?;
         turn.frames = turn.frames.saturating_add(u32::from(sent));

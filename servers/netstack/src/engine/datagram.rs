@@ -2,7 +2,10 @@
 //! the data twice more. Touches the engine's scratch buffer.
 
 use super::{Engine, FrameSink};
-use crate::{checksum, classify::ETHERNET};
+use crate::{
+    checksum::{self, Unfinished},
+    classify::ETHERNET,
+};
 use core::net::{IpAddr, SocketAddr};
 
 /// Bytes of a UDP header.
@@ -23,6 +26,89 @@ pub(crate) struct Way {
     pub(crate) hops: u8,
 }
 
+/// Ethernet, IPv4 or IPv6, and UDP headers.
+const HEAD_V4: usize = ETHERNET + 20 + UDP;
+const HEAD_V6: usize = ETHERNET + 40 + UDP;
+
+/// The headers of datagrams that go one way: all but what depends on their length.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    is_ipv4: bool,
+    /// Lengths and checksums are zero.
+    bytes: [u8; HEAD_V6],
+    /// The sum of the IPv4 header, and that of the addresses.
+    header: u64,
+    addresses: u64,
+}
+
+impl Head {
+    /// The headers of datagrams from the station with this hardware address. `None` if the families of the addresses differ.
+    fn new(way: &Way, mac: [u8; 6]) -> Option<Head> {
+        let (hops, udp) = (if way.hops == 0 { HOPS } else { way.hops }, 17);
+        let [a, b, c, d, e, f] = way.mac;
+        let [g, h, i, j, k, l] = mac;
+        let (from, to) = (way.from.port().to_be_bytes(), way.to.port().to_be_bytes());
+        let ports = [from[0], from[1], to[0], to[1], 0, 0, 0, 0];
+        let mut bytes = [0; HEAD_V6];
+        let (is_ipv4, header, addresses) = match (way.from.ip(), way.to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let [s0, s1, s2, s3] = from.octets();
+                let [d0, d1, d2, d3] = to.octets();
+                let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x08, 0x00];
+                // Not to be fragmented (RFC 6864 section 4.1: so it needs no identification).
+                let ip = [
+                    0x45, 0, 0, 0, 0, 0, 0x40, 0, hops, udp, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
+                ];
+                concat(&mut bytes, &[&ethernet, &ip, &ports]);
+                let addresses = [s0, s1, s2, s3, d0, d1, d2, d3];
+                (
+                    true,
+                    checksum::of_bytes(&ip),
+                    checksum::of_bytes(&addresses),
+                )
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x86, 0xdd];
+                let ip = [0x60, 0, 0, 0, 0, 0, udp, hops];
+                let (from, to) = (from.octets(), to.octets());
+                concat(&mut bytes, &[&ethernet, &ip, &from, &to, &ports]);
+                let addresses = checksum::sums(checksum::of_bytes(&from), checksum::of_bytes(&to));
+                (false, 0, addresses)
+            }
+            _ => return None,
+        };
+        Some(Head {
+            is_ipv4,
+            bytes,
+            header,
+            addresses,
+        })
+    }
+
+    fn len(&self) -> usize {
+        if self.is_ipv4 { HEAD_V4 } else { HEAD_V6 }
+    }
+
+    /// Writes the headers of a datagram whose UDP header and data have `len` bytes. The UDP checksum stays zero: whoever sends frames
+    /// fills it in.
+    fn write(&self, place: &mut [u8], len: u16) {
+        let length = len.to_be_bytes();
+        if let Some(place) = place.first_chunk_mut::<HEAD_V4>().filter(|_| self.is_ipv4)
+            && let Some(bytes) = self.bytes.first_chunk()
+        {
+            *place = *bytes;
+            let total = len.saturating_add(20).to_be_bytes();
+            [place[16], place[17]] = total;
+            [place[24], place[25]] = checksum::with_word(self.header, total);
+            [place[38], place[39]] = length;
+        } else if let Some(place) = place.first_chunk_mut::<HEAD_V6>() {
+            *place = self.bytes;
+            [place[18], place[19]] = length;
+            [place[58], place[59]] = length;
+        }
+    }
+}
+
 impl Engine {
     /// Whether a datagram to this address is one for this host: to its own address, to all, or to a group that it is in.
     pub(crate) fn hears(&self, address: IpAddr) -> bool {
@@ -30,29 +116,28 @@ impl Engine {
         all || self.has_address(address) || self.iface.has_multicast_group(address)
     }
 
-    /// Sends a datagram of `len` bytes, which `write` writes. False if it is longer than a packet or the families differ: then
-    /// nothing was written.
+    /// The headers of datagrams that go this way from here. `None` if the families of the addresses differ.
+    pub(crate) fn head(&self, way: &Way) -> Option<Head> {
+        Head::new(way, self.mac)
+    }
+
+    /// Sends a datagram of `len` bytes, which `write` writes. False if it is longer than a packet: then nothing was written.
     ///
     /// # Errors
     /// Those of `write`; then nothing is sent.
     pub(crate) fn send_datagram<E>(
         &mut self,
-        way: &Way,
+        head: &Head,
         len: usize,
         sink: &mut dyn FrameSink,
         write: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let header = match (way.from.ip(), way.to.ip()) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => 20,
-            (IpAddr::V6(_), IpAddr::V6(_)) => 40,
-            _ => return Ok(false),
-        };
-        if len > self.max_payload(way.to.ip(), UDP) {
+        let start = head.len();
+        let total = start.saturating_add(len);
+        if total > usize::from(self.mtu).saturating_add(ETHERNET) {
             return Ok(false);
         }
-        let start = ETHERNET + header + UDP;
-        let total = start.saturating_add(len);
-        let Some((head, body)) = self
+        let Some((place, body)) = self
             .scratch
             .get_mut(..total)
             .and_then(|frame| frame.split_at_mut_checked(start))
@@ -61,45 +146,12 @@ impl Engine {
         };
         write(body)?;
         // `len` is bounded by the MTU.
-        write_head(head, way, self.mac, (UDP + len) as u16);
+        let len = (UDP + len) as u16;
+        head.write(place, len);
         self.last = total;
-        sink.send(self.last_frame());
+        let unfinished = Unfinished::of_datagram((start - UDP) as u8, head.addresses, len);
+        sink.send_unfinished(self.last_frame(), unfinished);
         Ok(true)
-    }
-}
-
-/// Ethernet, IP and UDP headers of a datagram whose UDP header and data have `len` bytes. The UDP checksum stays zero: whoever
-/// sends frames fills it in.
-fn write_head(head: &mut [u8], way: &Way, mac: [u8; 6], len: u16) {
-    let (hops, udp) = (if way.hops == 0 { HOPS } else { way.hops }, 17);
-    let [len0, len1] = len.to_be_bytes();
-    let [a, b, c, d, e, f] = way.mac;
-    let [g, h, i, j, k, l] = mac;
-    let (from, to) = (way.from.port().to_be_bytes(), way.to.port().to_be_bytes());
-    let ports = [from[0], from[1], to[0], to[1], len0, len1, 0, 0];
-    match (way.from.ip(), way.to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let [t0, t1] = len.saturating_add(20).to_be_bytes();
-            let [s0, s1, s2, s3] = from.octets();
-            let [d0, d1, d2, d3] = to.octets();
-            let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x08, 0x00];
-            // Not to be fragmented (RFC 6864 section 4.1: so it needs no identification).
-            let mut ip = [
-                0x45, 0, t0, t1, 0, 0, 0x40, 0, hops, udp, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
-            ];
-            let [c0, c1] = checksum::of_header(&ip);
-            (ip[10], ip[11]) = (c0, c1);
-            concat(head, &[&ethernet, &ip, &ports]);
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x86, 0xdd];
-            let ip = [0x60, 0, 0, 0, len0, len1, udp, hops];
-            concat(
-                head,
-                &[&ethernet, &ip, &from.octets(), &to.octets(), &ports],
-            );
-        }
-        _ => {}
     }
 }
 
@@ -133,6 +185,15 @@ mod tests {
             self.0.push(frame.to_vec());
         }
 
+        fn send_unfinished(&mut self, frame: &[u8], unfinished: Unfinished) {
+            assert_eq!(
+                Unfinished::find(frame).unwrap().pseudo(),
+                unfinished.pseudo()
+            );
+            assert_eq!(Unfinished::find(frame).unwrap().place(), unfinished.place());
+            self.send(frame);
+        }
+
         fn send_segments(&mut self, _frame: &[u8], size: u16) {
             panic!("a datagram in pieces of {size} bytes");
         }
@@ -147,7 +208,10 @@ mod tests {
             to: to.parse().unwrap(),
             hops,
         };
-        let done = engine.send_datagram(&way, data.len(), &mut sink, |place| {
+        let Some(head) = engine.head(&way) else {
+            return (false, sink.0);
+        };
+        let done = engine.send_datagram(&head, data.len(), &mut sink, |place| {
             place.copy_from_slice(data);
             Ok::<(), ()>(())
         });

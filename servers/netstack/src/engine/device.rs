@@ -1,5 +1,6 @@
 //! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
 
+use crate::checksum::Unfinished;
 use core::num::{NonZeroU16, NonZeroUsize};
 use ipc_proto::frame::MIN_SEGMENT;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
@@ -19,6 +20,10 @@ pub(crate) trait FrameSink {
     fn has_room(&self) -> bool;
     /// Takes a frame.
     fn send(&mut self, frame: &[u8]);
+    /// Takes a frame of which it is known what has to be filled in.
+    fn send_unfinished(&mut self, frame: &[u8], _unfinished: Unfinished) {
+        self.send(frame);
+    }
     /// Takes a TCP segment that is to be cut into some with so many bytes of data each.
     fn send_segments(&mut self, frame: &[u8], size: u16);
 }

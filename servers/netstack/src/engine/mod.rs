@@ -20,7 +20,7 @@ mod syn_ack;
 mod tests;
 
 pub(crate) use challenge::{Acknowledging, ajar, bare, challenging, with_other_window};
-pub(crate) use datagram::Way;
+pub(crate) use datagram::{Head, Way};
 pub(crate) use device::FrameSink;
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};

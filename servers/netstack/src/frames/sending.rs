@@ -55,8 +55,13 @@ impl Frames {
         Some((len, driver.filter(may).and_then(submit)))
     }
 
-    /// Sends a frame, with its checksum filled in here or by the device, cut by the device to segments of a size.
-    fn submit(&mut self, frame: &[u8], size: Option<u16>) -> Option<()> {
+    /// Sends a frame, with what is `unfinished` in it filled in here or by the device, cut by the device to segments of a size.
+    fn submit(
+        &mut self,
+        frame: &[u8],
+        unfinished: Option<Unfinished>,
+        size: Option<u16>,
+    ) -> Option<()> {
         let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
         let len = u16::try_from(frame.len()).ok()?;
         let id = driver.buffers.next_to_send(frame.len())?;
@@ -64,7 +69,7 @@ impl Frames {
             return None;
         }
         let mut offload = Offload::Nothing;
-        if let Some(unfinished) = Unfinished::find(frame) {
+        if let Some(unfinished) = unfinished {
             let bytes = if driver.offloads.transmit_checksum {
                 let Unfinished { start, offset, .. } = unfinished;
                 offload = match size {
@@ -126,14 +131,19 @@ impl FrameSink for Frames {
     }
 
     fn send(&mut self, frame: &[u8]) {
-        let sent = self.submit(frame, None);
+        let sent = self.submit(frame, Unfinished::find(frame), None);
+        self.count(frame.len(), sent);
+    }
+
+    fn send_unfinished(&mut self, frame: &[u8], unfinished: Unfinished) {
+        let sent = self.submit(frame, Some(unfinished), None);
         self.count(frame.len(), sent);
     }
 
     fn send_segments(&mut self, frame: &[u8], size: u16) {
         let driver = self.driver.as_ref();
         if driver.is_some_and(|driver| driver.offloads.transmit_segments) {
-            let sent = self.submit(frame, Some(size));
+            let sent = self.submit(frame, Unfinished::find(frame), Some(size));
             return self.count(frame.len(), sent);
         }
         let Some(mut pieces) = Pieces::new(frame, size.into()) else {
