@@ -23,6 +23,7 @@ mod config;
 mod connection;
 mod control;
 mod dns;
+mod drivers;
 mod engine;
 mod flow;
 mod frames;

@@ -1,14 +1,14 @@
 //! The stack: what it is made of, its clients and its driver, and one pass of its work.
 
 use crate::{
-    Config, Doorbell, Instant,
+    Config, Instant,
     accounts::Account,
     addressing::Addressing,
     burst::Burst,
     connection::FlowKey,
     engine::{Engine, FrameSink, Handshake},
     flow::{Entry, Flow, wake},
-    frames::{Attachment, FramePool, Frames, MAX_FRAME, Mac},
+    frames::Frames,
     key_map::KeyMap,
     listener::{HalfOpens, Listener, TimeWaits},
     neighbors::Neighbors,
@@ -20,25 +20,16 @@ use crate::{
     slab::{Id, Slab},
     spares::Spares,
     timers::Timers,
-    train::Train,
     turn::Context,
     udp::earlier,
 };
 use alloc::{
-    boxed::Box,
     collections::{BTreeMap, VecDeque},
-    vec,
     vec::Vec,
 };
 
 use core::time::Duration;
-use ipc_proto::{
-    frame::{Offloads, Pool},
-    hello::Hello,
-    setup::{DevReply, DevRequest, Refusal},
-    shm::Shm,
-    socket::Counters,
-};
+use ipc_proto::socket::Counters;
 
 /// Turns of flows in one pass.
 const PASS_TURNS: usize = 256;
@@ -49,8 +40,6 @@ const PASS_REQUESTS: usize = 32;
 /// Answers a second to those who ask in vain (resets, unreachables), one and a half for each on average, and echo replies.
 const VAIN_ANSWERS: u32 = 300;
 const ECHO_REPLIES: u32 = 5000;
-/// Smallest IP packet that a network has to carry (RFC 791 section 3.2 asks that 576 be taken).
-const MIN_MTU: u16 = 576;
 
 /// Shortest time from one pass without work left to the next.
 const MIN_SLEEP: Duration = Duration::from_micros(100);
@@ -174,112 +163,6 @@ impl Stack {
             due: None,
             buffer: Vec::new(),
         }
-    }
-
-    /// Attaches a driver in place of any other. `memory` (the channel) and `pool` are the stack's own, zeroed, and known to no
-    /// earlier driver.
-    pub fn attach(
-        &mut self,
-        request: &DevRequest,
-        memory: Shm,
-        pool: FramePool,
-        bell: Box<dyn Doorbell>,
-        now: Instant,
-    ) -> DevReply {
-        let DevRequest::Attach {
-            hello,
-            mac,
-            mtu,
-            link_up,
-            offloads,
-        } = request;
-        if let Err(mismatch) = Hello::FRAME.check(hello) {
-            log::error!("driver refused: {mismatch}");
-            return DevReply::Refused(Refusal::Mismatch(Hello::FRAME));
-        }
-        if *mtu < MIN_MTU || mac[0] & 1 != 0 {
-            log::error!("driver refused: MTU {mtu}, hardware address {}", Mac(*mac));
-            return DevReply::Refused(Refusal::BadRequest);
-        }
-        self.now = now;
-        let layout = pool.layout;
-        let (offloads, receive_buffers) = self.choose(*offloads, layout);
-        let attachment = Attachment {
-            channel: memory,
-            pool,
-            bell,
-            receive_buffers,
-            link_up: *link_up,
-            offloads,
-        };
-        if let Err(error) = self.frames.attach(attachment, now) {
-            log::error!("driver not attached: {error}");
-            return DevReply::Refused(Refusal::Exhausted);
-        }
-        self.buffer = vec![0; Train::room(self.frames.longest())];
-        self.generation = self.generation.saturating_add(1);
-        let mtu = (*mtu).min((MAX_FRAME - crate::classify::ETHERNET) as u16);
-        // A new engine forgets neighbours. Connections are not part of it.
-        let segment = self.frames.longest_segment(mtu);
-        let mut engine = Engine::new(*mac, (mtu, segment), self.random.u64(), now);
-        engine.succeed(&self.engine);
-        self.engine = engine;
-        log::info!(
-            "driver {} attached: {}, MTU {mtu}, link {}; the device {offloads}",
-            self.generation,
-            Mac(*mac),
-            if *link_up { "up" } else { "down" },
-        );
-        self.link_changed(*link_up);
-        DevReply::Attached {
-            generation: self.generation,
-            pool: layout,
-            receive_buffers,
-            offloads,
-        }
-    }
-
-    /// What a device is to do with frames, of what it can do and the pool has buffers for; and how many buffers are for receiving.
-    fn choose(&self, offered: Offloads, layout: Pool) -> (Offloads, u16) {
-        let large = self.config.large_receive_buffers;
-        let receive_segments = offered.receive_segments && large > 0 && layout.large >= large;
-        let (taken, receive_buffers) = match receive_segments {
-            true => (large, large),
-            false => (0, self.config.receive_buffers),
-        };
-        let chosen = Offloads {
-            receive_segments,
-            transmit_segments: offered.transmit_segments && layout.large > taken,
-            ..offered
-        };
-        (chosen.and(offered), receive_buffers)
-    }
-
-    /// Forgets the driver: it died, or broke the protocol. Connections go on with the next one.
-    pub fn detach(&mut self) {
-        if self.frames.is_attached() {
-            log::warn!("driver {} detached", self.generation);
-            self.frames.detach();
-            self.link_was_up = false;
-        }
-    }
-
-    /// Whether there is a driver. It may also have been detached for breaking the protocol.
-    pub fn has_driver(&self) -> bool {
-        self.frames.is_attached()
-    }
-
-    /// How often a driver was attached.
-    pub fn attachments(&self) -> u32 {
-        self.generation
-    }
-
-    pub(crate) fn link_changed(&mut self, up: bool) {
-        self.link_was_up = up;
-        self.neighbors.clear();
-        // Also with the link down: a new engine has to learn the addresses.
-        self.addressing.link_up(&mut self.engine, self.now);
-        self.address_work = true;
     }
 
     /// What was counted.
