@@ -23,6 +23,8 @@ pub enum SpawnError {
     Load(LoadError),
     /// Arguments and sessions are longer than a start record can be. Trying again can't help.
     StartInfo,
+    /// Its stack is larger than there is room for. Trying again can't help.
+    Stack,
 }
 
 impl fmt::Display for SpawnError {
@@ -31,11 +33,15 @@ impl fmt::Display for SpawnError {
             SpawnError::Kernel(step, error) => write!(f, "{step}: {error}"),
             SpawnError::Load(error) => write!(f, "its program can't be loaded: {error}"),
             SpawnError::StartInfo => f.write_str("its arguments are too long"),
+            SpawnError::Stack => f.write_str("its stack is too large"),
         }
     }
 }
 
 impl core::error::Error for SpawnError {}
+
+/// Pages of the largest stack: 16 MiB, for which the image tool keeps, too. Below it is what a process maps ([`BOOT_STACK_TOP`]).
+const MOST_STACK: u64 = (16 << 20) / PAGE_SIZE as u64;
 
 /// Names the step that the kernel refused.
 fn step<T>(name: &'static str, result: Result<T, Error>) -> Result<T, SpawnError> {
@@ -111,6 +117,9 @@ pub fn spawn<K: Kernel>(kernel: &K, order: Order<'_, K>) -> Result<K::Cap, Spawn
         &info,
     )?;
     let stack = u64::from(spec.stack);
+    if stack > MOST_STACK {
+        return Err(SpawnError::Stack);
+    }
     let bottom = BOOT_STACK_TOP - stack * PAGE_SIZE as u64;
     place(
         kernel,

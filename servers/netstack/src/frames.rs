@@ -336,7 +336,8 @@ impl Frames {
         if let Some(driver) = &mut self.driver
             && driver.is_awake
         {
-            driver.is_awake = !driver.channel.prepare_sleep();
+            // What it broke is noticed when it is looked at, and it may never ring again.
+            driver.is_awake = driver.broken.is_some() || !driver.channel.prepare_sleep();
             return !driver.is_awake;
         }
         true

@@ -268,7 +268,10 @@ impl Stack {
             Flow::Udp(udp) => match udp.ingress(&mut context, packet, frame, policy) {
                 Ok(true) => {
                     let owner = udp.owner;
-                    if frame.starts_with(&self.engine.mac()) && self.engine.has_address(packet.dst)
+                    // What was delivered may be one that waited: it says nothing about this one.
+                    if policy.is_some_and(|policy| policy.permits_address(packet.src))
+                        && frame.starts_with(&self.engine.mac())
+                        && self.engine.has_address(packet.dst)
                     {
                         self.recent.note(frame, id, self.engine.epoch(), self.now);
                     }

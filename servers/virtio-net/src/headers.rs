@@ -12,6 +12,9 @@ use ipc_proto::{
     shm::Shm,
 };
 
+/// Numbers of buffers have 16 bits.
+const MOST_BUFFERS: usize = 1 << 16;
+
 /// Headers in a pool.
 pub(crate) struct Headers {
     pool: Shm,
@@ -24,9 +27,9 @@ impl Headers {
     /// Those in a pool.
     ///
     /// # Errors
-    /// [`StackError::BadMemory`] if it is smaller than its layout.
+    /// [`StackError::BadMemory`] if it is smaller than its layout, or has more buffers than there are numbers for.
     pub(crate) fn new(pool: Shm, layout: Pool, offloads: Offloads) -> Result<Headers, StackError> {
-        if pool.len() < layout.bytes() {
+        if pool.len() < layout.bytes() || layout.count() > MOST_BUFFERS {
             return Err(StackError::BadMemory);
         }
         Ok(Headers {

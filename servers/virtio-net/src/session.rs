@@ -98,6 +98,8 @@ pub struct Session<R: Registers> {
     transmit_waiting: VecDeque<(u16, u16)>,
     /// Buffers whose frames were sent, not yet returned: many go in one message, and a sleeping stack is not woken for one.
     sent: Sent,
+    /// Since when there are some.
+    sent_since: u64,
     /// A message that found the ring to the stack full.
     unsent: Option<ToStack>,
     /// Return sent buffers when so many wait, ...
@@ -154,6 +156,7 @@ impl<R: Registers> Session<R> {
             receive_waiting: VecDeque::with_capacity(buffers),
             transmit_waiting: VecDeque::with_capacity(buffers),
             sent: Sent::new(shared.layout),
+            sent_since: now,
             unsent: None,
             return_at: (transmit_buffers / 4).max(1),
             return_along: (transmit_buffers / 16).max(1),
@@ -203,7 +206,10 @@ impl<R: Registers> Session<R> {
         }
         self.nic.kick();
         self.send_link()?;
+        // The stack takes a driver that returns nothing for dead, however much it receives meanwhile.
+        let is_late = self.sent.len() > 0 && now.saturating_sub(self.sent_since) >= RETURN_WITHIN;
         let due = wake.watchdog
+            || is_late
             || self.sent.len() >= self.return_at
             || received > 0 && self.sent.len() >= self.return_along
             || reaped > 0 && self.is_short_of_large();
@@ -321,6 +327,9 @@ impl<R: Registers> Session<R> {
             let Some(completed) = self.nic.reap_transmit()? else {
                 break;
             };
+            if self.sent.len() == 0 {
+                self.sent_since = now;
+            }
             self.sent.push(completed.buffer);
             reaped = reaped.saturating_add(1);
         }

@@ -206,6 +206,17 @@ fn a_missing_or_broken_program_is_given_up() {
 }
 
 #[test]
+fn a_stack_that_has_no_room_is_refused() {
+    let archive = archive(&["driver", "stack", "shell", "bare"]);
+    for pages in [4097, 200_000, u32::MAX] {
+        let (_, mut supervisor) = supervisor(&archive, 1, "");
+        supervisor.manifest.processes[3].stack = pages;
+        assert_eq!(supervisor.run(0), None);
+        assert_eq!(running(&supervisor), [true, true, true, false], "{pages}");
+    }
+}
+
+#[test]
 fn whichever_step_of_a_start_fails_nothing_is_left_behind() {
     let archive = archive(&["driver", "stack", "shell", "bare"]);
     for step in 0.. {

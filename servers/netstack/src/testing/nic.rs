@@ -13,7 +13,9 @@ use std::{boxed::Box, collections::VecDeque, vec, vec::Vec};
 
 /// A driver.
 pub struct Nic {
-    /// Its end of the frame channel, for tests that lie.
+    /// The memory of the frame channel, and its end of it, for tests that lie.
+    pub memory: Shm,
+    /// See `memory`.
     pub channel: Channel<ToStack, ToDriver>,
     /// The frame pool.
     pub pool: Shm,
@@ -85,9 +87,10 @@ impl Nic {
             panic!("{reply:?}");
         };
         assert_eq!(told, layout);
-        let channel = Channel::new(memory, Side::Client, FRAME_CHANNEL)
+        let channel = Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL)
             .unwrap_or_else(|error| panic!("{error:?}"));
         Nic {
+            memory,
             channel,
             pool,
             layout,

@@ -1,8 +1,13 @@
 //! Drivers that lie, and stacks without one.
 
 use super::{wire::repair, *};
+use crate::engine::FrameSink;
 use crate::testing::Nic;
-use ipc_proto::frame::{Checksum, Offloads, Run, ToStack};
+use core::sync::atomic::Ordering;
+use ipc_proto::{
+    channel::FRAME_CHANNEL,
+    frame::{Checksum, Offloads, RING_SLOTS, Run, ToStack},
+};
 
 fn received(buffer: u16, len: u32) -> ToStack {
     ToStack::Received {
@@ -351,4 +356,38 @@ fn a_driver_that_lies_about_large_frames_is_detached() {
         net.hosts[0].stack.poll(net.now);
         assert_eq!(net.hosts[0].stack.has_driver(), !is_lie, "{len}");
     }
+}
+
+/// It breaks the ring that the stack writes, and never rings again.
+#[test]
+fn a_driver_that_breaks_a_ring_and_sleeps_is_detached() {
+    let mut net = pair(1);
+    net.run(SECOND);
+    let (now, host) = (net.now, &mut net.hosts[1]);
+    let (stack, nic) = (&mut host.stack, host.nic.as_mut().unwrap());
+    let frame = [2; 60];
+    for _ in 0..RING_SLOTS - 100 {
+        stack.frames.send(&frame);
+        stack.heard(u64::MAX);
+        stack.poll(now);
+        nic.take();
+    }
+    stack.poll(now);
+    assert!(stack.has_driver());
+    // It claims to have read more than there is. The stack looks when the ring seems full.
+    let head = FRAME_CHANNEL.client().head;
+    let nonsense = nic.memory.store(head, 0x4000_0000, Ordering::Relaxed);
+    nonsense.unwrap();
+    for _ in 0..200 {
+        stack.frames.send(&frame);
+    }
+    stack.frames.flush();
+    assert!(stack.has_driver());
+    // As at the end of a pass.
+    for _ in 0..4 {
+        stack.prepare_sleep();
+        stack.heard(0);
+        stack.poll(now);
+    }
+    assert!(!stack.has_driver());
 }

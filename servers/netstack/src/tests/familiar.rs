@@ -7,6 +7,7 @@ use super::{
     *,
 };
 use crate::recent::Recent;
+use ipc_proto::policy::{Policy, Prefix};
 use proptest::prelude::*;
 
 /// A datagram from 10.0.0.1, port 12345, to port 7.
@@ -150,4 +151,41 @@ fn a_connection_that_has_ended_is_not_taken_for_the_next_one() {
     let answers = plain.put(&mut net);
     assert_eq!(answers.len(), 1);
     assert!(super::forge::segment(&answers[0]).unwrap().is_reset());
+}
+
+/// What had waited is delivered with the datagram of somebody who may not send here.
+#[test]
+fn a_datagram_that_is_refused_is_not_remembered() {
+    let mut net = pair(1);
+    let mut policy = Policy::everything();
+    policy.remote.clear();
+    let only = Prefix {
+        address: address(1, 0).ip(),
+        bits: 32,
+    };
+    policy.remote.push(only).unwrap();
+    let mut client = Client::open(&mut net.hosts[1].stack, 9, policy).unwrap();
+    let mut socket = bind(&mut net, &mut client, address(2, 7)).unwrap();
+    let from = |last: u8, bytes: &[u8]| {
+        let mut body = std::vec![0x30, 0x39, 0, 7];
+        body.extend((8 + bytes.len() as u16).to_be_bytes());
+        body.extend([0, 0]);
+        body.extend(bytes);
+        packet([10, 0, 0, last], [10, 0, 0, 2], 17, &body)
+    };
+    let permitted = from(1, &pattern(1400));
+    // More than the client's memory has room for.
+    for _ in 0..100 {
+        put(&mut net, &permitted);
+    }
+    let mut read = 0;
+    for _ in 0..3 {
+        while let Some((record, _)) = receive(&mut socket) {
+            assert_eq!(record.peer.ip(), address(1, 0).ip());
+            read += 1;
+        }
+        put(&mut net, &from(9, b"refused"));
+    }
+    assert!(read > 91, "{read}: some have waited");
+    assert!(receive(&mut socket).is_none());
 }

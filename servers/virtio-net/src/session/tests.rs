@@ -254,6 +254,25 @@ fn sent_buffers_go_along_with_received_frames_several_at_a_time() {
     }
 }
 
+/// The watchdog barks only when nothing happens.
+#[test]
+fn a_sent_buffer_comes_back_in_time_while_frames_keep_coming() {
+    let mut rig = Rig::with(512, 256);
+    rig.give_receive(0..200);
+    rig.send(300, &frame(1, 60));
+    rig.pass().unwrap();
+    rig.device.transmit();
+    let mut told = Vec::new();
+    while rig.now <= RETURN_WITHIN + 10 * MS {
+        rig.device.receive(&frame(2, 60)).unwrap();
+        rig.pass().unwrap();
+        told.extend(rig.told());
+        assert!(rig.session.prepare_sleep(rig.now).unwrap().is_some());
+        rig.now += 10 * MS;
+    }
+    assert!(told.contains(&transmitted(300, 1)), "{told:?}");
+}
+
 #[test]
 fn interrupts_are_off_while_polling_and_on_while_asleep() {
     let mut rig = Rig::new();
