@@ -38,7 +38,7 @@ impl Stack {
     /// Takes a frame; whether the device `vouches` for the checksum of a TCP segment or UDP datagram in it. Whatever it says, the work is
     /// bounded.
     pub(crate) fn ingress(&mut self, frame: &[u8], vouches: bool) {
-        if self.familiar(frame, vouches) {
+        if self.familiar(frame, vouches, false) {
             return;
         }
         if frame.len() > self.longest_packet() && !self.may_be_joined(frame) {
@@ -49,7 +49,7 @@ impl Stack {
 
     /// Takes a frame whose length and checksums have been looked at.
     pub(crate) fn ingress_intact(&mut self, frame: &[u8]) {
-        if !self.familiar(frame, true) {
+        if !self.familiar(frame, true, true) {
             self.look_at(frame, true);
         }
     }

@@ -140,9 +140,10 @@ impl Recent {
 }
 
 impl Stack {
-    /// Takes a frame like one that came before, if it is one and in order. Else it is looked at as any other.
-    pub(crate) fn familiar(&mut self, frame: &[u8], vouches: bool) -> bool {
-        let is_long = frame.len() > self.longest_packet();
+    /// Takes a frame like one that came before, if it is one and in order. Else it is looked at as any other. A `train` may be
+    /// longer than a packet.
+    pub(crate) fn familiar(&mut self, frame: &[u8], vouches: bool, train: bool) -> bool {
+        let is_long = !train && frame.len() > self.longest_packet();
         let epoch = self.engine.epoch();
         let Some(familiar) = self.recent.find(frame, vouches, epoch, self.now) else {
             return false;
