@@ -20,6 +20,8 @@ const OWN: &str = "causeway";
 const WITHOUT_ISOLATION: &str = "single";
 /// What is to be left of the throughput of the latter.
 const ISOLATED: f64 = 0.8;
+/// Figures that say nothing of that.
+const WITHOUT_WORK: [&str; 4] = ["boot", "idle", "memory", "udp-rtt-p99"];
 
 /// Replaces the generated part of a page.
 ///
@@ -76,7 +78,8 @@ fn isolation(results: &Results) -> String {
             let Some(ratio) = row.ratio(OWN, WITHOUT_ISOLATION) else {
                 continue;
             };
-            if row.kind != Kind::Time {
+            // Those by which programs are asked for something.
+            if row.kind != Kind::Time || WITHOUT_WORK.contains(&row.metric.as_str()) {
                 continue;
             }
             if text.is_empty() {
