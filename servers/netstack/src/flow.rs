@@ -125,10 +125,11 @@ impl Stack {
                 done
             }
             Flow::Udp(udp) => {
-                let (dropped, refused) = (udp.dropped, udp.refused);
+                let dropped = udp.dropped;
                 let done = udp.turn(&mut context, policy, &mut turn);
                 let dropped = udp.dropped.saturating_sub(dropped);
-                let refused = udp.refused.saturating_sub(refused);
+                // Also those that were received since the last turn.
+                let refused = core::mem::take(&mut udp.refused);
                 self.counters.tx_dropped = self.counters.tx_dropped.saturating_add(dropped);
                 self.counters.refused = self.counters.refused.saturating_add(refused);
                 done

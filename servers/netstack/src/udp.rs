@@ -69,7 +69,7 @@ pub(crate) struct Udp {
     hop_limit: u8,
     /// Datagrams dropped for want of room, permission or a neighbour.
     pub(crate) dropped: u64,
-    /// Datagrams that the policy forbids.
+    /// Datagrams that the policy forbids, and that were not counted yet.
     pub(crate) refused: u64,
 }
 

@@ -188,4 +188,7 @@ fn a_datagram_that_is_refused_is_not_remembered() {
     }
     assert!(read > 91, "{read}: some have waited");
     assert!(receive(&mut socket).is_none());
+    client.touch(&socket);
+    net.run(SECOND);
+    assert_eq!(net.hosts[1].stack.counters().refused, 3);
 }
