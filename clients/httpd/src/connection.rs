@@ -6,7 +6,7 @@
 mod input;
 mod writing;
 
-use self::{input::Input, writing::Last};
+use self::input::Input;
 use crate::{
     head::{self, Method},
     registry::Place,
@@ -14,6 +14,7 @@ use crate::{
     site::Site,
     snapshot::{Outside, Timer},
 };
+use alloc::vec::Vec;
 use core::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use embedded_io_async::{Read, Write};
 
@@ -97,7 +98,7 @@ pub async fn serve<S: Stream, O: Outside>(
         timer: site.outside().timer(),
         received: Input::default(),
         waited: false,
-        last: Last::default(),
+        out: Vec::new(),
     };
     let result = connection.run().await;
     if result.is_err() {
@@ -119,8 +120,8 @@ struct Connection<'a, S, O: Outside> {
     received: Input,
     /// The request being served, or the next, was waited for: others had their turn.
     waited: bool,
-    /// The last answer.
-    last: Last,
+    /// Memory for an answer.
+    out: Vec<u8>,
 }
 
 /// What reading a head led to.
@@ -150,7 +151,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
                 } => {
                     self.discard(body).await?;
                     self.count(response.status);
-                    self.answer(response, method, keep_alive).await?;
+                    self.answer(&response, method, keep_alive).await?;
                     if !keep_alive {
                         return self.close().await;
                     }
@@ -272,7 +273,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     /// Says why a request can't be served, and ends the connection.
     async fn refuse(&mut self, status: Status) -> Result<(), ConnectionError<S::Error>> {
         self.count(status);
-        self.answer(Response::error(status), Method::Get, false)
+        self.answer(&Response::error(status), Method::Get, false)
             .await?;
         self.close().await
     }

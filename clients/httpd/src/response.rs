@@ -68,22 +68,6 @@ impl Body {
     }
 }
 
-impl Body {
-    /// Whether it was made for this moment, and is given back as soon as it is sent: there may be many, and large ones.
-    pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Body::Text(_))
-    }
-
-    /// Whether this is certainly that body.
-    fn is_same(&self, other: &Body) -> bool {
-        match (self, other) {
-            (Body::Static(text), Body::Static(other)) => core::ptr::eq(*text, *other),
-            (Body::Data(data), Body::Data(other)) => data == other,
-            _ => false,
-        }
-    }
-}
-
 /// An answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Response {
@@ -111,14 +95,6 @@ impl Response {
             fields,
             body: Body::Static(status.line()),
         }
-    }
-
-    /// Whether this is certainly that answer, head and body.
-    pub(crate) fn is_same(&self, other: &Response) -> bool {
-        self.status == other.status
-            && core::ptr::eq(self.content_type, other.content_type)
-            && core::ptr::eq(self.fields, other.fields)
-            && self.body.is_same(&other.body)
     }
 
     /// Appends the head. There is no `Date`: RFC 9110 section 6.6.1 forbids it to a server without a clock of the day.

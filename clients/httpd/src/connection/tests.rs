@@ -130,57 +130,6 @@ fn requests_follow_each_other_pipelined_and_in_pieces() {
     }
 }
 
-/// What a connection was sent last changes nothing in what it is sent next.
-#[test]
-fn an_answer_is_the_same_behind_any_other() {
-    let requests = [
-        "GET /1k",
-        "GET /1k",
-        "HEAD /1k",
-        "HEAD /1k",
-        "GET /1k",
-        "GET /",
-        "GET /",
-        "HEAD /",
-        "GET /robots.txt",
-        "GET /nothing",
-        "GET /nothing",
-        "POST /",
-        "GET /1m",
-        "GET /1m",
-        "GET /1k",
-        "GET /metrics",
-        "GET /metrics",
-        "GET /status.json",
-        "GET /1k",
-    ];
-    let step = |request: &str, last: bool| {
-        let connection = if last { "close" } else { "keep-alive" };
-        send(format!(
-            "{request} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n"
-        ))
-    };
-    let last = requests.len() - 1;
-    let steps = requests
-        .iter()
-        .enumerate()
-        .map(|(at, request)| step(request, at == last));
-    let (result, mut got) = run(steps.chain([Step::End]));
-    assert_eq!(result, Ok(()));
-    for (at, request) in requests.into_iter().enumerate() {
-        let (_, mut alone) = run([step(request, at == last), Step::End]);
-        let with_body = !request.starts_with("HEAD");
-        let (status, head, body) = answer(&mut got, with_body);
-        let (expected, its_head, its_body) = answer(&mut alone, with_body);
-        assert_eq!(status, expected, "{request}");
-        // What was counted until then differs.
-        if !["GET /metrics", "GET /status.json"].contains(&request) {
-            assert!((head, body) == (its_head, its_body), "{request}");
-        }
-    }
-    assert_eq!(got, b"<FIN>");
-}
-
 #[test]
 fn connection_close_is_obeyed() {
     let request = "GET /1k HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /1k HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -1,11 +1,9 @@
 //! Writes an answer: head and body in one piece if they are small, and for as long as the client takes some of it.
-//!
-//! What was sent last is kept, unless it was made for the moment: a client that asks for the same again is given it as it is.
 
 use super::{Connection, ConnectionError, Stream, nanoseconds};
 use crate::{
     head::Method,
-    response::Response,
+    response::{Body, Response},
     snapshot::{Outside, Timer},
 };
 use alloc::vec::Vec;
@@ -13,39 +11,6 @@ use core::{future::poll_fn, pin::pin, task::Poll};
 
 /// A body up to this length is written together with the head.
 const SMALL: usize = 4096;
-
-/// The answer that was sent last, from its head on; without its body where that is large, or was not asked for.
-#[derive(Default)]
-pub(super) struct Last {
-    bytes: Vec<u8>,
-    /// What it answered: the response, whether more may follow, and whether it has the body.
-    of: Option<(Response, bool, bool)>,
-}
-
-impl Last {
-    /// The bytes of an answer, with a small body behind the head if `body` says so.
-    fn of(&mut self, response: Response, keep_alive: bool, body: bool) -> (&[u8], &Response) {
-        let wanted = (response, keep_alive, body);
-        let is_known = self.of.as_ref().is_some_and(|(last, alive, whole)| {
-            last.is_same(&wanted.0) && (*alive, *whole) == (keep_alive, body)
-        });
-        let (response, ..) = match is_known {
-            true => self.of.get_or_insert(wanted),
-            false => self.of.insert(wanted),
-        };
-        if !is_known {
-            self.bytes.clear();
-            response.write_head(keep_alive, &mut self.bytes);
-            let mut taken = 0;
-            while body && taken < response.body.len() {
-                let block = response.body.block(taken);
-                self.bytes.extend_from_slice(block);
-                taken += block.len();
-            }
-        }
-        (&self.bytes, response)
-    }
-}
 
 /// Until when an answer may take, known since the client first kept it waiting.
 #[derive(Default)]
@@ -60,34 +25,48 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     /// Sends an answer; to HEAD without its body.
     pub(super) async fn answer(
         &mut self,
-        response: Response,
+        response: &Response,
         method: Method,
         keep_alive: bool,
     ) -> Result<(), ConnectionError<S::Error>> {
-        let mut last = core::mem::take(&mut self.last);
-        let with_body = method != Method::Head;
-        let is_small = response.body.len() <= SMALL;
-        let (bytes, response) = last.of(response, keep_alive, with_body && is_small);
-        let mut patience = Patience::default();
-        self.write(bytes, &mut patience).await?;
-        let mut sent = bytes.len();
-        if with_body && !is_small {
-            let mut taken = 0;
-            while taken < response.body.len() {
-                let block = response.body.block(taken);
-                taken += self.write_some(block, &mut patience).await?;
-            }
-            sent = sent.saturating_add(taken);
-        }
-        if response.body.is_passing() {
-            last.of = None;
-        }
-        self.last = last;
+        let mut out = core::mem::take(&mut self.out);
+        out.clear();
+        response.write_head(keep_alive, &mut out);
+        let sent = self.send(&mut out, &response.body, method).await?;
+        self.out = out;
         self.stream.flush().await.map_err(ConnectionError::Io)?;
         self.place
             .registry()
             .count(|counters| counters.bytes = counters.bytes.saturating_add(sent as u64));
         Ok(())
+    }
+
+    /// Sends what is in `out`, and the body; how much it was.
+    async fn send(
+        &mut self,
+        out: &mut Vec<u8>,
+        body: &Body,
+        method: Method,
+    ) -> Result<usize, ConnectionError<S::Error>> {
+        let mut patience = Patience::default();
+        if method == Method::Head {
+            self.write(out, &mut patience).await?;
+            return Ok(out.len());
+        }
+        let mut taken = 0;
+        if body.len() <= SMALL {
+            while taken < body.len() {
+                let block = body.block(taken);
+                out.extend_from_slice(block);
+                taken += block.len();
+            }
+        }
+        let sent = out.len().saturating_add(body.len() - taken);
+        self.write(out, &mut patience).await?;
+        while taken < body.len() {
+            taken += self.write_some(body.block(taken), &mut patience).await?;
+        }
+        Ok(sent)
     }
 
     /// Writes all of `bytes`.
