@@ -26,8 +26,8 @@ use ipc_proto::{
 pub const BUDGET: usize = 256;
 /// Nanoseconds in a millisecond.
 const MS: u64 = 1_000_000;
-/// How long the driver sleeps at most while the stack misses buffers, in nanoseconds: sent buffers are returned within
-/// this time though nothing interrupts for them.
+/// How long the driver sleeps at most while the stack misses buffers, in nanoseconds: sent buffers are returned within this time though
+/// nothing interrupts for them, and within twice the time where other things keep waking it.
 pub const RETURN_WITHIN: u64 = 50 * MS;
 /// How long the driver sleeps at most, in nanoseconds: a device whose interrupts get lost is served this often.
 pub const WATCHDOG: u64 = 100 * MS;
