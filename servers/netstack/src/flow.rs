@@ -287,6 +287,7 @@ impl Stack {
                 self.connections.remove_if(&tcp.key, |known| *known == id);
                 if let Some(ack) = tcp.time_wait() {
                     self.time_waits.insert(tcp.key, ack, self.now);
+                    self.ages_anew = true;
                 }
                 if let Some(listener) = tcp.backlog_of.and_then(|id| self.listeners.get_mut(id)) {
                     listener.ready.retain(|ready| *ready != id);
@@ -301,6 +302,7 @@ impl Stack {
                 {
                     let memory = self.config.max_memory;
                     self.spares.put(charge.root, socket, memory, self.now);
+                    self.ages_anew = true;
                 }
             }
             Flow::Udp(udp) => {

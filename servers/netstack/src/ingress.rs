@@ -161,6 +161,7 @@ impl Stack {
         }
         let header = classify::header(frame).unwrap_or_default();
         let whole = self.reassembly.add(part, header, self.now);
+        self.ages_anew = true;
         let Some(frame) = whole.and_then(|(header, body)| whole_frame(header, &body)) else {
             return;
         };

@@ -258,6 +258,9 @@ impl Stack {
         for id in self.timers.check() {
             assert!(self.flows.get(id).is_some(), "deadline of {id:?}");
         }
+        let age = self.first_age();
+        let is_known = age.is_none_or(|age| self.ages_at.is_some_and(|at| at <= age));
+        assert!(self.ages_anew || is_known, "something would age too late");
         assert!(self.orphans.len() <= MAX_ORPHANS, "orphans");
         assert!(self.unanswered.len() <= MAX_UNANSWERED, "unanswered SYNs");
         assert!(self.reassembly.is_bounded(), "fragmented datagrams");

@@ -60,6 +60,7 @@ impl Stack {
         if !self.answer(&key, &entry) {
             return;
         }
+        self.ages_anew = true;
         if self.half_open.insert(key, entry) {
             self.syn_dropped();
         }

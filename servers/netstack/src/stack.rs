@@ -87,7 +87,7 @@ pub struct Stack {
     pub(crate) unanswered: Vec<FlowKey>,
     pub(crate) reassembly: Reassembly,
     pub(crate) recent: Recent,
-    pub(crate) timers: Timers<Id>,
+    pub(crate) timers: Timers,
     pub(crate) ready: VecDeque<Id>,
     pub(crate) starved: Vec<Id>,
     pub(crate) orphans: VecDeque<Id>,
@@ -106,6 +106,9 @@ pub struct Stack {
     address_work: bool,
     /// When addresses have something to do.
     addressing_at: Option<Instant>,
+    /// When the first thing of those that only age has done so; to be found out anew.
+    pub(crate) ages_at: Option<Instant>,
+    pub(crate) ages_anew: bool,
     /// The first deadline behind the last pass.
     first: Option<Instant>,
     /// When the next pass was due.
@@ -159,6 +162,8 @@ impl Stack {
             link_was_up: false,
             address_work: true,
             addressing_at: None,
+            ages_at: None,
+            ages_anew: false,
             first: None,
             due: None,
             buffer: Vec::new(),
@@ -205,6 +210,7 @@ impl Stack {
         work_left |= !self.ready.is_empty();
         if core::mem::take(&mut self.address_work) {
             self.addressing_at = self.with_context(|addressing, context| addressing.turn(context));
+            self.ages_anew = true;
         }
         self.publish();
         // What was due has had its turn: whatever claims to be due still must not keep the processor busy.
@@ -219,10 +225,18 @@ impl Stack {
         }
     }
 
-    fn first_deadline(&self) -> Option<Instant> {
+    fn first_deadline(&mut self) -> Option<Instant> {
+        if core::mem::take(&mut self.ages_anew) {
+            self.ages_at = self.first_age();
+        }
         let first = earlier(self.timers.first(), self.frames.deadline());
-        let first = earlier(first, self.addressing_at);
-        let first = earlier(first, self.half_open.deadline());
+        earlier(first, self.ages_at)
+    }
+
+    /// When the first thing has aged of those that seldom come and go. Who adds one says so by `ages_anew`.
+    #[inline(never)]
+    pub(crate) fn first_age(&self) -> Option<Instant> {
+        let first = earlier(self.addressing_at, self.half_open.deadline());
         let first = earlier(first, self.time_waits.deadline());
         let first = earlier(first, self.spares.deadline());
         earlier(first, self.reassembly.deadline())
@@ -269,6 +283,7 @@ impl Stack {
     fn run_timers(&mut self) -> bool {
         let has_come = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now);
         self.address_work |= has_come(self.addressing_at);
+        self.ages_anew = true;
         if has_come(self.half_open.deadline()) {
             self.age_half_open();
         }

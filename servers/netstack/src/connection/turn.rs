@@ -213,6 +213,9 @@ impl Connection {
     }
 
     fn give_up_at(&self) -> Option<Instant> {
+        if !self.pending && self.keep_alive.is_none() {
+            return None;
+        }
         let wait = match self.timeout {
             Timeout::Never => return None,
             Timeout::After(wait) => wait,
