@@ -175,6 +175,8 @@ macro_rules! vector {
                     return unsafe { copy_once(to, from, len) };
                 }
                 let (whole, last) = (before_last(len), len.wrapping_sub(ROUND));
+                // Four rounds at a time as long as there are four, with `at` four rounds ahead: long copies count one instruction in
+                // twelve less.
                 // SAFETY: the rounds cover `whole < len` bytes from the front, the last one `ROUND < len` bytes at the back. Each
                 // loads before it stores, and going up it stores nothing that a later one loads; the last is loaded first.
                 unsafe {
@@ -182,7 +184,23 @@ macro_rules! vector {
                         ".irp n, 8, 9, 10, 11, 12, 13, 14, 15",
                         concat!($mov, " ", $reg, "\\n, [{last_from} + ", $width, " * (\\n - 8)]"),
                         ".endr",
+                        concat!("cmp {at}, -4 * 8 * ", $width),
+                        "jg 3f",
+                        concat!("add {at}, 4 * 8 * ", $width),
                         "2:",
+                        ".irp round, -4, -3, -2, -1",
+                        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
+                        concat!($mov, " ", $reg, "\\n, [{from} + {at} + ", $width, " * (8 * \\round + \\n)]"),
+                        ".endr",
+                        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
+                        concat!($mov, " [{to} + {at} + ", $width, " * (8 * \\round + \\n)], ", $reg, "\\n"),
+                        ".endr",
+                        ".endr",
+                        concat!("add {at}, 4 * 8 * ", $width),
+                        "jle 2b",
+                        concat!("sub {at}, 4 * 8 * ", $width),
+                        "jz 4f",
+                        "3:",
                         ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
                         concat!($mov, " ", $reg, "\\n, [{from} + {at} + ", $width, " * \\n]"),
                         ".endr",
@@ -190,7 +208,8 @@ macro_rules! vector {
                         concat!($mov, " [{to} + {at} + ", $width, " * \\n], ", $reg, "\\n"),
                         ".endr",
                         concat!("add {at}, 8 * ", $width),
-                        "jnz 2b",
+                        "jnz 3b",
+                        "4:",
                         ".irp n, 8, 9, 10, 11, 12, 13, 14, 15",
                         concat!($mov, " [{last_to} + ", $width, " * (\\n - 8)], ", $reg, "\\n"),
                         ".endr",
