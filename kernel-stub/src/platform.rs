@@ -151,12 +151,14 @@ pub trait Platform {
     ) -> Result<(), MapError>;
     /// Switches isolation on, once all devices were added: from here on none reaches anything. `false` if that failed.
     fn dma_begin(&mut self) -> bool;
-    /// Adds one frame to what the tables below `root` (a frame that was zeroed) let through, at its physical address.
+    /// Adds one frame to what the tables below `root` (a frame that was zeroed) let through, at its physical address: reads, and
+    /// writes if it `writes`.
     fn dma_map(
         &mut self,
         memory: &mut PhysMemory,
         root: Frame,
         frame: Frame,
+        writes: bool,
         allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
     ) -> Result<(), MapError>;
     /// Takes one frame away again. It is out of reach after the next [`Platform::dma_attach`].

@@ -1,4 +1,5 @@
-//! A driver that lies to its device about where the frames are: it has the device read or write memory that it was not given.
+//! A driver that lies to its device about where the frames are: it has the device read or write memory that it was not given, or
+//! write memory that it was given to read.
 //! With an IOMMU the device is stopped at the first try; without one, this program reports what the device has done.
 //!
 //! Everything is done by the rules but for one address, so that nothing but the IOMMU can be what stops it. `unsafe`
@@ -7,7 +8,7 @@
 use crate::image::Finding;
 use alloc::{format, string::ToString, vec::Vec};
 use ipc_proto::frame::{BUFFER_SIZE, HEADROOM, Offloads, Pool};
-use rt::{Device, Env, Mapping, Memory, Notification, Prot};
+use rt::{Device, Env, Mapping, Memory, Notification, Prot, Rights};
 use virtio_net::{
     error::ProbeError,
     hal::Arena,
@@ -32,16 +33,19 @@ impl ConfigSpace for Config<'_> {
     }
 }
 
-/// Memory that the device has no business with, and its physical address: it was mapped for the device once, and
-/// taken away again.
-fn victim(env: &Env, device: &Device) -> Result<(Mapping, u64), rt::Error> {
+/// Memory that the device may not write, and its physical address: it was mapped for the device, to be read. Unless the device `may_read`
+/// it was taken away again.
+fn victim(env: &Env, device: &Device, may_read: bool) -> Result<(Mapping, u64), rt::Error> {
     let memory = Memory::create(&env.budget(), 1, true)?.map(Prot::READ | Prot::WRITE)?;
     // The device's header in front of the frame is all zeros.
     if memory.shm().write(HEADROOM, SECRET).is_err() {
         return Err(rt::Error::BadArgument);
     }
-    let (address, _) = device.dma_map(memory.memory())?;
-    device.quiesce()?;
+    let to_read = memory.memory().derive(Rights::READ | Rights::DMA)?;
+    let (address, _) = device.dma_map(&to_read)?;
+    if !may_read {
+        device.quiesce()?;
+    }
     Ok((memory, address))
 }
 
@@ -65,14 +69,14 @@ fn transport(
     .map_err(|error| error.to_string())
 }
 
-/// Makes the device send (`way` = `read`) or overwrite (`write`) memory that is not its own.
+/// Makes the device send (`way` = `read`) or overwrite (`write`) memory that is not its own, or overwrite what it may read (`overwrite`).
 pub(crate) fn lead_astray(env: &Env) -> Finding {
     let device = env.device("nic").map_err(|error| error.to_string())?;
     let way = env.arg("way").unwrap_or("read");
     let failed = |error: rt::Error| error.to_string();
     let mut bars = Vec::new();
     let transport = transport(&device, &mut bars)?;
-    let (memory, address) = victim(env, &device).map_err(failed)?;
+    let (memory, address) = victim(env, &device, way == "overwrite").map_err(failed)?;
     let queues = Memory::create(&env.budget(), QUEUE_PAGES, true)
         .and_then(|memory| memory.map(Prot::READ | Prot::WRITE))
         .map_err(failed)?;
@@ -92,7 +96,7 @@ pub(crate) fn lead_astray(env: &Env) -> Finding {
     let mut nic =
         Nic::start(transport, lie, Offloads::default()).map_err(|error| error.to_string())?;
     let posted = match way {
-        "write" => (0..buffers).all(|buffer| nic.post_receive(buffer)),
+        "write" | "overwrite" => (0..buffers).all(|buffer| nic.post_receive(buffer)),
         _ => nic.post_transmit(0, SECRET.len() as u16),
     };
     if !posted {

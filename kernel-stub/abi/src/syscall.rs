@@ -147,10 +147,12 @@ syscalls! {
     /// pending bits can't be had (`Refused`), nor a BAR that shares a page with something else (`NotSupported`).
     /// Result `v0` slot (READ, WRITE), a child of `a0`: it goes when the capability to the device is revoked.
     DeviceBar = 66,
-    /// Lets device `a0` (DMA) reach contiguous memory object `a1` (DMA), which stays allocated
-    /// until the device is quiesced. Results: `v0` address for the device, `v1` bytes. Counts as a writable mapping. The
-    /// caller's process pays for the tables of the IOMMU, if the machine has one.
-    /// Errors: `BadArgument` if it is not contiguous RAM, `Busy` if it is mapped executable or 128 objects are mapped.
+    /// Lets device `a0` (DMA) read contiguous memory object `a1` (DMA, READ), and write to it if that capability has WRITE. It
+    /// stays allocated until the device is quiesced. Results: `v0` address for the device, `v1` bytes. Counts as a
+    /// mapping, a writable one if the device may write. The caller's process pays for the tables of the IOMMU; on a machine without
+    /// one the device may always write.
+    /// Errors: `BadArgument` if it is not contiguous RAM, `Busy` if the device may write and it is mapped executable, if it is to
+    /// write what it was given to read before, or if 128 objects are mapped.
     DeviceDmaMap = 67,
     /// Routes MSI-X entry `a1` of device `a0` (MANAGE) to bits `a3` of notification `a2` (SIGNAL).
     /// Delivered twice at most, then masked until [`Syscall::InterruptAck`]. Result `v0` slot of the interrupt (MANAGE), a child

@@ -7,7 +7,7 @@
 
 use super::{PAGE, pci};
 use crate::kernel::Kernel;
-use crate::object::{Budget, Device, Memory, Watch};
+use crate::object::{Budget, Device, Memory, Pin, Watch};
 use crate::phys::{Frame, PhysMemory};
 use crate::platform::{DmaFault, MapError, Platform};
 use crate::store::{FrameKind, Ref};
@@ -67,15 +67,19 @@ impl<P: Platform> Kernel<P> {
         })
     }
 
-    /// Lets a device reach a memory object; address and bytes for the device. `payer` pays for tables.
+    /// Lets a device read a memory object, and write to it if it `writes`; address and bytes for the device. `payer` pays for
+    /// tables.
     pub(crate) fn pin_memory(
         &mut self,
         payer: Ref<Budget>,
         device: Ref<Device>,
         memory: Ref<Memory>,
+        writes: bool,
     ) -> Result<(u64, u64), Error> {
+        // Nothing keeps it from writing where no unit checks it.
+        let writes = writes || !self.platform.isolates_dma();
         let object = self.store.get(memory)?;
-        let (pages, is_busy) = (object.pages, object.executers > 0);
+        let (pages, is_busy) = (object.pages, writes && object.executers > 0);
         let first = self.page_frame(memory, 0)?;
         if !object.is_contiguous() || self.store.kind(first) != FrameKind::User {
             return Err(Error::BadArgument);
@@ -85,19 +89,23 @@ impl<P: Platform> Kernel<P> {
         }
         let place = (first.address().0, pages as u64 * PAGE);
         let pins = &self.store.get(device)?.pins;
-        if pins.contains(&Some(memory)) {
-            return Ok(place);
+        if let Some(pin) = pins.iter().flatten().find(|pin| pin.memory == memory) {
+            // A unit may go on as it was until the device is quiesced: what is pinned to be read stays so.
+            return match writes && !pin.writes {
+                true => Err(Error::Busy),
+                false => Ok(place),
+            };
         }
         let free = pins.iter().position(Option::is_none).ok_or(Error::Busy)?;
         if self.platform.isolates_dma() {
-            self.open_domain(payer, device, first, pages)?;
+            self.open_domain(payer, device, (first, pages), writes)?;
         }
         if let Some(pin) = self.store.get_mut(device)?.pins.get_mut(free) {
-            *pin = Some(memory);
+            *pin = Some(Pin { memory, writes });
         }
         self.store.retain(memory.frame);
         // A device writes as it likes, so nobody may execute this.
-        self.store.get_mut(memory)?.writers += 1;
+        self.store.get_mut(memory)?.writers += writes as u32;
         Ok(place)
     }
 
@@ -106,8 +114,8 @@ impl<P: Platform> Kernel<P> {
         &mut self,
         payer: Ref<Budget>,
         device: Ref<Device>,
-        first: Frame,
-        pages: u32,
+        (first, pages): (Frame, u32),
+        writes: bool,
     ) -> Result<(), Error> {
         let entry = self.store.get(device)?;
         let (address, number) = (entry.address, entry.number);
@@ -124,7 +132,8 @@ impl<P: Platform> Kernel<P> {
             let frame = Frame(first.0 + done);
             result = self.with_tables(payer, |kernel, allocate| {
                 let memory = &mut kernel.store.memory;
-                kernel.platform.dma_map(memory, new, frame, allocate)
+                let platform = &mut kernel.platform;
+                platform.dma_map(memory, new, frame, writes, allocate)
             });
             done += result.is_ok() as u32;
         }

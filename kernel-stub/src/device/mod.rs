@@ -7,7 +7,7 @@ mod msix;
 pub(crate) mod pci;
 
 use crate::kernel::Kernel;
-use crate::object::{Bar, Budget, Device, Interrupt, Memory, Watch};
+use crate::object::{Bar, Budget, Device, Interrupt, Memory, Pin, Watch};
 use crate::phys::{Frame, PhysAddr};
 use crate::platform::Platform;
 use crate::store::{FrameKind, Ref};
@@ -153,8 +153,8 @@ impl<P: Platform> Kernel<P> {
                 self.vectors.set_owner(vector, None);
             }
         }
-        for memory in pins.into_iter().flatten() {
-            self.store.get_mut(memory)?.writers -= 1;
+        for Pin { memory, writes } in pins.into_iter().flatten() {
+            self.store.get_mut(memory)?.writers -= writes as u32;
             self.store.release(memory.frame);
         }
         Ok(())

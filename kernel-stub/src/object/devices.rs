@@ -32,6 +32,14 @@ pub(crate) struct Msix {
     pub(crate) enabled: bool,
 }
 
+/// A memory object that a device can reach.
+#[derive(Clone, Copy)]
+pub(crate) struct Pin {
+    pub(crate) memory: Ref<Memory>,
+    /// It can also write there, and counts among the object's writers.
+    pub(crate) writes: bool,
+}
+
 /// A PCI function.
 pub(crate) struct Device {
     /// Bus, device, function as in configuration addresses.
@@ -42,7 +50,7 @@ pub(crate) struct Device {
     pub(crate) bars: [Bar; 6],
     pub(crate) msix: Option<Msix>,
     /// Memory that it can reach; kept alive until it is quiesced.
-    pub(crate) pins: [Option<Ref<Memory>>; MAX_PINS],
+    pub(crate) pins: [Option<Pin>; MAX_PINS],
     /// Number that no other device has, from 1.
     pub(crate) number: u16,
     /// Root of the tables that say what it reaches, while it reaches anything and the machine checks that.

@@ -61,9 +61,11 @@ impl<P: Platform> Kernel<P> {
         memory: u64,
     ) -> Result<Outcome, Error> {
         let found = self.own(me, device, Kind::Device, Rights::DMA)?;
-        let memory = self.own(me, memory, Kind::Memory, Rights::DMA)?;
+        let memory = self.own(me, memory, Kind::Memory, Rights::DMA | Rights::READ)?;
+        let writes = memory.rights.contains(Rights::WRITE);
         let payer = self.store.get(me.process)?.budget;
-        let (address, bytes) = self.pin_memory(payer, found.object(), memory.object::<Memory>())?;
+        let memory = memory.object::<Memory>();
+        let (address, bytes) = self.pin_memory(payer, found.object(), memory, writes)?;
         Ok(Outcome::Done([address, bytes, 0]))
     }
 

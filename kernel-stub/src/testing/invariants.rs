@@ -4,7 +4,7 @@ use super::{Bench, Sim};
 use crate::cap::{Cap, CapRef, CapTable};
 use crate::kernel::Kernel;
 use crate::object::{
-    Budget, Chain, Device, Endpoint, MapTable, Memory, Notification, Process, Tcb, ThreadList,
+    Budget, Chain, Device, Endpoint, MapTable, Memory, Notification, Pin, Process, Tcb, ThreadList,
     ThreadState,
 };
 use crate::platform::Platform;
@@ -302,9 +302,9 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     for frame in index.of(FrameKind::Device) {
         let device = store.at::<Device>(frame).unwrap();
         check_reach(kernel, device);
-        for memory in device.pins.iter().flatten() {
+        for Pin { memory, writes } in device.pins.iter().flatten() {
             *count.refs.entry(memory.frame).or_default() += 1;
-            *count.writers.entry(memory.frame).or_default() += 1;
+            *count.writers.entry(memory.frame).or_default() += *writes as u32;
         }
     }
     for frame in index.of(FrameKind::Memory) {
@@ -316,14 +316,14 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     }
 }
 
-/// A device reaches what is pinned for it, and no other frame.
+/// A device reaches what is pinned for it, as it is pinned, and no other frame.
 fn check_reach(kernel: &Kernel<Sim>, device: &Device) {
     let store = &kernel.store;
-    let mut pinned = BTreeSet::new();
-    for memory in device.pins.iter().flatten() {
+    let mut pinned = BTreeMap::new();
+    for Pin { memory, writes } in device.pins.iter().flatten() {
         let pages = store.get(*memory).unwrap().pages;
         let first = kernel.page_frame(*memory, 0).unwrap();
-        pinned.extend(first.0..first.0 + pages);
+        pinned.extend((first.0..first.0 + pages).map(|frame| (frame, *writes)));
     }
     let domain = kernel.platform.domains.get(&device.address);
     let domain = domain.copied().flatten();
@@ -337,6 +337,7 @@ fn check_reach(kernel: &Kernel<Sim>, device: &Device) {
             kernel
                 .platform
                 .reaches(&store.memory, device.address, crate::phys::Frame(frame));
-        assert_eq!(reaches, pinned.contains(&frame), "reach of frame {frame}");
+        let pinned = pinned.get(&frame).copied();
+        assert_eq!(reaches, pinned, "reach of frame {frame}");
     }
 }

@@ -119,13 +119,11 @@ impl Sim {
         }
     }
 
-    /// Whether a device reaches a frame.
-    pub(crate) fn reaches(&self, memory: &PhysMemory, device: u16, frame: Frame) -> bool {
-        let domain = self.domains.get(&device).copied().flatten();
-        domain.is_some_and(|(_, root)| {
-            self.translate(memory, root, frame.address().0)
-                .is_some_and(|(place, _)| place == frame.address())
-        })
+    /// Whether a device reaches a frame, and then whether it also writes there.
+    pub(crate) fn reaches(&self, memory: &PhysMemory, device: u16, frame: Frame) -> Option<bool> {
+        let (_, root) = self.domains.get(&device).copied().flatten()?;
+        let (place, prot) = self.translate(memory, root, frame.address().0)?;
+        (place == frame.address()).then(|| prot.contains(Prot::WRITE))
     }
 
     fn is_function(&self, address: u16) -> bool {
@@ -346,10 +344,12 @@ impl Platform for Sim {
         memory: &mut PhysMemory,
         root: Frame,
         frame: Frame,
+        writes: bool,
         allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
     ) -> Result<(), MapError> {
         let address = frame.address().0;
-        self.map(memory, root, address, frame, Prot::WRITE, false, allocate)
+        let prot = if writes { Prot::WRITE } else { Prot::READ };
+        self.map(memory, root, address, frame, prot, false, allocate)
     }
 
     fn dma_unmap(&mut self, memory: &mut PhysMemory, root: Frame, frame: Frame) {

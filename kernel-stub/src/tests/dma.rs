@@ -1,18 +1,25 @@
 //! What memory a device reaches, and what happens when it tries to reach more.
 
-use crate::object::Device;
+use crate::object::{Device, Tcb};
 use crate::phys::Frame;
 use crate::platform::{DmaFault, Trap};
+use crate::store::Ref;
 use crate::testing::{Bench, NIC};
 use crate::tests::devices::{command, info, nic};
 use kernel_abi::{Error, Rights, Syscall};
 
+/// Where a process maps it.
+const AT: u64 = 0x2000_0000;
+
 fn reaches(bench: &Bench, frame: u64) -> bool {
+    reach(bench, frame).is_some()
+}
+
+/// Whether the card reaches a frame, and then whether it also writes there.
+fn reach(bench: &Bench, frame: u64) -> Option<bool> {
     let memory = &bench.kernel.store.memory;
-    bench
-        .kernel
-        .platform
-        .reaches(memory, NIC, Frame(frame as u32))
+    let platform = &bench.kernel.platform;
+    platform.reaches(memory, NIC, Frame(frame as u32))
 }
 
 fn strays(bench: &mut Bench, address: u64) {
@@ -64,6 +71,65 @@ fn a_device_reaches_what_its_driver_mapped_and_the_driver_pays() {
     bench.get(init, Syscall::DeviceQuiesce, &[slot]);
     assert!(!reaches(&bench, first));
     assert_eq!(bench.free_frames(), free);
+    bench.check();
+}
+
+/// A capability with less, to the same memory.
+fn derived(bench: &mut Bench, me: Ref<Tcb>, memory: u64, rights: Rights) -> u64 {
+    bench.get(me, Syscall::CapDerive, &[memory, rights.bits() as u64, 0])
+}
+
+#[test]
+fn a_device_may_do_with_memory_what_the_capability_may() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let card = nic(&mut bench);
+    let pool = bench.get(init, Syscall::MemoryCreate, &[2, 4, 1]);
+    let to_read = derived(&mut bench, init, pool, Rights::READ | Rights::DMA);
+    for too_little in [Rights::READ | Rights::WRITE, Rights::DMA | Rights::WRITE] {
+        let less = derived(&mut bench, init, pool, too_little);
+        let refused = bench.call(init, Syscall::DeviceDmaMap, &[card, less]);
+        assert_eq!(refused, Err(Error::NoRights));
+    }
+    let map = |bench: &mut Bench, slot| bench.call(init, Syscall::DeviceDmaMap, &[card, slot]);
+    let [address, ..] = map(&mut bench, to_read).unwrap();
+    let first = address / 4096;
+    assert_eq!(reach(&bench, first), Some(false));
+    assert_eq!(reach(&bench, first + 3), Some(false));
+    bench.check();
+    // It writes nothing, so what is there may be executed meanwhile. To have it write, too, it is quiesced first.
+    bench.get(init, Syscall::MemoryMap, &[0, pool, AT, 0, 1, 4]);
+    assert_eq!(map(&mut bench, pool), Err(Error::Busy));
+    bench.get(init, Syscall::MemoryUnmap, &[0, AT, 1]);
+    assert_eq!(map(&mut bench, pool), Err(Error::Busy));
+    assert_eq!(map(&mut bench, to_read).map(|[at, ..]| at), Ok(address));
+    assert_eq!(reach(&bench, first), Some(false));
+    bench.check();
+    bench.get(init, Syscall::DeviceQuiesce, &[card]);
+    bench.check();
+    map(&mut bench, pool).unwrap();
+    assert_eq!(reach(&bench, first), Some(true));
+    // It may write there already: to have it read is nothing new.
+    map(&mut bench, to_read).unwrap();
+    assert_eq!(reach(&bench, first), Some(true));
+    let executed = bench.call(init, Syscall::MemoryMap, &[0, pool, AT, 0, 1, 4]);
+    assert_eq!(executed, Err(Error::Busy));
+    bench.check();
+    bench.get(init, Syscall::DeviceQuiesce, &[card]);
+    bench.check();
+}
+
+#[test]
+fn without_a_unit_a_device_counts_as_one_that_writes() {
+    let mut bench = Bench::new();
+    bench.kernel.platform.isolates = false;
+    let init = bench.init;
+    let card = nic(&mut bench);
+    let pool = bench.get(init, Syscall::MemoryCreate, &[2, 4, 1]);
+    let to_read = derived(&mut bench, init, pool, Rights::READ | Rights::DMA);
+    bench.get(init, Syscall::DeviceDmaMap, &[card, to_read]);
+    let executed = bench.call(init, Syscall::MemoryMap, &[0, pool, AT, 0, 1, 4]);
+    assert_eq!(executed, Err(Error::Busy));
     bench.check();
 }
 

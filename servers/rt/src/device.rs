@@ -43,11 +43,11 @@ impl Device {
         Ok(Memory::from_raw(Slot(slot as u32)))
     }
 
-    /// Lets the device reach contiguous `memory`, which stays allocated until the device is quiesced. Returns
-    /// the address for the device, and the length in bytes.
+    /// Lets the device read contiguous `memory`, and write to it if the capability has WRITE. It stays allocated until the
+    /// device is quiesced. Returns the address for the device, and the length in bytes.
     ///
     /// # Errors
-    /// [`Error::NoRights`] without DMA on both, [`Error::BadArgument`] if it isn't contiguous.
+    /// [`Error::NoRights`] without DMA on both and READ on the memory, [`Error::BadArgument`] if it isn't contiguous.
     pub fn dma_map(&self, memory: &Memory) -> Result<(u64, u64), Error> {
         let args = [self.slot().0.into(), memory.slot().0.into(), 0, 0, 0, 0];
         let [address, len, _] = syscall::values(Syscall::DeviceDmaMap, args)?;

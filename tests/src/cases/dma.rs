@@ -1,11 +1,7 @@
-//! Drivers that lead their network cards to memory that was not given to them, with an IOMMU and without.
+//! Drivers that lead their network cards to memory that was not given to them, or not to be written, with an IOMMU and without.
 
 use super::{Case, eventually, static_address};
-use std::{
-    os::unix::net::UnixDatagram,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::Cell, os::unix::net::UnixDatagram, path::PathBuf, time::Duration};
 use system_tests::{
     Failure, Outcome, ensure,
     machine::{Boot, Machine, PROMPT},
@@ -22,11 +18,13 @@ pub(crate) const CASES: &[Case] = &[
 /// Part of the frame that the reading driver has its card send (`clients/probe/src/rogue.rs`).
 const SECRET: &[u8] = b"this memory was not given to the device";
 
-/// The other ends of the cables of the second and third card.
+/// The other ends of the cables of the second card, and of the third and fourth.
 struct Wires {
     folder: PathBuf,
     reader: UnixDatagram,
-    writer: UnixDatagram,
+    writers: [UnixDatagram; 2],
+    /// Frames sent so far.
+    sent: Cell<usize>,
 }
 
 impl Wires {
@@ -40,7 +38,8 @@ impl Wires {
         };
         Ok(Wires {
             reader: bind("n1-peer")?,
-            writer: bind("n2-peer")?,
+            writers: [bind("n2-peer")?, bind("n3-peer")?],
+            sent: Cell::new(0),
             folder,
         })
     }
@@ -66,14 +65,15 @@ impl Wires {
         false
     }
 
-    /// Sends a frame that the third card receives.
+    /// Sends a frame that the third card receives, the next time one that the fourth does: QEMU's unit keeps a record of one refused
+    /// access at a time.
     fn send(&self) {
         let mut frame = [0x55; 64];
         frame[..6].fill(0xff);
+        let turn = self.sent.replace(self.sent.get() + 1) % 2;
+        let end = ["n2", "n3"][turn];
         // Until the machine has opened its end, there is nobody to take it.
-        let _ = self
-            .writer
-            .send_to(&frame, Path::new(&self.folder.join("n2")));
+        let _ = self.writers[turn].send_to(&frame, self.folder.join(end));
     }
 }
 
@@ -83,19 +83,20 @@ impl Drop for Wires {
     }
 }
 
-/// A machine with three cards: an honest driver for the first, rogues for the others.
+/// A machine with four cards: an honest driver for the first, rogues for the others.
 fn machine(wires: &Wires, no_iommu: bool) -> Outcome<Machine> {
     let mut boot = Boot::user(&[])
         .archive("tests.cpio")
         .append(&static_address());
-    boot.cards.extend([wires.netdev("n1"), wires.netdev("n2")]);
+    let others = ["n1", "n2", "n3"].map(|id| wires.netdev(id));
+    boot.cards.extend(others);
     boot.no_iommu = no_iommu;
     let mut machine = boot.start()?;
     machine.expect(PROMPT, Duration::from_secs(60))?;
     Ok(machine)
 }
 
-/// Feeds the third card until the log has all of `wanted`; the log.
+/// Feeds the third and fourth card until the log has all of `wanted`; the log.
 fn log_with(machine: &mut Machine, wires: &Wires, wanted: &[&str]) -> Outcome<String> {
     eventually(Duration::from_secs(60), || {
         wires.send();
@@ -116,8 +117,10 @@ fn an_iommu_stops_them() -> Outcome {
         &[
             "device 00:04.0 tried to read memory at",
             "device 00:05.0 tried to write memory at",
+            "device 00:06.0 tried to write memory at",
             "rogue-read: its device strayed; it is killed",
             "rogue-write: its device strayed; it is killed",
+            "rogue-overwrite: its device strayed; it is killed",
         ],
     )?;
     ensure!(!log.contains("foreign memory"), "it got through: {log}");
@@ -143,6 +146,7 @@ fn without_an_iommu_they_succeed() -> Outcome {
         &[
             "PASS rogue-driver: read: the device has taken foreign memory",
             "PASS rogue-driver: write: the device has overwritten foreign memory",
+            "PASS rogue-driver: overwrite: the device has overwritten foreign memory",
         ],
     )?;
     eventually(Duration::from_secs(5), || match wires.has_leaked() {

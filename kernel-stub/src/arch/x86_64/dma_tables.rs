@@ -55,7 +55,7 @@ fn slot(table: Frame, frame: Frame, level: u32) -> PhysAddr {
     table.address().offset(index * 8)
 }
 
-/// Lets whoever is translated by `root` read and write a frame. `allocate` gives zeroed frames for tables that are missing
+/// Lets whoever is translated by `root` read a frame, and with `true` write to it. `allocate` gives zeroed frames for tables that are missing
 /// (at most three); those that were hung in before an error stay in the tree, empty.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub(crate) fn map(
     memory: &mut PhysMemory,
     depth: Depth,
     root: Frame,
-    frame: Frame,
+    (frame, writes): (Frame, bool),
     allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
 ) -> Result<(), MapError> {
     if !depth.reaches(frame) {
@@ -86,7 +86,8 @@ pub(crate) fn map(
     if read(memory, at) & (READ | WRITE) != 0 {
         return Err(MapError::Busy);
     }
-    write(memory, at, frame.address().0 | READ | WRITE)
+    let rights = if writes { READ | WRITE } else { READ };
+    write(memory, at, frame.address().0 | rights)
 }
 
 /// Takes a frame out of reach again, if it was within.

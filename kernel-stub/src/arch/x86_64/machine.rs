@@ -306,10 +306,11 @@ impl Platform for Machine {
         memory: &mut PhysMemory,
         root: Frame,
         frame: Frame,
+        writes: bool,
         allocate: &mut dyn FnMut(&mut PhysMemory) -> Option<Frame>,
     ) -> Result<(), MapError> {
         let iommu = self.iommu.as_ref().ok_or(MapError::Busy)?;
-        dma_tables::map(memory, iommu.depth, root, frame, allocate)
+        dma_tables::map(memory, iommu.depth, root, (frame, writes), allocate)
     }
 
     fn dma_unmap(&mut self, memory: &mut PhysMemory, root: Frame, frame: Frame) {

@@ -27,15 +27,26 @@ fn bench() -> Bench {
 
 impl Bench {
     fn map(&mut self, depth: Depth, root: Frame, frame: Frame) -> Result<(), MapError> {
+        self.map_with(depth, root, (frame, true))
+    }
+
+    fn map_with(&mut self, depth: Depth, root: Frame, what: (Frame, bool)) -> Result<(), MapError> {
         let next = &mut self.next;
-        map(&mut self.memory, depth, root, frame, &mut |_| {
+        map(&mut self.memory, depth, root, what, &mut |_| {
             *next += 1;
             Some(Frame(*next))
         })
     }
 
-    /// Whether `device` reaches `address`, and where that is.
+    /// Whether `device` reads and writes `address`, and where that is.
     fn walk(&self, root_table: Frame, device: u16, address: u64) -> Option<u64> {
+        let (place, rights) = self.walk_with(root_table, device, address)?;
+        assert_eq!(rights, READ | WRITE);
+        Some(place)
+    }
+
+    /// Whether `device` reaches `address`, where that is, and what every table on the way allows.
+    fn walk_with(&self, root_table: Frame, device: u16, address: u64) -> Option<(u64, u64)> {
         let word = |at: u64| self.memory.read_u64(PhysAddr(at)).unwrap();
         let root = word(root_table.address().0 + (device as u64 >> 8) * 16);
         if root & 1 == 0 {
@@ -49,6 +60,7 @@ impl Bench {
         assert_eq!(low & 0xffe, 0, "translation type, fault processing");
         let levels = (high & 7) + 2;
         let mut table = low & ADDRESS;
+        let mut rights = READ | WRITE;
         for level in (0..levels).rev() {
             let entry = word(table + (address >> (12 + 9 * level) & 511) * 8);
             if entry & 3 == 0 {
@@ -56,8 +68,9 @@ impl Bench {
             }
             assert_eq!(entry & !(ADDRESS | 3), 0, "reserved bits");
             table = entry & ADDRESS;
+            rights &= entry;
         }
-        Some(table + address % PAGE_SIZE as u64)
+        Some((table + address % PAGE_SIZE as u64, rights))
     }
 }
 
@@ -101,6 +114,28 @@ fn a_device_reaches_what_it_was_given_and_nothing_else() {
 }
 
 #[test]
+fn what_is_to_be_read_is_not_written_next_to_what_is() {
+    for depth in [Depth::Three, Depth::Four] {
+        let mut bench = bench();
+        let (root_table, context, tables) = (Frame(1), Frame(2), Frame(3));
+        add_bus(&mut bench.memory, root_table, NIC, &mut |_| Some(context)).unwrap();
+        let context_of = Some((depth, tables));
+        set_context(&mut bench.memory, root_table, NIC, 1, context_of).unwrap();
+        for (frame, writes) in [(7, true), (8, false), (9, true), (0x4_0000, false)] {
+            let what = (Frame(frame), writes);
+            assert_eq!(bench.map_with(depth, tables, what), Ok(()));
+            let again = bench.map_with(depth, tables, (Frame(frame), !writes));
+            assert_eq!(again, Err(MapError::Busy));
+        }
+        let walk = |frame: u64| bench.walk_with(root_table, NIC, frame << 12);
+        assert_eq!(walk(7), Some((7 << 12, READ | WRITE)));
+        assert_eq!(walk(8), Some((8 << 12, READ)));
+        assert_eq!(walk(9), Some((9 << 12, READ | WRITE)));
+        assert_eq!(walk(0x4_0000), Some((0x4_0000 << 12, READ)));
+    }
+}
+
+#[test]
 fn every_table_is_handed_back_once() {
     for depth in [Depth::Three, Depth::Four] {
         let mut bench = bench();
@@ -136,7 +171,7 @@ fn what_cannot_be_mapped_is_an_error() {
         &mut bench.memory,
         Depth::Three,
         Frame(4),
-        Frame(7),
+        (Frame(7), true),
         &mut |_| None,
     );
     assert_eq!(none, Err(MapError::NoFrame));
