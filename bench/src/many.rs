@@ -12,7 +12,7 @@ use ipc_proto::{
     socket::{Handle, Reply, Request},
 };
 use netstack::{
-    Addressing, Config,
+    Addressing, Config, DRIVER_BELL,
     testing::{Client, Network, Socket},
 };
 use std::{
@@ -119,6 +119,13 @@ impl World {
             left -= here;
         }
         let (near, far) = active.unwrap();
+        net.settle();
+        let (a, b) = pairs.first().unwrap();
+        for (host, client) in net.hosts.iter_mut().zip([a, b]) {
+            // As in a server that has slept: it looks at those that have rung since.
+            assert!(host.stack.prepare_sleep(), "not at rest");
+            host.stack.heard(1 << client.session.bell() | DRIVER_BELL);
+        }
         World {
             net,
             pairs,
