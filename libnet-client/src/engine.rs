@@ -71,6 +71,8 @@ pub(crate) struct Engine {
     /// Reads and writes that may still succeed at once in this turn.
     pub(crate) operations_left: u32,
     waited_at: u64,
+    /// The time of the last turn: timers up to then have run out.
+    pub(crate) turned_at: u64,
     /// Sessions lost soon after they were opened.
     short_lives: u32,
 }
@@ -98,6 +100,7 @@ impl Engine {
             untold: 0,
             operations_left: OPERATIONS_PER_TURN,
             waited_at: 0,
+            turned_at: 0,
             short_lives: 0,
         }
     }
@@ -169,6 +172,7 @@ impl Engine {
             }
         };
         let now = self.now();
+        self.turned_at = now;
         if slept {
             self.waited_at = now;
         } else if now.saturating_sub(self.waited_at) >= POLL_INTERVAL {
@@ -213,7 +217,7 @@ impl Engine {
     /// Announces to the stack that this side is about to sleep, till `deadline` or earlier: the result. `None`: there is something
     /// to do first.
     pub(crate) fn prepare_sleep(&mut self, deadline: u64) -> Option<u64> {
-        let mut deadline = deadline.min(self.timers.next().unwrap_or(u64::MAX));
+        let mut deadline = deadline.min(self.timers.next());
         match &mut self.link {
             Link::Up(session) => {
                 deadline = deadline.min(self.comeback_at);

@@ -88,6 +88,8 @@ pub(crate) struct Socket {
     pub(crate) writers: WakerSet,
     pub(crate) read_shut: bool,
     pub(crate) write_shut: bool,
+    /// The stack may have said something of its receiving side that was not looked at: it raises an event behind each such thing.
+    pub(crate) has_news: bool,
 }
 
 /// The address of a socket that has none yet.
@@ -111,11 +113,20 @@ impl Socket {
             writers: WakerSet::default(),
             read_shut: false,
             write_shut: false,
+            has_news: true,
         }
+    }
+
+    /// Whether a look at its receiving side would find nothing.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let is_taken = matches!(&self.ends, Some(ends) if ends.reader.seen() == 0);
+        is_taken && !self.has_news && self.error.is_none()
     }
 
     /// Everybody who waits on it looks again.
     pub(crate) fn wake(&mut self, woken: &mut Vec<Waker>) {
+        self.has_news = true;
         self.readers.wake(woken);
         self.writers.wake(woken);
     }

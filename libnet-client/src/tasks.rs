@@ -31,10 +31,9 @@ impl Wake for Bit {
     }
 }
 
-/// A task's place. Its waker serves whatever task is there.
+/// A task's place. Its waker serves whatever task is there. Both are taken out while the task is being polled.
 struct Place {
-    waker: Waker,
-    /// `None` if there is none, or while it is being polled.
+    waker: Option<Waker>,
     task: Option<Task>,
 }
 
@@ -80,17 +79,14 @@ impl Tasks {
         }));
         let mut places = self.places.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(places.len());
-        let task = Some(task);
-        match places.get_mut(index) {
-            Some(place) => {
-                place.task = task;
-                place.waker.wake_by_ref();
-            }
-            None => {
-                let waker = self.waker(index);
-                waker.wake_by_ref();
-                places.push(Place { waker, task });
-            }
+        if places.len() <= index {
+            let waker = Some(self.waker(index));
+            places.push(Place { waker, task: None });
+        }
+        if let Some(place) = places.get_mut(index) {
+            place.task = Some(task);
+            // There is one: it is out only while a task is there.
+            place.waker.iter().for_each(Waker::wake_by_ref);
         }
         JoinHandle(join)
     }
@@ -154,7 +150,10 @@ impl Tasks {
             let Some(task) = place.task.take() else {
                 return;
             };
-            (task, place.waker.clone())
+            let Some(waker) = place.waker.take() else {
+                return;
+            };
+            (task, waker)
         };
         let done = task
             .as_mut()
@@ -165,6 +164,7 @@ impl Tasks {
             let Some(place) = places.get_mut(index) else {
                 return;
             };
+            place.waker = Some(waker);
             if done {
                 self.free.borrow_mut().push(index);
                 Some(task)

@@ -68,18 +68,18 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Whether `deadline` ([`Net::now`]) has passed; if not, the task is woken then, or earlier.
+    /// Whether `deadline` ([`Net::now`]) had passed when this turn of the executor began; if not, the task is woken then, or earlier.
     pub fn poll_until(&mut self, deadline: u64, context: &Context<'_>) -> Poll<()> {
         let set = &mut self.set;
         self.net.with(|engine| {
-            let now = engine.now();
+            let now = engine.turned_at;
             if deadline <= now {
                 return Poll::Ready(());
             }
             let waker = context.waker();
             if let Some((timer, known)) = set {
                 let (at, _) = *timer;
-                // One that is due may have run out already.
+                // One that was due has run out.
                 if now < at && at <= deadline && known.will_wake(waker) {
                     return Poll::Pending;
                 }

@@ -111,20 +111,30 @@ impl Engine {
         if socket.read_shut {
             return Ok(Receive::End);
         }
+        if socket.is_quiet() {
+            return Ok(Receive::Nothing);
+        }
         if let Some((ends, _)) = socket.ends() {
+            // All that was seen is taken: then this look finds whatever the events so far were raised for.
+            let is_fresh = ends.reader.seen() == 0;
             // Before the FIFO: bytes that came before the end was told are then seen.
             let status = ends.status.load();
-            match receive(ends) {
-                Ok(0) => {}
-                Ok(len) => return Ok(Receive::Bytes(len)),
+            let received = match receive(ends) {
+                Ok(received) => received,
                 Err(error) => return Err(self.broken(error)),
+            };
+            let goes_on = status.error.is_none() && !status.peer_closed;
+            if is_fresh && goes_on {
+                socket.has_news = false;
+            }
+            if received > 0 {
+                return Ok(Receive::Bytes(received));
+            }
+            if goes_on {
+                return Ok(Receive::Nothing);
             }
             if status.error.is_none() {
-                return Ok(if status.peer_closed {
-                    Receive::End
-                } else {
-                    Receive::Nothing
-                });
+                return Ok(Receive::End);
             }
         }
         match socket.take_error() {
@@ -216,10 +226,22 @@ impl Engine {
     }
 
     /// Receives a datagram, of which as much is kept as fits. With `only`, others than that peer's are dropped.
-    ///
+    #[inline]
+    pub(crate) fn try_receive(
+        &mut self,
+        key: Key,
+        buffer: &mut [u8],
+        only: Option<SocketAddr>,
+    ) -> Result<Option<(usize, SocketAddr)>> {
+        if self.sockets.get(key).is_some_and(Socket::is_quiet) {
+            return Ok(None);
+        }
+        self.receive_next(key, buffer, only)
+    }
+
     /// Not inlined, nor is [`Engine::try_send`]: inside of a task's code, addresses are taken apart and put together at each step.
     #[inline(never)]
-    pub(crate) fn try_receive(
+    fn receive_next(
         &mut self,
         key: Key,
         buffer: &mut [u8],
@@ -235,10 +257,14 @@ impl Engine {
             let Some((ends, handle)) = socket.ends() else {
                 return Ok(None);
             };
+            let is_fresh = ends.reader.seen() == 0;
             let taken = ends
                 .reader
                 .read_record(buffer)
                 .and_then(|record| Ok((record, ends.reader.tells_room_for_record()?)));
+            if is_fresh {
+                socket.has_news = false;
+            }
             match taken {
                 Ok((Some(Record { peer, len }), tells)) => {
                     if tells {

@@ -48,10 +48,21 @@ impl WakerSet {
 pub(crate) type TimerKey = (u64, u64);
 
 /// Who is to be woken when.
-#[derive(Default)]
 pub(crate) struct Timers {
     waiting: BTreeMap<TimerKey, Waker>,
     issued: u64,
+    /// When the next timer runs out; `u64::MAX` without one.
+    next: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers {
+            waiting: BTreeMap::new(),
+            issued: 0,
+            next: u64::MAX,
+        }
+    }
 }
 
 impl Timers {
@@ -60,29 +71,43 @@ impl Timers {
         self.issued = self.issued.wrapping_add(1);
         let key = (deadline, self.issued);
         self.waiting.insert(key, waker);
+        self.next = self.next.min(deadline);
         key
     }
 
     /// Forgets a timer.
     pub(crate) fn remove(&mut self, key: TimerKey) {
         self.waiting.remove(&key);
+        self.note_next();
     }
 
     /// Moves those whose time has come to `woken`.
+    #[inline]
     pub(crate) fn expire(&mut self, now: u64, woken: &mut Vec<Waker>) {
+        if self.next <= now {
+            self.expire_some(now, woken);
+        }
+    }
+
+    #[inline(never)]
+    fn expire_some(&mut self, now: u64, woken: &mut Vec<Waker>) {
         while let Some(first) = self.waiting.first_entry() {
             if first.key().0 > now {
                 break;
             }
             woken.push(first.remove());
         }
+        self.note_next();
     }
 
-    /// When the next timer runs out.
-    pub(crate) fn next(&self) -> Option<u64> {
-        self.waiting
-            .first_key_value()
-            .map(|((deadline, _), _)| *deadline)
+    fn note_next(&mut self) {
+        let first = self.waiting.first_key_value();
+        self.next = first.map_or(u64::MAX, |((deadline, _), _)| *deadline);
+    }
+
+    /// When the next timer runs out; `u64::MAX` is never.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
     }
 }
 

@@ -3,35 +3,57 @@
 use crate::data::Data;
 use alloc::{rc::Rc, vec::Vec};
 
-/// The status codes that this server uses (RFC 9110 section 15, RFC 6585).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Status {
-    Ok,
-    BadRequest,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    ContentTooLarge,
-    HeadTooLarge,
-    NotImplemented,
-    VersionNotSupported,
+/// The head of an answer up to the length of its body.
+macro_rules! front {
+    ($status:literal, $content_type:literal) => {
+        concat!(
+            "HTTP/1.1 ",
+            $status,
+            "\r\nServer: Causeway\r\nContent-Type: ",
+            $content_type,
+            "\r\nContent-Length: "
+        )
+    };
+}
+pub(crate) use front;
+
+/// The status codes, with code and reason of each.
+macro_rules! statuses {
+    ($($name:ident: $line:literal,)*) => {
+        /// The status codes that this server uses (RFC 9110 section 15, RFC 6585).
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub(crate) enum Status {
+            $($name,)*
+        }
+
+        impl Status {
+            /// Code and reason on a line: the body of an answer that has no other.
+            pub(crate) const fn line(self) -> &'static str {
+                match self {
+                    $(Status::$name => concat!($line, "\n"),)*
+                }
+            }
+
+            /// The front of an answer with that body.
+            const fn front(self) -> &'static str {
+                match self {
+                    $(Status::$name => front!($line, "text/plain; charset=utf-8"),)*
+                }
+            }
+        }
+    };
 }
 
-impl Status {
-    /// Code and reason on a line: the body of an answer that has no other.
-    pub(crate) const fn line(self) -> &'static str {
-        match self {
-            Status::Ok => "200 OK\n",
-            Status::BadRequest => "400 Bad Request\n",
-            Status::NotFound => "404 Not Found\n",
-            Status::MethodNotAllowed => "405 Method Not Allowed\n",
-            Status::RequestTimeout => "408 Request Timeout\n",
-            Status::ContentTooLarge => "413 Content Too Large\n",
-            Status::HeadTooLarge => "431 Request Header Fields Too Large\n",
-            Status::NotImplemented => "501 Not Implemented\n",
-            Status::VersionNotSupported => "505 HTTP Version Not Supported\n",
-        }
-    }
+statuses! {
+    Ok: "200 OK",
+    BadRequest: "400 Bad Request",
+    NotFound: "404 Not Found",
+    MethodNotAllowed: "405 Method Not Allowed",
+    RequestTimeout: "408 Request Timeout",
+    ContentTooLarge: "413 Content Too Large",
+    HeadTooLarge: "431 Request Header Fields Too Large",
+    NotImplemented: "501 Not Implemented",
+    VersionNotSupported: "505 HTTP Version Not Supported",
 }
 
 /// What stands behind the head of an answer.
@@ -72,14 +94,12 @@ impl Body {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Response {
     pub(crate) status: Status,
-    pub(crate) content_type: &'static str,
+    /// Status line and first fields, as `front` makes them.
+    pub(crate) front: &'static str,
     /// More header fields, each with its line end.
     pub(crate) fields: &'static str,
     pub(crate) body: Body,
 }
-
-/// Plain text, as the content type says it.
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Response {
     /// The answer to a request that can't be served: the status in words.
@@ -91,7 +111,7 @@ impl Response {
         };
         Response {
             status,
-            content_type: TEXT,
+            front: status.front(),
             fields,
             body: Body::Static(status.line()),
         }
@@ -107,11 +127,7 @@ impl Response {
         };
         let mut digits = [0; 20];
         for part in [
-            b"HTTP/1.1 ",
-            self.status.line().trim_ascii_end().as_bytes(),
-            b"\r\nServer: Causeway\r\nContent-Type: ",
-            self.content_type.as_bytes(),
-            b"\r\nContent-Length: ",
+            self.front.as_bytes(),
             decimal(self.body.len(), &mut digits),
             connection.as_bytes(),
             self.fields.as_bytes(),

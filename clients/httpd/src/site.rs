@@ -5,7 +5,7 @@ use crate::{
     head::{Method, Request},
     json, metrics, page,
     registry::Registry,
-    response::{Body, Response, Status, TEXT},
+    response::{Body, Response, Status, front},
     snapshot::Outside,
 };
 use alloc::rc::Rc;
@@ -19,6 +19,18 @@ const NO_STORE: &str = "Cache-Control: no-store\r\n";
 const PAGE_FIELDS: &str = "Cache-Control: no-store\r\nContent-Security-Policy: default-src 'none'; \
      style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
+
+/// An answer to a request that can be served.
+macro_rules! ok {
+    ($content_type:literal, $fields:expr, $body:expr $(,)?) => {
+        Response {
+            status: Status::Ok,
+            front: front!("200 OK", $content_type),
+            fields: $fields,
+            body: $body,
+        }
+    };
+}
 
 /// The site.
 pub struct Site<O> {
@@ -52,39 +64,43 @@ impl<O: Outside> Site<O> {
     /// The answer to a request.
     pub(crate) async fn respond(&self, request: &Request<'_>) -> Response {
         let response = match request.path {
-            "/" | "/index.html" => ok(
+            "/" | "/index.html" => ok!(
                 "text/html; charset=utf-8",
                 PAGE_FIELDS,
                 Body::Static(page::PAGE),
             ),
             "/status.json" => {
                 let json = self.render().await.json;
-                ok("application/json", NO_STORE, Body::Text(json))
+                ok!("application/json", NO_STORE, Body::Text(json),)
             }
             "/metrics" => {
                 let metrics = self.render().await.metrics;
-                ok(
+                ok!(
                     "text/plain; version=0.0.4; charset=utf-8",
                     NO_STORE,
                     Body::Text(metrics),
                 )
             }
-            "/1k" => ok(
+            "/1k" => ok!(
                 "application/octet-stream",
                 "",
                 Body::Data(Data::new(1 << 10)),
             ),
-            "/1m" => ok(
+            "/1m" => ok!(
                 "application/octet-stream",
                 "",
                 Body::Data(Data::new(1 << 20)),
             ),
-            "/favicon.ico" => ok(
+            "/favicon.ico" => ok!(
                 "image/svg+xml",
                 "Cache-Control: max-age=86400\r\n",
                 Body::Static(page::ICON),
             ),
-            "/robots.txt" => ok(TEXT, "", Body::Static("User-agent: *\nDisallow: /\n")),
+            "/robots.txt" => ok!(
+                "text/plain; charset=utf-8",
+                "",
+                Body::Static("User-agent: *\nDisallow: /\n"),
+            ),
             _ => Response::error(Status::NotFound),
         };
         if request.method == Method::Other && response.status == Status::Ok {
@@ -110,14 +126,5 @@ impl<O: Outside> Site<O> {
         };
         *self.rendered.borrow_mut() = Some(rendered.clone());
         rendered
-    }
-}
-
-fn ok(content_type: &'static str, fields: &'static str, body: Body) -> Response {
-    Response {
-        status: Status::Ok,
-        content_type,
-        fields,
-        body,
     }
 }

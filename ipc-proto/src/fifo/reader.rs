@@ -202,7 +202,9 @@ impl Reader {
     }
 
     /// Bytes that waited at the last look.
-    fn seen(&self) -> usize {
+    #[inline]
+    #[must_use]
+    pub fn seen(&self) -> usize {
         self.indices.waiting() as usize
     }
 
