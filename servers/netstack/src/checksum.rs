@@ -205,6 +205,16 @@ impl Unfinished {
         }
     }
 
+    /// In a frame with a TCP segment of `len` bytes, header included, at `start`, between addresses with that sum.
+    pub(crate) fn of_segment(start: u8, addresses: u64, len: u16) -> Unfinished {
+        Unfinished {
+            start,
+            offset: 16,
+            pseudo: pseudo(addresses, TCP, len.into()),
+            is_udp: false,
+        }
+    }
+
     /// Looks at a frame from the engine. `None` if it carries neither TCP nor UDP: then it is complete.
     pub(crate) fn find(frame: &[u8]) -> Option<Unfinished> {
         let packet = frame.get(ETHERNET..)?;

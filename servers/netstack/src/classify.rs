@@ -12,6 +12,9 @@ pub(crate) use parts::{Arp, FragmentKey, Frame, Packet, Part, Payload, Quoted, S
 /// Length of an Ethernet header.
 pub(crate) const ETHERNET: usize = 14;
 
+/// Length of a TCP header without options.
+pub(crate) const TCP: usize = 20;
+
 fn byte(bytes: &[u8], at: usize) -> Option<u8> {
     bytes.get(at).copied()
 }
@@ -238,7 +241,7 @@ fn packet_v6(bytes: &[u8]) -> Option<Frame<'_>> {
 /// The header of a TCP segment.
 pub(crate) fn segment(body: &[u8]) -> Option<Segment> {
     let header = usize::from(byte(body, 12)? >> 4).checked_mul(4)?;
-    if header < 20 {
+    if header < TCP {
         return None;
     }
     Some(Segment {

@@ -399,7 +399,8 @@ impl Stack {
                 }
                 return;
             } else if segment.is_ack() && expected && segment.ack == entry.isn.wrapping_add(1) {
-                return self.complete(key, frame);
+                let is_bare = packet.body.len() == classify::TCP && segment.is_only_ack();
+                return self.complete(key, &segment, is_bare, frame);
             } else {
                 return self.dropped();
             }
@@ -420,7 +421,7 @@ impl Stack {
         }
         let listener = self.listener_at(key.local);
         match listener {
-            Some(listener) if segment.is_opening() => self.syn(listener, key, segment, frame),
+            Some(listener) if segment.is_opening() => self.syn(listener, key, segment, packet.body),
             // The handshake may have been pushed out by others: a reset would end what only has to be tried again.
             Some(_) if self.half_open.len() >= MAX_HALF_OPEN / 2 => self.dropped(),
             _ => self.in_vain(packet, frame),

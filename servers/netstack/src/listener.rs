@@ -1,11 +1,12 @@
 //! Listeners: handshakes under way, and connections that wait to be accepted.
 //!
-//! A half-open connection is a copy of the SYN and the number that answered it, no socket: thousands cost little, the
+//! A half-open connection is what its SYN offered and two numbers, no socket: thousands cost little, the
 //! oldest makes room for the newest, and they age. A listener that is full drops SYNs and never sends a reset, so that
 //! the peer tries again.
 
 use crate::{
-    Instant, connection::FlowKey, key_map::KeyMap, random::Random, session::Owner, slab::Id,
+    Instant, connection::FlowKey, engine::Offer, key_map::KeyMap, random::Random, session::Owner,
+    slab::Id,
 };
 #[cfg(any(test, feature = "testing"))]
 use alloc::collections::BTreeSet;
@@ -18,8 +19,6 @@ use ipc_proto::{fifo::StreamEnds, socket::RequestId};
 
 /// Most half-open connections, over all listeners.
 pub(crate) const MAX_HALF_OPEN: usize = 2048;
-/// Longest SYN that is kept: Ethernet, IPv6, and TCP with all options.
-pub(crate) const MAX_SYN: usize = 14 + 40 + 60;
 /// Half-open connections older than this are forgotten.
 const HALF_OPEN_AGE: Duration = Duration::from_secs(20);
 /// Most accepts that wait at one listener.
@@ -79,38 +78,18 @@ pub(crate) fn overlap(a: IpAddr, b: IpAddr) -> bool {
 pub(crate) struct HalfOpen {
     /// Whose it will be.
     pub(crate) listener: Id,
-    /// The SYN's frame.
-    pub(crate) syn: Box<[u8]>,
     /// Our initial sequence number.
     pub(crate) isn: u32,
     /// The peer's.
     pub(crate) peer_isn: u32,
+    /// What its SYN offered.
+    pub(crate) offer: Offer,
     /// Bytes of the connection's buffers, each way, of which the SYN-ACK tells.
     pub(crate) buffer: usize,
-    born: Instant,
+    /// When the SYN came.
+    pub(crate) born: Instant,
     /// SYN-ACKs sent again.
-    resent: u8,
-}
-
-impl HalfOpen {
-    /// A handshake that begins.
-    pub(crate) fn new(
-        listener: Id,
-        syn: &[u8],
-        (isn, peer_isn): (u32, u32),
-        buffer: usize,
-        now: Instant,
-    ) -> HalfOpen {
-        HalfOpen {
-            listener,
-            syn: syn.into(),
-            isn,
-            peer_isn,
-            buffer,
-            born: now,
-            resent: 0,
-        }
-    }
+    pub(crate) resent: u8,
 }
 
 /// The handshakes under way.

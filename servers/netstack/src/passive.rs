@@ -3,9 +3,9 @@
 use crate::{
     classify::Segment,
     connection::{Connection, FlowKey},
-    engine::{FrameSink, syn_ack},
+    engine::{Completed, FrameSink, Offer, SynAck, Way},
     flow::{Entry, Flow},
-    listener::{HalfOpen, MAX_SYN},
+    listener::HalfOpen,
     session::{Owner, Target},
     slab::Id,
     stack::Stack,
@@ -34,7 +34,8 @@ impl Stack {
         self.counters.syn_dropped = self.counters.syn_dropped.saturating_add(1);
     }
 
-    pub(crate) fn syn(&mut self, id: Id, key: FlowKey, segment: Segment, frame: &[u8]) {
+    /// A SYN came to a listener, in the body of a packet.
+    pub(crate) fn syn(&mut self, id: Id, key: FlowKey, segment: Segment, body: &[u8]) {
         let Some(listener) = self.listeners.get(id) else {
             return;
         };
@@ -52,14 +53,22 @@ impl Stack {
             return;
         };
         let memory = (buffer as u32).saturating_mul(2);
-        if !room || frame.len() > MAX_SYN || segment.len > 0 || !self.has_memory(session, memory) {
+        if !room || segment.len > 0 || !self.has_memory(session, memory) {
             return self.syn_dropped();
         }
-        let isn = self.random.u32();
-        let entry = HalfOpen::new(id, frame, (isn, segment.seq), buffer, self.now);
-        if !self.answer(&key, &entry) {
-            return;
-        }
+        let Some(offer) = Offer::of(body) else {
+            return self.malformed();
+        };
+        let entry = HalfOpen {
+            listener: id,
+            isn: self.random.u32(),
+            peer_isn: segment.seq,
+            offer,
+            buffer,
+            born: self.now,
+            resent: 0,
+        };
+        self.answer(&key, &entry);
         self.ages_anew = true;
         if self.half_open.insert(key, entry) {
             self.syn_dropped();
@@ -69,18 +78,16 @@ impl Stack {
     /// Sends the SYN-ACK of a handshake under way, once more.
     pub(crate) fn answer_syn(&mut self, key: &FlowKey) {
         // Aside meanwhile, for what answers is all of the stack.
-        let Some(entry) = self.half_open.remove(key) else {
-            return;
-        };
-        if self.answer(key, &entry) {
+        if let Some(entry) = self.half_open.remove(key) {
+            self.answer(key, &entry);
             self.half_open.put_back(*key, entry);
         }
     }
 
-    /// Sends the SYN-ACK of a handshake. False: there is none for such a SYN.
-    fn answer(&mut self, key: &FlowKey, entry: &HalfOpen) -> bool {
+    /// Sends the SYN-ACK of a handshake.
+    fn answer(&mut self, key: &FlowKey, entry: &HalfOpen) {
         let Some(hop) = self.engine.next_hop(key.remote.ip()) else {
-            return true;
+            return;
         };
         // With the neighbour unknown, the answer comes as soon as it is known.
         let Some((mac, _)) = self.neighbors.find(hop, self.now) else {
@@ -88,22 +95,33 @@ impl Stack {
                 self.unanswered.push(*key);
                 self.solicit(hop);
             }
-            return true;
+            return;
         };
-        match syn_ack(&self.engine, &entry.syn, mac, entry.isn, entry.buffer) {
-            Some(frame) => {
-                self.frames.send(&frame);
-                true
-            }
-            None => {
-                self.malformed();
-                false
-            }
+        let way = Way {
+            mac,
+            from: key.local,
+            to: key.remote,
+            hops: 0,
+        };
+        let numbers = (entry.isn, entry.peer_isn.wrapping_add(1));
+        // Never scaled in a SYN (RFC 7323 section 2.2).
+        let window = u16::try_from(entry.buffer).unwrap_or(u16::MAX);
+        let segment = self.engine.max_segment(key.local.ip());
+        let offer = entry.offer.answer(segment, entry.buffer);
+        if let Some(answer) = SynAck::new(&way, self.engine.mac(), numbers, window, &offer) {
+            self.frames
+                .send_unfinished(answer.bytes(), answer.unfinished());
         }
     }
 
     /// The peer's ACK came: the connection is there.
-    pub(crate) fn complete(&mut self, key: FlowKey, frame: &[u8]) {
+    pub(crate) fn complete(
+        &mut self,
+        key: FlowKey,
+        segment: &Segment,
+        is_bare: bool,
+        frame: &[u8],
+    ) {
         let Some(entry) = self.half_open.remove(&key) else {
             return;
         };
@@ -119,12 +137,21 @@ impl Stack {
             return self.syn_dropped();
         }
         let root = self.sessions.get(session).map(|session| session.root);
+        let numbers = (entry.isn, entry.peer_isn);
+        let completed = Completed {
+            local: key.local,
+            remote: key.remote,
+            numbers,
+            offer: entry.offer,
+            ack: frame,
+            window: segment.window,
+            is_bare,
+        };
         let socket = self.handshake.complete(
             &mut self.engine,
             self.now,
-            (&entry.syn, key.local.port()),
-            frame,
-            (entry.isn, self.spares.take(root, buffer)),
+            &completed,
+            self.spares.take(root, buffer),
             &mut self.frames,
         );
         let Some(socket) = socket else {
@@ -136,6 +163,7 @@ impl Stack {
         connection.backlog_of = Some(listener_id);
         let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
         self.connections.insert(key, id);
+        self.recent.note(frame, id, self.engine.epoch(), self.now);
         self.counters.connections = self.counters.connections.saturating_add(1);
         if let Some(listener) = self.listeners.get_mut(listener_id) {
             listener.ready.push_back(id);

@@ -72,40 +72,54 @@ fn block(key: &[u32; 8], counter: u64, nonce: [u32; 2]) -> [u32; 16] {
         nonce[0],
         nonce[1],
     ];
-    let mut state = initial;
+    let [
+        mut a0,
+        mut a1,
+        mut a2,
+        mut a3,
+        mut b0,
+        mut b1,
+        mut b2,
+        mut b3,
+        mut c0,
+        mut c1,
+        mut c2,
+        mut c3,
+        mut d0,
+        mut d1,
+        mut d2,
+        mut d3,
+    ] = initial;
     for _ in 0..10 {
-        for [a, b, c, d] in [
-            [0, 4, 8, 12],
-            [1, 5, 9, 13],
-            [2, 6, 10, 14],
-            [3, 7, 11, 15],
-            [0, 5, 10, 15],
-            [1, 6, 11, 12],
-            [2, 7, 8, 13],
-            [3, 4, 9, 14],
-        ] {
-            quarter(&mut state, a, b, c, d);
-        }
+        (a0, b0, c0, d0) = quarter(a0, b0, c0, d0);
+        (a1, b1, c1, d1) = quarter(a1, b1, c1, d1);
+        (a2, b2, c2, d2) = quarter(a2, b2, c2, d2);
+        (a3, b3, c3, d3) = quarter(a3, b3, c3, d3);
+        (a0, b1, c2, d3) = quarter(a0, b1, c2, d3);
+        (a1, b2, c3, d0) = quarter(a1, b2, c3, d0);
+        (a2, b3, c0, d1) = quarter(a2, b3, c0, d1);
+        (a3, b0, c1, d2) = quarter(a3, b0, c1, d2);
     }
+    let mut state = [
+        a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3,
+    ];
     for (word, initial) in state.iter_mut().zip(initial) {
         *word = word.wrapping_add(initial);
     }
     state
 }
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the indices are the constants above, all below 16"
-)]
-fn quarter(state: &mut [u32; 16], a: usize, b: usize, c: usize, d: usize) {
-    state[a] = state[a].wrapping_add(state[b]);
-    state[d] = (state[d] ^ state[a]).rotate_left(16);
-    state[c] = state[c].wrapping_add(state[d]);
-    state[b] = (state[b] ^ state[c]).rotate_left(12);
-    state[a] = state[a].wrapping_add(state[b]);
-    state[d] = (state[d] ^ state[a]).rotate_left(8);
-    state[c] = state[c].wrapping_add(state[d]);
-    state[b] = (state[b] ^ state[c]).rotate_left(7);
+#[inline(always)]
+fn quarter(mut a: u32, mut b: u32, mut c: u32, mut d: u32) -> (u32, u32, u32, u32) {
+    a = a.wrapping_add(b);
+    d = (d ^ a).rotate_left(16);
+    c = c.wrapping_add(d);
+    b = (b ^ c).rotate_left(12);
+    a = a.wrapping_add(b);
+    d = (d ^ a).rotate_left(8);
+    c = c.wrapping_add(d);
+    b = (b ^ c).rotate_left(7);
+    (a, b, c, d)
 }
 
 #[cfg(test)]

@@ -47,6 +47,11 @@ impl Segment {
         self.flags & (Self::ACK | Self::SYN | Self::RST) == Self::ACK
     }
 
+    /// ACK and nothing else.
+    pub(crate) fn is_only_ack(&self) -> bool {
+        self.flags == Self::ACK
+    }
+
     /// FIN.
     pub(crate) fn is_fin(&self) -> bool {
         self.flags & Self::FIN != 0

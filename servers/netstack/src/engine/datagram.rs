@@ -10,6 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 
 /// Bytes of a UDP header.
 const UDP: usize = 8;
+const UDP_PROTOCOL: u8 = 17;
 /// The time to live where a socket asks for none (RFC 1700).
 const HOPS: u8 = 64;
 
@@ -30,6 +31,46 @@ pub(crate) struct Way {
 const HEAD_V4: usize = ETHERNET + 20 + UDP;
 const HEAD_V6: usize = ETHERNET + 40 + UDP;
 
+/// The same, without UDP.
+const NETWORK_V4: usize = ETHERNET + 20;
+const NETWORK_V6: usize = ETHERNET + 40;
+
+/// The Ethernet and IP headers of packets that go one way from the station with this hardware address: whether they are those of IPv4,
+/// which are shorter; the bytes, with lengths and checksum zero; and the sum of the addresses. `None` if their families differ.
+pub(super) fn network(
+    way: &Way,
+    mac: [u8; 6],
+    protocol: u8,
+) -> Option<(bool, [u8; NETWORK_V6], u64)> {
+    let hops = if way.hops == 0 { HOPS } else { way.hops };
+    let [a, b, c, d, e, f] = way.mac;
+    let [g, h, i, j, k, l] = mac;
+    let mut bytes = [0; NETWORK_V6];
+    match (way.from.ip(), way.to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let [s0, s1, s2, s3] = from.octets();
+            let [d0, d1, d2, d3] = to.octets();
+            // Not to be fragmented (RFC 6864 section 4.1: so it needs no identification).
+            let headers: [u8; NETWORK_V4] = [
+                a, b, c, d, e, f, g, h, i, j, k, l, 0x08, 0x00, 0x45, 0, 0, 0, 0, 0, 0x40, 0, hops,
+                protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
+            ];
+            *bytes.first_chunk_mut()? = headers;
+            let addresses = checksum::of_bytes(&[s0, s1, s2, s3, d0, d1, d2, d3]);
+            Some((true, bytes, addresses))
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x86, 0xdd];
+            let ip = [0x60, 0, 0, 0, 0, 0, protocol, hops];
+            let (from, to) = (from.octets(), to.octets());
+            concat(&mut bytes, &[&ethernet, &ip, &from, &to]);
+            let addresses = checksum::sums(checksum::of_bytes(&from), checksum::of_bytes(&to));
+            Some((false, bytes, addresses))
+        }
+        _ => None,
+    }
+}
+
 /// The headers of datagrams that go one way: all but what depends on their length.
 #[derive(Clone, Copy)]
 pub(crate) struct Head {
@@ -44,39 +85,15 @@ pub(crate) struct Head {
 impl Head {
     /// The headers of datagrams from the station with this hardware address. `None` if the families of the addresses differ.
     fn new(way: &Way, mac: [u8; 6]) -> Option<Head> {
-        let (hops, udp) = (if way.hops == 0 { HOPS } else { way.hops }, 17);
-        let [a, b, c, d, e, f] = way.mac;
-        let [g, h, i, j, k, l] = mac;
+        let (is_ipv4, front, addresses) = network(way, mac, UDP_PROTOCOL)?;
         let (from, to) = (way.from.port().to_be_bytes(), way.to.port().to_be_bytes());
         let ports = [from[0], from[1], to[0], to[1], 0, 0, 0, 0];
         let mut bytes = [0; HEAD_V6];
-        let (is_ipv4, header, addresses) = match (way.from.ip(), way.to.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let [s0, s1, s2, s3] = from.octets();
-                let [d0, d1, d2, d3] = to.octets();
-                let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x08, 0x00];
-                // Not to be fragmented (RFC 6864 section 4.1: so it needs no identification).
-                let ip = [
-                    0x45, 0, 0, 0, 0, 0, 0x40, 0, hops, udp, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
-                ];
-                concat(&mut bytes, &[&ethernet, &ip, &ports]);
-                let addresses = [s0, s1, s2, s3, d0, d1, d2, d3];
-                (
-                    true,
-                    checksum::of_bytes(&ip),
-                    checksum::of_bytes(&addresses),
-                )
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                let ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, 0x86, 0xdd];
-                let ip = [0x60, 0, 0, 0, 0, 0, udp, hops];
-                let (from, to) = (from.octets(), to.octets());
-                concat(&mut bytes, &[&ethernet, &ip, &from, &to, &ports]);
-                let addresses = checksum::sums(checksum::of_bytes(&from), checksum::of_bytes(&to));
-                (false, 0, addresses)
-            }
-            _ => return None,
+        let (front, header) = match (is_ipv4, front.first_chunk::<NETWORK_V4>()) {
+            (true, Some(front)) => (&front[..], checksum::of_bytes(&front[ETHERNET..])),
+            _ => (&front[..], 0),
         };
+        concat(&mut bytes, &[front, &ports]);
         Some(Head {
             is_ipv4,
             bytes,

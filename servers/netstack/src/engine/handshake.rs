@@ -4,21 +4,24 @@
 //! from a few of them. Here each number is chosen by the caller (from a CSPRNG): a throw-away interface is
 //! seeded so that its next draw is just that number, and the draw is made there.
 //!
-//! So a half-open connection is only a copy of the SYN and a number, from which the SYN-ACK is made (`syn_ack`); when the peer's
-//! ACK shows that it is real, the exchange is replayed in a socket made for it.
+//! So a half-open connection is only two numbers and what the SYN offered, from which the SYN-ACK is made (`syn_ack`); when the peer's
+//! ACK shows that it is real, a socket is made for it and brought to where both stand.
 
 use super::{
     Engine, Sockets, TcpSocket,
+    datagram::Way,
     device::{FrameSink, Nowhere, OneFrame, SCRATCH},
     smol,
+    syn_ack::{Offer, SynAck},
 };
 use crate::{classify::ETHERNET, time::Instant};
 use alloc::boxed::Box;
+use core::net::SocketAddr;
 use smoltcp::{
     iface::{Config, Interface},
     phy::Medium,
     socket::tcp,
-    wire::HardwareAddress,
+    wire::{HardwareAddress, IpEndpoint},
 };
 
 /// The seed with which a new interface draws `wanted` after the identifier for fragments that it draws first.
@@ -64,7 +67,7 @@ pub(super) fn seeder(engine: &Engine, isn: u32, now: Instant) -> Interface {
     iface
 }
 
-/// Replays handshakes.
+/// Brings up sockets of connections whose handshake is over.
 pub(crate) struct Handshake {
     scratch: Box<[u8; SCRATCH]>,
 }
@@ -77,43 +80,83 @@ impl Default for Handshake {
     }
 }
 
+/// A handshake that the peer has completed.
+pub(crate) struct Completed<'a> {
+    /// Own address.
+    pub(crate) local: SocketAddr,
+    /// The peer's.
+    pub(crate) remote: SocketAddr,
+    /// Our initial sequence number, and the peer's.
+    pub(crate) numbers: (u32, u32),
+    /// What the peer's SYN offered.
+    pub(crate) offer: Offer,
+    /// The peer's acknowledgment, and its window as it stands there.
+    pub(crate) ack: &'a [u8],
+    pub(crate) window: u16,
+    /// That is all that it says.
+    pub(crate) is_bare: bool,
+}
+
 impl Handshake {
-    /// Makes a closed socket the connection of a handshake that the peer has completed with `ack`, a frame. `None` if that frame does
-    /// not complete it.
+    /// Makes a closed socket that of a connection. `None` if the peer's acknowledgment does not make sense.
+    ///
+    /// The socket opens it, in an interface of its own, and hears the SYN-ACK with the peer's numbers: one segment, where a socket that
+    /// listens would hear two. What is on the wire is the same from then on.
     pub(crate) fn complete(
         &mut self,
         engine: &mut Engine,
         now: Instant,
-        (syn, port): (&[u8], u16),
-        ack: &[u8],
-        (isn, mut socket): (u32, TcpSocket),
+        completed: &Completed<'_>,
+        mut socket: TcpSocket,
         sink: &mut dyn FrameSink,
     ) -> Option<TcpSocket> {
-        self.bring_up(engine, now, &mut socket, (syn, port), isn, &mut Nowhere)?;
-        engine.ingress(now, ack, &mut socket, sink);
+        let Completed {
+            local,
+            remote,
+            numbers: (isn, peer_isn),
+            offer,
+            ack,
+            window,
+            is_bare,
+        } = *completed;
+        let mut seeder = seeder(engine, isn, now);
+        socket
+            .socket()
+            .connect(
+                seeder.context(),
+                IpEndpoint::from(remote),
+                IpEndpoint::from(local),
+            )
+            .ok()?;
+        // Never shifted in a SYN: what is beyond 16 bits is told by the acknowledgment itself.
+        let whole = usize::from(window) << offer.shift.unwrap_or(0);
+        let fits = u16::try_from(whole);
+        let way = Way {
+            mac: [0; 6],
+            from: remote,
+            to: local,
+            hops: 0,
+        };
+        let numbers = (peer_isn, isn.wrapping_add(1));
+        let heard = SynAck::new(&way, [0; 6], numbers, fits.unwrap_or(u16::MAX), &offer)?;
+        let packet = heard.bytes().get(ETHERNET..)?;
+        let (mut nowhere, scratch) = (Nowhere, self.scratch.as_mut());
+        let mut device = OneFrame::new(
+            Medium::Ip,
+            engine.mtu(),
+            Some(packet),
+            &mut nowhere,
+            scratch,
+        );
+        seeder.poll_ingress_single(smol(now), &mut device, socket.set());
+        // It acknowledges the peer's SYN, as our SYN-ACK has.
+        seeder.poll_egress(smol(now), &mut device, socket.set());
+        if socket.state() == tcp::State::Established && !(is_bare && fits.is_ok()) {
+            engine.ingress(now, ack, &mut socket, sink);
+        }
         match socket.state() {
             tcp::State::Established | tcp::State::CloseWait => Some(socket),
             _ => None,
         }
-    }
-
-    /// Makes a closed socket listen, receive a SYN, and send its answer to the sink.
-    pub(super) fn bring_up(
-        &mut self,
-        engine: &Engine,
-        now: Instant,
-        socket: &mut TcpSocket,
-        (syn, port): (&[u8], u16),
-        isn: u32,
-        sink: &mut dyn FrameSink,
-    ) -> Option<()> {
-        let packet = syn.get(ETHERNET..)?;
-        socket.socket().listen(port).ok()?;
-        let mut seeder = seeder(engine, isn, now);
-        let (mtu, scratch) = (engine.mtu(), &mut self.scratch);
-        let mut device = OneFrame::new(Medium::Ip, mtu, Some(packet), sink, scratch.as_mut());
-        seeder.poll_ingress_single(smol(now), &mut device, socket.set());
-        seeder.poll_egress(smol(now), &mut device, socket.set());
-        (socket.state() == tcp::State::SynReceived).then_some(())
     }
 }

@@ -25,10 +25,10 @@ pub(crate) use device::FrameSink;
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};
 pub(crate) use fragments::whole;
-pub(crate) use handshake::Handshake;
+pub(crate) use handshake::{Completed, Handshake};
 pub(crate) use icmp::Ping;
 pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};
-pub(crate) use syn_ack::syn_ack;
+pub(crate) use syn_ack::{Offer, SynAck};
 
 use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque, vec};
@@ -136,6 +136,12 @@ impl Engine {
     pub(crate) fn max_payload(&self, to: IpAddr, header: usize) -> usize {
         let ip = if to.is_ipv4() { 20 } else { 40 };
         usize::from(self.mtu).saturating_sub(header.saturating_add(ip))
+    }
+
+    /// Bytes of a TCP segment's data to or from this address, at most (RFC 6691).
+    pub(crate) fn max_segment(&self, address: IpAddr) -> u16 {
+        let headers = if address.is_ipv4() { 40 } else { 60 };
+        self.mtu.saturating_sub(headers)
     }
 
     /// Gives a frame to a set of sockets. Answers go to the sink.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::classify;
 use crate::time::Instant;
 use proptest::prelude::*;
 use smoltcp::wire::{Icmpv6Packet, NdiscRepr, RawHardwareAddress};
@@ -72,22 +73,25 @@ fn a_replayed_handshake_gives_a_connection() {
     server.ingress(Instant::ZERO, &request, &mut control, &mut wire);
     wire.0.clear();
 
-    let mut handshake = Handshake::default();
-    let syn_ack = syn_ack(&server, &syn, client.mac(), 77, 4096).unwrap();
-    client.ingress(Instant::ZERO, &syn_ack, &mut connecting, &mut wire);
+    let answer = answer(&server, &syn, client.mac(), 77, 4096);
+    client.ingress(Instant::ZERO, &answer, &mut connecting, &mut wire);
     assert_eq!(connecting.state(), TcpState::Established);
     client.egress(Instant::ZERO, &mut connecting, &mut wire);
     let ack = wire.0.pop().unwrap();
-    let mut accepted = handshake
-        .complete(
-            &mut server,
-            Instant::ZERO,
-            (&syn, 80),
-            &ack,
-            (77, TcpSocket::new(4096)),
-            &mut wire,
-        )
+    let completed = Completed {
+        local: ([10, 0, 0, 2], 80).into(),
+        remote: ([10, 0, 0, 1], 50_000).into(),
+        numbers: (77, 1000),
+        offer: offer(&syn),
+        ack: &ack,
+        window: classify::tcp(&ack).unwrap().window,
+        is_bare: true,
+    };
+    let socket = TcpSocket::new(4096);
+    let mut accepted = Handshake::default()
+        .complete(&mut server, Instant::ZERO, &completed, socket, &mut wire)
         .unwrap();
+    assert!(wire.0.is_empty());
     accepted
         .send(|room| {
             room[..5].copy_from_slice(b"hello");
@@ -107,49 +111,152 @@ fn a_replayed_handshake_gives_a_connection() {
     assert_eq!(got, b"hello");
 }
 
-/// What is answered without a socket is what the socket that comes later would have said.
+fn offer(syn: &[u8]) -> Offer {
+    let classify::Frame::Ip(packet) = classify::frame(syn) else {
+        panic!("no IP packet");
+    };
+    Offer::of(packet.body).unwrap()
+}
+
+/// The SYN-ACK for a SYN from 10.0.0.1, from the second host.
+fn answer(server: &Engine, syn: &[u8], mac: [u8; 6], isn: u32, buffer: usize) -> Vec<u8> {
+    let segment = classify::tcp(syn).unwrap();
+    let way = Way {
+        mac,
+        from: ([10, 0, 0, 2], segment.dst_port).into(),
+        to: ([10, 0, 0, 1], segment.src_port).into(),
+        hops: 0,
+    };
+    let offer = offer(syn).answer(server.max_segment(way.from.ip()), buffer);
+    let numbers = (isn, segment.seq.wrapping_add(1));
+    let window = u16::try_from(buffer).unwrap_or(u16::MAX);
+    let answer = SynAck::new(&way, server.mac(), numbers, window, &offer).unwrap();
+    let found = crate::checksum::Unfinished::find(answer.bytes());
+    assert_eq!(found, Some(answer.unfinished()));
+    answer.bytes().to_vec()
+}
+
+/// A SYN with these options.
+fn forged(options: &[u8]) -> crate::tests::forge::Forged {
+    crate::tests::forge::Forged {
+        src_port: 50_000,
+        dst_port: 80,
+        seq: u32::MAX,
+        flags: 2,
+        window: 1000,
+        options: options.to_vec(),
+        ..Default::default()
+    }
+}
+
+const OPTIONS: [&[u8]; 7] = [
+    &[],
+    &[2, 4, 5, 180],
+    &[2, 4, 5, 180, 4, 2, 3, 3, 7, 0, 0, 0],
+    &[4, 2, 1, 1],
+    &[3, 3, 14, 1],
+    &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+    &[2, 4, 0, 0],
+];
+
+/// A socket that has heard a SYN, and what it answers, without Ethernet.
+fn listening(server: &Engine, syn: &[u8], isn: u32, buffer: usize) -> (TcpSocket, Vec<u8>) {
+    let mut socket = TcpSocket::new(buffer);
+    socket.socket().listen(80).unwrap();
+    let mut seeder = handshake::seeder(server, isn, Instant::ZERO);
+    let (mut wire, mut scratch) = (Wire::default(), [0; SCRATCH]);
+    let packet = &syn[crate::classify::ETHERNET..];
+    let mut device = OneFrame::new(Medium::Ip, 1500, Some(packet), &mut wire, &mut scratch);
+    seeder.poll_ingress_single(smol(Instant::ZERO), &mut device, socket.set());
+    seeder.poll_egress(smol(Instant::ZERO), &mut device, socket.set());
+    assert_eq!(socket.state(), TcpState::SynReceived);
+    (socket, wire.0.pop().unwrap())
+}
+
+/// What is answered without a socket is what a socket would have said.
 #[test]
 fn a_syn_ack_says_what_smoltcp_would_say() {
     let server = engine(2);
-    let mut compared = 0;
-    for options in [
-        &[][..],
-        &[2, 4, 5, 180],
-        &[2, 4, 5, 180, 4, 2, 3, 3, 7, 0, 0, 0],
-        &[4, 2, 1, 1],
-        &[3, 3, 14, 1],
-        &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
-        &[2, 4, 0, 0],
-    ] {
+    for options in OPTIONS {
         for buffer in [2048, 65_535, 65_536, 1 << 20] {
-            let syn = crate::tests::forge::Forged {
-                src_port: 50_000,
-                dst_port: 80,
-                seq: u32::MAX,
-                flags: 2,
-                window: 1000,
-                options: options.to_vec(),
-                ..Default::default()
-            };
-            let syn = syn.frame();
-            let mut socket = TcpSocket::new(buffer);
-            let mut wire = Wire::default();
-            let heard = Handshake::default().bring_up(
-                &server,
-                Instant::ZERO,
-                &mut socket,
-                (&syn, 80),
-                0xdead_beef,
-                &mut wire,
-            );
-            assert_eq!(heard, Some(()));
-            let ours = syn_ack(&server, &syn, [9; 6], 0xdead_beef, buffer).unwrap();
+            let syn = forged(options).frame();
+            let ours = answer(&server, &syn, [9; 6], 0xdead_beef, buffer);
+            let (_, theirs) = listening(&server, &syn, 0xdead_beef, buffer);
             assert_eq!(ours[..14], [9, 9, 9, 9, 9, 9, 2, 0, 0, 0, 0, 2, 8, 0]);
-            assert_eq!(ours[14..], wire.0[0], "{options:?} {buffer}");
-            compared += 1;
+            assert_eq!(ours[14..], theirs, "{options:?} {buffer}");
         }
     }
-    assert_eq!(compared, 28);
+}
+
+/// A socket that is brought up says what one would that has listened, whatever the peer's first acknowledgment is.
+#[test]
+fn a_socket_that_is_brought_up_is_as_one_that_has_listened() {
+    let mut server = engine(2);
+    let client = engine(1);
+    let request = solicit(&client, [10, 0, 0, 2].into()).unwrap();
+    let mut wire = Wire::default();
+    server.ingress(Instant::ZERO, &request, &mut Dhcp::new(false), &mut wire);
+    for options in OPTIONS {
+        for (flags, window, data) in [
+            (0x10, 1000, ""),
+            (0x10, 0, ""),
+            (0x10, u16::MAX, ""),
+            (0x18, 2, "GET /"),
+            (0x11, 400, ""),
+            (0x11, u16::MAX, "bye"),
+        ] {
+            let syn = forged(options);
+            let ack = crate::tests::forge::Forged {
+                seq: 0,
+                ack: 78,
+                flags,
+                window,
+                options: Vec::new(),
+                data: data.into(),
+                ..syn.clone()
+            };
+            let (syn, ack) = (syn.frame(), ack.frame());
+            let (mut listened, _) = listening(&server, &syn, 77, 65_536);
+            wire.0.clear();
+            server.ingress(Instant::ZERO, &ack, &mut listened, &mut wire);
+            let completed = Completed {
+                local: ([10, 0, 0, 2], 80).into(),
+                remote: ([10, 0, 0, 1], 50_000).into(),
+                numbers: (77, u32::MAX),
+                offer: offer(&syn),
+                ack: &ack,
+                window,
+                is_bare: flags == 0x10 && data.is_empty(),
+            };
+            let socket = TcpSocket::new(65_536);
+            let mut brought = Handshake::default()
+                .complete(&mut server, Instant::ZERO, &completed, socket, &mut wire)
+                .unwrap();
+            let said = [&mut listened, &mut brought].map(|socket| {
+                wire.0.clear();
+                let mut answers = vec![socket.state() as usize, socket.received()];
+                let sent = socket.send(|room| {
+                    room[..30_000].fill(7);
+                    Ok::<_, ()>(30_000)
+                });
+                assert_eq!(sent, Ok(30_000));
+                socket.close();
+                let mut at = Instant::ZERO;
+                // As long as the neighbour is known.
+                while at < Instant::from_millis(30_000) && answers.len() < 30 {
+                    server.egress(at, socket, &mut wire);
+                    let next = server.poll_at(at, socket);
+                    at = next.map_or(at, |next| next.max(at));
+                    answers.push(at.nanos() as usize);
+                }
+                (answers, core::mem::take(&mut wire.0))
+            });
+            let name = (options, flags, window, data);
+            let [(listened, theirs), (brought, ours)] = said;
+            assert_eq!(listened, brought, "{name:?}");
+            assert!(ours == theirs && !ours.is_empty(), "{name:?}");
+        }
+    }
 }
 
 proptest! {
