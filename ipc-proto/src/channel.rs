@@ -240,7 +240,8 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     }
 
     /// Calls `look` for each socket index raised by the peer, and clears them: at most once for each index of the geometry.
-    pub fn take_events(&mut self, look: &mut dyn FnMut(u16)) {
+    #[inline]
+    pub fn take_events(&mut self, look: &mut impl FnMut(u16)) {
         self.events.take(look);
     }
 

@@ -264,7 +264,8 @@ impl Session {
     }
 
     /// Calls `look` for each socket that the stack says has news.
-    pub(crate) fn take_events(&mut self, look: &mut dyn FnMut(Key)) {
+    #[inline]
+    pub(crate) fn take_events(&mut self, look: &mut impl FnMut(Key)) {
         let by_index = &self.by_index;
         self.channel.take_events(&mut |index| {
             // No key: the socket was closed meanwhile, or its `Opened` comes and has everything looked at.

@@ -4,7 +4,7 @@
 //! receiver loads is only ever used as a set of bits.
 #![forbid(unsafe_code)]
 
-use crate::shm::Shm;
+use crate::shm::{Shm, Word};
 use core::sync::atomic::Ordering;
 
 /// Bits in a word.
@@ -23,6 +23,8 @@ fn offset(word: usize) -> usize {
 /// The sending side.
 pub(super) struct Outbox {
     memory: Shm,
+    /// Missing without sockets.
+    summary: Option<Word>,
     sockets: u16,
     /// Raised and not yet published: however often a socket was raised, the peer's word is exchanged once.
     raised: [u32; WORDS],
@@ -33,6 +35,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(memory: Shm, sockets: u16) -> Self {
         Self {
+            summary: memory.word(0).ok(),
             memory,
             sockets,
             raised: [0; WORDS],
@@ -66,9 +69,11 @@ impl Outbox {
             // Release: whoever takes the bits sees what was written before. An exchange even if they are set already: the receiver
             // might be taking them right now, without having seen the latest writes.
             let old = self.memory.fetch_or(offset(word), bits, Ordering::AcqRel);
-            if old == Ok(0) {
+            if old == Ok(0)
+                && let Some(summary) = &self.summary
+            {
                 // Other bits of the word: their summary bit is still set, or the receiver has taken it and will take the word.
-                let _ = self.memory.fetch_or(0, 1 << word, Ordering::Release);
+                summary.fetch_or(1 << word, Ordering::Release);
             }
         }
         true
@@ -83,23 +88,33 @@ impl Outbox {
 /// The receiving side.
 pub(super) struct Inbox {
     memory: Shm,
+    /// Missing without sockets.
+    summary: Option<Word>,
     sockets: u16,
 }
 
 impl Inbox {
     pub(super) fn new(memory: Shm, sockets: u16) -> Self {
-        Self { memory, sockets }
-    }
-
-    pub(super) fn is_any(&self) -> bool {
-        self.sockets > 0 && self.memory.load(0, Ordering::Acquire) != Ok(0)
-    }
-
-    pub(super) fn take(&mut self, look: &mut dyn FnMut(u16)) {
-        if !self.is_any() {
-            return;
+        let summary = memory.word(0).ok().filter(|_| sockets > 0);
+        Self {
+            memory,
+            summary,
+            sockets,
         }
-        let mut words = self.memory.swap(0, 0, Ordering::AcqRel).unwrap_or(0);
+    }
+
+    #[inline]
+    pub(super) fn is_any(&self) -> bool {
+        let summary = self.summary.as_ref();
+        summary.is_some_and(|summary| summary.load(Ordering::Acquire) != 0)
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, look: &mut impl FnMut(u16)) {
+        let Some(summary) = self.summary.as_ref().filter(|_| self.is_any()) else {
+            return;
+        };
+        let mut words = summary.swap(0, Ordering::AcqRel);
         while words != 0 {
             let word = words.trailing_zeros() as u16;
             words &= words - 1;

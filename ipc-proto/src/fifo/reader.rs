@@ -139,11 +139,15 @@ impl Reader {
     ///
     /// # Errors
     /// [`PeerError`].
-    pub fn peek_record(&mut self) -> Result<Option<Record>, PeerError> {
+    #[inline]
+    pub fn peek_record(&mut self) -> Result<Option<&Record>, PeerError> {
         if self.record.is_none() {
+            if self.is_empty()? {
+                return Ok(None);
+            }
             self.record = self.load_record()?;
         }
-        Ok(self.record)
+        Ok(self.record.as_ref())
     }
 
     /// Takes the next datagram, of which as much is copied as fits, and gives its place back. `None` if none waits.

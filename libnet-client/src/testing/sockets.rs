@@ -137,7 +137,7 @@ impl Stack {
                 if !socket.is_poked {
                     return false;
                 }
-                let Ok(Some(record)) = ends.reader.peek_record() else {
+                let Ok(Some(record)) = ends.reader.peek_record().map(Option::<&_>::copied) else {
                     socket.is_poked = false;
                     return false;
                 };

@@ -97,7 +97,10 @@ impl Stack {
         };
         entry.queued = false;
         let owner = entry.flow.owner();
-        let session_id = entry.flow.session();
+        let session_id = match &entry.flow {
+            Flow::Tcp(_) | Flow::Udp(_) => owner.map(|owner| owner.session),
+            other => other.session(),
+        };
         let mut session = session_id.and_then(|id| self.sessions.get_mut(id));
         let rate = session
             .as_mut()

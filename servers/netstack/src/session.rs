@@ -213,9 +213,9 @@ impl Session {
         Ok(true)
     }
 
-    /// Whether neither its client nor an answer that waits wants anything.
-    fn is_quiet(&mut self) -> bool {
-        self.pending.is_empty() && !self.channel.has_news()
+    /// Whether a request or an answer waits, or the client has broken the protocol.
+    pub(crate) fn has_requests(&mut self) -> bool {
+        !self.pending.is_empty() || self.channel.has_message().unwrap_or(true)
     }
 
     /// The next request, if there is room for its answer.

@@ -303,21 +303,25 @@ impl Stack {
     fn serve_sessions(&mut self) -> bool {
         let mut left = false;
         for turn in 0..self.sessions.begin() {
-            if let Some(id) = self.sessions.at_work(turn) {
-                left |= self.serve_session(id);
-            }
-        }
-        left
-    }
-
-    fn serve_session(&mut self, id: SessionId) -> bool {
-        if let Some(session) = self.sessions.get_mut(id) {
+            let Some((id, session)) = self.sessions.with_turn(turn) else {
+                continue;
+            };
             session.events(&mut |target| {
                 if let Target::Flow(flow) = target {
                     wake(&mut self.flows, &mut self.ready, flow);
                 }
             });
+            if session.has_requests() {
+                left |= self.serve_requests(id);
+            }
         }
+        left
+    }
+
+    #[inline(never)]
+    fn serve_requests(&mut self, id: SessionId) -> bool {
+        // Of the answers, and of the places on the ring that are free again.
+        self.sessions.tell(id);
         for _ in 0..PASS_REQUESTS {
             let Some(session) = self.sessions.get_mut(id) else {
                 return false;

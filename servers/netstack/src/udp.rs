@@ -198,6 +198,7 @@ impl Udp {
     ///
     /// # Errors
     /// [`PeerError`] if the client's FIFO indices make no sense.
+    #[inline(never)]
     pub(crate) fn turn(
         &mut self,
         context: &mut Context<'_>,
@@ -262,16 +263,17 @@ impl Udp {
                 turn.more = true;
                 return Ok(());
             }
-            let to = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
+            let (peer, len) = (record.peer, record.len);
+            let to = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             // Datagrams to the same place go the same way, as long as nothing changes.
-            if self.knows(context, to) && self.pass_on(context, record.len, turn)? {
+            if self.knows(context, to) && self.pass_on(context, len, turn)? {
                 self.error = None;
                 continue;
             }
             let Some(ends) = &mut self.ends else {
                 return Ok(());
             };
-            self.error = check(context, policy, self.local, to, record.len);
+            self.error = check(context, policy, self.local, to, len);
             if let Some(error) = self.error {
                 ends.reader.skip_record()?;
                 let counter = match error {
@@ -282,13 +284,13 @@ impl Udp {
                 continue;
             }
             self.known = self.way(context, to);
-            if self.pass_on(context, record.len, turn)? {
+            if self.pass_on(context, len, turn)? {
                 continue;
             }
             let Some(ends) = &mut self.ends else {
                 return Ok(());
             };
-            let mut bytes = vec![0; record.len];
+            let mut bytes = vec![0; len];
             ends.reader.read_record(&mut bytes)?;
             self.next = Some((to, bytes));
         }

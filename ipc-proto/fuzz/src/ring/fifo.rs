@@ -169,7 +169,7 @@ fn read_record(input: &mut Unstructured<'_>, honest: bool, lane: &mut Lane, read
     let how = generate::byte(input);
     let mut out = vec![0xee; usize::from(how) * 8];
     if how.is_multiple_of(3) {
-        let peeked = reader.peek_record();
+        let peeked = reader.peek_record().map(Option::<&_>::copied);
         if honest {
             let next = lane.records.front();
             let next = next.map(|(peer, data)| (*peer, data.len()));

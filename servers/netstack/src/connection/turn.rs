@@ -152,7 +152,12 @@ impl Connection {
         turn: &mut Turn,
         has_more: bool,
     ) -> Option<Option<Instant>> {
-        if !context.may_send || self.holds_bytes() || self.awaits_client(context.now) {
+        let is_held = match self.tcp.state() {
+            TcpState::TimeWait => self.holds_bytes(),
+            TcpState::CloseWait => self.awaits_client(context.now),
+            _ => false,
+        };
+        if is_held || !context.may_send {
             return None;
         }
         // The engine ends a connection whose address is gone when it looks for something to send.
@@ -199,17 +204,17 @@ impl Connection {
         }
     }
 
-    /// Whether something waits for the peer.
-    fn waits_for_peer(&self) -> bool {
-        self.tcp.unacknowledged() > 0
-            || matches!(
-                self.tcp.state(),
-                TcpState::SynSent
-                    | TcpState::SynReceived
-                    | TcpState::FinWait1
-                    | TcpState::Closing
-                    | TcpState::LastAck
-            )
+    /// Whether something waits for the peer, in this state.
+    fn waits_for_peer(&self, state: TcpState) -> bool {
+        let has_control = matches!(
+            state,
+            TcpState::SynSent
+                | TcpState::SynReceived
+                | TcpState::FinWait1
+                | TcpState::Closing
+                | TcpState::LastAck
+        );
+        has_control || self.tcp.unacknowledged() > 0
     }
 
     fn give_up_at(&self) -> Option<Instant> {
@@ -230,8 +235,8 @@ impl Connection {
     }
 
     /// Starts the clock when something begins to wait for the peer.
-    fn note_pending(&mut self, now: Instant) {
-        let pending = self.waits_for_peer();
+    fn note_pending(&mut self, now: Instant, state: TcpState) {
+        let pending = self.waits_for_peer(state);
         if pending && !self.pending {
             self.heard = now;
         }
@@ -240,8 +245,9 @@ impl Connection {
 
     /// Gives up what waited too long.
     fn expire(&mut self, now: Instant) {
-        self.note_pending(now);
-        let is_open = self.tcp.state() != TcpState::Closed;
+        let state = self.tcp.state();
+        self.note_pending(now, state);
+        let is_open = state != TcpState::Closed;
         if is_open && self.give_up_at().is_some_and(|at| at <= now) {
             self.status.error.get_or_insert(NetError::TimedOut);
             self.reset(now);
@@ -259,21 +265,22 @@ impl Connection {
             None => context.wake_at(&mut self.tcp, turn),
         };
         let is_orphan = self.backlog_of.is_none() && (self.owner.is_none() || turn.released);
-        let closed = self.tcp.state() == TcpState::Closed;
+        let state = self.tcp.state();
+        let closed = state == TcpState::Closed;
+        self.note_pending(context.now, state);
         if is_orphan {
             let given_up = closed && self.linger.is_none_or(|at| at <= context.now);
             turn.finished = closed && deadline.is_none() && !turn.starved && context.may_send
                 || given_up
-                || self.tcp.state() == TcpState::TimeWait && self.last_ack.is_some();
+                || state == TcpState::TimeWait && self.last_ack.is_some();
         }
         if turn.frames == 0
             && context.may_send
-            && (self.waits_for_peer() || closed)
+            && (self.pending || closed)
             && deadline.is_some_and(|at| at <= context.now.after(Duration::from_secs(1)))
         {
             turn.stalled.push(self.key.remote.ip());
         }
-        self.note_pending(context.now);
         let others = [
             self.give_up_at().filter(|_| !closed),
             self.linger.filter(|_| is_orphan),

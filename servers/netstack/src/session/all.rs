@@ -113,20 +113,16 @@ impl Sessions {
         count
     }
 
-    /// The one with this turn, if it has work. It is told what comes of that.
-    pub(crate) fn at_work(&mut self, turn: usize) -> Option<Id> {
+    /// The one with this turn.
+    pub(crate) fn with_turn(&mut self, turn: usize) -> Option<(Id, &mut Session)> {
         let at = self.first.wrapping_add(turn);
         let before = at.wrapping_sub(self.awake.len());
         let id = *self.awake.get(at).or_else(|| self.awake.get(before))?;
-        if self.all.get_mut(id)?.is_quiet() {
-            return None;
-        }
-        self.tell(id);
-        Some(id)
+        Some((id, self.all.get_mut(id)?))
     }
 
     /// A session that is to be told something with the next [`flush`](Self::flush).
-    fn tell(&mut self, id: Id) -> Option<&mut Session> {
+    pub(crate) fn tell(&mut self, id: Id) -> Option<&mut Session> {
         let session = self.all.get_mut(id)?;
         if !core::mem::replace(&mut session.is_told, true) {
             self.told.push(id);
