@@ -59,6 +59,10 @@ pub(crate) struct Connection {
     peer_isn: Option<u32>,
     /// The sequence number behind everything that was sent.
     sent: u32,
+    /// What the last segment sent has acknowledged, whether it offered most of the receive buffer, and since when more is to be acknowledged.
+    acked: u32,
+    was_roomy: bool,
+    owes_since: Instant,
     /// Changes with each repeated acknowledgment of all but the FIN.
     told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
@@ -100,6 +104,9 @@ impl Connection {
             isn,
             peer_isn,
             sent: isn.wrapping_add(1),
+            acked: 0,
+            was_roomy: false,
+            owes_since: Instant::ZERO,
             told_twice: false,
             shut: None,
             answer_at: None,

@@ -6,6 +6,7 @@
 
 use super::{ANSWER_DELAY, Connection};
 use crate::{
+    Instant,
     blind::{Position, Verdict, is_after},
     classify::{self, Segment},
     engine::{Acknowledging, Engine, TcpState, ajar, bare, challenging, with_other_window},
@@ -61,7 +62,7 @@ impl Connection {
         });
         let retold = retold.flatten();
         let frame = retold.as_deref().unwrap_or(frame);
-        self.note_window(segment);
+        self.note_window(segment, context.now);
         let mut sink = Acknowledging {
             sink: context.frames,
             next: self.acknowledges_at(),
@@ -101,11 +102,15 @@ impl Connection {
     }
 
     /// Notes whether the peer has room. A segment out of order says nothing of that.
-    fn note_window(&mut self, segment: &Segment) {
+    fn note_window(&mut self, segment: &Segment, now: Instant) {
         let Some(peer_isn) = self.peer_isn else {
             return;
         };
-        let ahead = segment.seq.wrapping_sub(self.tcp.receive_next(peer_isn));
+        let next = self.tcp.receive_next(peer_isn);
+        if next == self.acked {
+            self.owes_since = now;
+        }
+        let ahead = segment.seq.wrapping_sub(next);
         if segment.is_ack() && ahead as usize <= self.tcp.receive_capacity() {
             self.shut = (segment.window == 0).then_some(segment.ack);
         }
@@ -132,13 +137,16 @@ impl Connection {
         (is_shut && is_beyond && segment.is_ack()).then_some(next)
     }
 
-    /// Learns from a frame that was sent how far the peer may acknowledge.
+    /// Learns from a frame that was sent how far the peer may acknowledge, and what it may believe.
     pub(super) fn note_sent(&mut self, engine: &Engine) {
-        if let Some(segment) = classify::own_tcp(engine.last_frame())
-            && is_after(segment.end(), self.sent)
-        {
+        let Some(segment) = classify::own_tcp(engine.last_frame()) else {
+            return;
+        };
+        if is_after(segment.end(), self.sent) {
             self.sent = segment.end();
         }
+        self.acked = segment.ack;
+        self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;
     }
 
     pub(super) fn note_ack(&mut self, engine: &Engine) {

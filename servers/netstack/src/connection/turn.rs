@@ -22,6 +22,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone, unless the client says otherwise.
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The engine (smoltcp 0.14) waits no less for an acknowledgment, ...
+const LEAST_RTO: Duration = Duration::from_secs(1);
+/// ... and holds back one of its own for so long, ...
+const ACK_DELAY: Duration = Duration::from_millis(10);
+/// ... of fewer bytes than the least segment of a peer that tells none.
+const LITTLE: u32 = 536;
+
 impl Connection {
     /// Moves bytes both ways, sends what can be sent, tells the client what is new.
     ///
@@ -34,10 +41,11 @@ impl Connection {
         turn: &mut Turn,
     ) -> Result<(), PeerError> {
         self.expire(context.now);
+        let settled = (self.tcp.unacknowledged() == 0).then_some(self.sent);
         let taken = self.take_from_client(turn)?;
         self.give_to_client(turn)?;
         self.end_sending(turn, context.now)?;
-        let asked = self.egress(context, turn, taken > 0);
+        let asked = self.egress(context, turn, (settled, taken));
         self.tell(turn);
         self.plan(context, turn, asked);
         Ok(())
@@ -143,14 +151,15 @@ impl Connection {
             && self.answer_at.is_some_and(|at| now < at)
     }
 
-    /// Sends what can be sent. If the engine was asked last when it wants to be looked at again: its answer.
+    /// Sends what can be sent. If it is known by then when the engine wants to be looked at again: that.
     ///
-    /// `has_more`: there is something new to send. Else the engine is asked before it looks for something, which is less work.
+    /// `taken`: bytes that are new to send. Without, the engine is asked before it looks for something, which is less work. `settled`: what had
+    /// been sent before them, if all of it was acknowledged.
     fn egress(
         &mut self,
         context: &mut Context<'_>,
         turn: &mut Turn,
-        has_more: bool,
+        (settled, taken): (Option<u32>, usize),
     ) -> Option<Option<Instant>> {
         let is_held = match self.tcp.state() {
             TcpState::TimeWait => self.holds_bytes(),
@@ -163,9 +172,17 @@ impl Connection {
         // The engine ends a connection whose address is gone when it looks for something to send.
         let epoch = context.engine.epoch();
         let has_moved = core::mem::replace(&mut self.epoch, epoch) != epoch;
-        let mut is_due = has_more || has_moved;
+        let mut is_due = taken > 0 || has_moved;
         while turn.frames < TURN_FRAMES {
             if !is_due {
+                let settled = settled.map(|sent| sent.wrapping_add(taken as u32));
+                if settled == Some(self.sent)
+                    && let Some(at) = self.rests_until(context.now)
+                {
+                    #[cfg(any(test, feature = "testing"))]
+                    self.check_rest(context, at);
+                    return Some(at);
+                }
                 let at = context.engine.poll_at(context.now, &mut self.tcp);
                 if at.is_none_or(|at| at > context.now) {
                     return Some(at);
@@ -192,6 +209,42 @@ impl Connection {
         }
         turn.more |= turn.frames >= TURN_FRAMES;
         None
+    }
+
+    /// When the engine wants to be looked at again, if that can be told without asking it: with each request and answer it is asked twice
+    /// otherwise, for a good part of what a turn takes. All that was taken from the client has been sent, and there was nothing
+    /// unacknowledged in front of it.
+    fn rests_until(&self, now: Instant) -> Option<Option<Instant>> {
+        if self.tcp.state() != TcpState::Established || self.keep_alive.is_some() {
+            return None;
+        }
+        let owed = self
+            .tcp
+            .receive_next(self.peer_isn?)
+            .wrapping_sub(self.acked);
+        if self.tcp.unacknowledged() > 0 {
+            // Its timer was started just now, and what it sent has acknowledged all.
+            return (owed == 0).then(|| Some(now.after(LEAST_RTO)));
+        }
+        // A window of which most was offered needs no update after so few bytes, and they no acknowledgment at once.
+        let is_little = owed <= LITTLE && owed as usize <= self.tcp.receive_capacity() / 8;
+        let rests = is_little && self.was_roomy && self.tcp.received() == 0;
+        let at = (owed > 0).then(|| self.owes_since.after(ACK_DELAY));
+        (rests && at.is_none_or(|at| at > now)).then_some(at)
+    }
+
+    /// Panics if the engine wants to be looked at earlier than was told without asking it.
+    #[cfg(any(test, feature = "testing"))]
+    fn check_rest(&mut self, context: &mut Context<'_>, told: Option<Instant>) {
+        let at = context.engine.poll_at(context.now, &mut self.tcp);
+        // It counts in microseconds.
+        let counted = |told: Instant| Instant::from_nanos(told.nanos().saturating_sub(1000));
+        let is_early = at.is_some_and(|at| told.is_none_or(|told| at < counted(told)));
+        assert!(
+            !is_early,
+            "told {told:?}, wanted {at:?} at {:?}",
+            context.now
+        );
     }
 
     fn tell(&mut self, turn: &mut Turn) {
