@@ -4,7 +4,7 @@
 use super::{Connection, Timeout};
 use crate::{
     Instant,
-    engine::{Acknowledging, TcpState},
+    engine::{Acknowledging, Glance, TcpState},
     turn::{Context, Turn},
 };
 use core::time::Duration;
@@ -40,10 +40,19 @@ impl Connection {
         context: &mut Context<'_>,
         turn: &mut Turn,
     ) -> Result<(), PeerError> {
-        self.expire(context.now);
-        let settled = (self.tcp.unacknowledged() == 0).then_some(self.sent);
-        let taken = self.take_from_client(turn)?;
-        self.give_to_client(turn)?;
+        let mut glance = self.tcp.glance();
+        if self.expire(context.now, &glance) {
+            glance = self.tcp.glance();
+        }
+        let settled = (glance.unacknowledged == 0).then_some(self.sent);
+        let taken = if let Some(ends) = &mut self.ends
+            && !ends.reader.is_empty()?
+        {
+            self.take_from_client(turn)?
+        } else {
+            0
+        };
+        self.give_to_client(turn, &glance)?;
         self.end_sending(turn, context.now)?;
         let asked = self.egress(context, turn, (settled, taken));
         self.tell(turn);
@@ -64,13 +73,17 @@ impl Connection {
                 break;
             }
             moved = moved.saturating_add(taken);
+            // What came behind that look has an event of its own.
+            if ends.reader.seen() == 0 {
+                break;
+            }
         }
         turn.raise |= ends.reader.tells_room();
         turn.more |= moved >= TURN_BYTES;
         Ok(moved)
     }
 
-    fn give_to_client(&mut self, turn: &mut Turn) -> Result<(), PeerError> {
+    fn give_to_client(&mut self, turn: &mut Turn, glance: &Glance) -> Result<(), PeerError> {
         let Some(ends) = &mut self.ends else {
             if self.owner.is_none() && self.backlog_of.is_none() {
                 // Nobody reads: the window must stay open until the peer has sent its FIN.
@@ -87,7 +100,7 @@ impl Connection {
             return Ok(());
         };
         let mut moved = 0usize;
-        while moved < TURN_BYTES && self.tcp.received() > 0 {
+        while moved < TURN_BYTES && moved < glance.received {
             let writer = &mut ends.writer;
             let given = self.tcp.receive(|bytes| writer.write(bytes))?;
             if given == 0 {
@@ -97,8 +110,9 @@ impl Connection {
         }
         turn.raise |= moved > 0;
         turn.more |= moved >= TURN_BYTES;
-        if self.tcp.received() == 0
-            && (self.tcp.at_end() || self.tcp.state() == TcpState::Closed)
+        if moved >= glance.received
+            && glance.state != TcpState::Established
+            && (self.tcp.at_end() || glance.state == TcpState::Closed)
             && (self.status.established || self.status.error.is_some())
         {
             self.status.peer_closed = true;
@@ -161,7 +175,8 @@ impl Connection {
         turn: &mut Turn,
         (settled, taken): (Option<u32>, usize),
     ) -> Option<Option<Instant>> {
-        let is_held = match self.tcp.state() {
+        let state = self.tcp.state();
+        let is_held = match state {
             TcpState::TimeWait => self.holds_bytes(),
             TcpState::CloseWait => self.awaits_client(context.now),
             _ => false,
@@ -173,6 +188,7 @@ impl Connection {
         let epoch = context.engine.epoch();
         let has_moved = core::mem::replace(&mut self.epoch, epoch) != epoch;
         let mut is_due = taken > 0 || has_moved;
+        self.before = state;
         while turn.frames < TURN_FRAMES {
             if !is_due {
                 let settled = settled.map(|sent| sent.wrapping_add(taken as u32));
@@ -189,7 +205,6 @@ impl Connection {
                 }
             }
             is_due = false;
-            self.before = self.tcp.state();
             let mut sink = Acknowledging {
                 sink: context.frames,
                 next: self.acknowledges_at(),
@@ -215,20 +230,19 @@ impl Connection {
     /// otherwise, for a good part of what a turn takes. All that was taken from the client has been sent, and there was nothing
     /// unacknowledged in front of it.
     fn rests_until(&self, now: Instant) -> Option<Option<Instant>> {
-        if self.tcp.state() != TcpState::Established || self.keep_alive.is_some() {
+        let glance = self.tcp.glance();
+        if glance.state != TcpState::Established || self.keep_alive.is_some() {
             return None;
         }
-        let owed = self
-            .tcp
-            .receive_next(self.peer_isn?)
-            .wrapping_sub(self.acked);
-        if self.tcp.unacknowledged() > 0 {
+        let next = self.tcp.next_at(&glance, self.peer_isn?);
+        let owed = next.wrapping_sub(self.acked);
+        if glance.unacknowledged > 0 {
             // Its timer was started just now, and what it sent has acknowledged all.
             return (owed == 0).then(|| Some(now.after(LEAST_RTO)));
         }
         // A window of which most was offered needs no update after so few bytes, and they no acknowledgment at once.
         let is_little = owed <= LITTLE && owed as usize <= self.tcp.receive_capacity() / 8;
-        let rests = is_little && self.was_roomy && self.tcp.received() == 0;
+        let rests = is_little && self.was_roomy && glance.received == 0;
         let at = (owed > 0).then(|| self.owes_since.after(ACK_DELAY));
         (rests && at.is_none_or(|at| at > now)).then_some(at)
     }
@@ -257,23 +271,26 @@ impl Connection {
         }
     }
 
-    /// Whether something waits for the peer, in this state.
-    fn waits_for_peer(&self, state: TcpState) -> bool {
+    /// Whether something waits for the peer.
+    fn waits_for_peer(glance: &Glance) -> bool {
         let has_control = matches!(
-            state,
+            glance.state,
             TcpState::SynSent
                 | TcpState::SynReceived
                 | TcpState::FinWait1
                 | TcpState::Closing
                 | TcpState::LastAck
         );
-        has_control || self.tcp.unacknowledged() > 0
+        has_control || glance.unacknowledged > 0
     }
 
+    #[inline]
     fn give_up_at(&self) -> Option<Instant> {
-        if !self.pending && self.keep_alive.is_none() {
-            return None;
-        }
+        let waits = self.pending || self.keep_alive.is_some();
+        waits.then(|| self.gives_up_at()).flatten()
+    }
+
+    fn gives_up_at(&self) -> Option<Instant> {
         let wait = match self.timeout {
             Timeout::Never => return None,
             Timeout::After(wait) => wait,
@@ -288,26 +305,28 @@ impl Connection {
     }
 
     /// Starts the clock when something begins to wait for the peer.
-    fn note_pending(&mut self, now: Instant, state: TcpState) {
-        let pending = self.waits_for_peer(state);
+    fn note_pending(&mut self, now: Instant, glance: &Glance) {
+        let pending = Self::waits_for_peer(glance);
         if pending && !self.pending {
             self.heard = now;
         }
         self.pending = pending;
     }
 
-    /// Gives up what waited too long.
-    fn expire(&mut self, now: Instant) {
-        let state = self.tcp.state();
-        self.note_pending(now, state);
-        let is_open = state != TcpState::Closed;
-        if is_open && self.give_up_at().is_some_and(|at| at <= now) {
+    /// Gives up what waited too long. True if something did.
+    fn expire(&mut self, now: Instant, glance: &Glance) -> bool {
+        self.note_pending(now, glance);
+        let is_open = glance.state != TcpState::Closed;
+        let is_late = is_open && self.give_up_at().is_some_and(|at| at <= now);
+        if is_late {
             self.status.error.get_or_insert(NetError::TimedOut);
             self.reset(now);
         }
-        if self.owner.is_none() && is_open && self.linger.is_some_and(|at| at <= now) {
+        let lingers = self.owner.is_some() || self.linger.is_none_or(|at| at > now);
+        if is_open && !lingers {
             self.reset(now);
         }
+        is_late || is_open && !lingers
     }
 
     /// `asked`: when the engine wants to be looked at again, if it has been asked already.
@@ -318,9 +337,10 @@ impl Connection {
             None => context.wake_at(&mut self.tcp, turn),
         };
         let is_orphan = self.backlog_of.is_none() && (self.owner.is_none() || turn.released);
-        let state = self.tcp.state();
+        let glance = self.tcp.glance();
+        let state = glance.state;
         let closed = state == TcpState::Closed;
-        self.note_pending(context.now, state);
+        self.note_pending(context.now, &glance);
         if is_orphan {
             let given_up = closed && self.linger.is_none_or(|at| at <= context.now);
             turn.finished = closed && deadline.is_none() && !turn.starved && context.may_send

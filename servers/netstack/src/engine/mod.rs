@@ -27,7 +27,7 @@ pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_route
 pub(crate) use fragments::whole;
 pub(crate) use handshake::{Completed, Handshake};
 pub(crate) use icmp::Ping;
-pub(crate) use sockets::{TcpSocket, TcpState, UdpSocket};
+pub(crate) use sockets::{Glance, TcpSocket, TcpState, UdpSocket};
 pub(crate) use syn_ack::{Offer, SynAck};
 
 use crate::time::Instant;

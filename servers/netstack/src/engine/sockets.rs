@@ -21,6 +21,8 @@ pub(crate) type TcpState = tcp::State;
 pub(crate) struct TcpSocket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// Bytes of each buffer.
+    buffer: usize,
     /// Bytes of the peer that were taken, in the circle of sequence numbers.
     taken: u32,
 }
@@ -35,6 +37,17 @@ impl Sockets for TcpSocket {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Unaddressable;
 
+/// What a socket is like at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Glance {
+    /// State of the connection.
+    pub(crate) state: TcpState,
+    /// Bytes received and not yet taken.
+    pub(crate) received: usize,
+    /// Bytes given and not yet acknowledged.
+    pub(crate) unacknowledged: usize,
+}
+
 impl TcpSocket {
     /// A closed socket with buffers of so many bytes, each way.
     pub(crate) fn new(buffer: usize) -> TcpSocket {
@@ -48,6 +61,7 @@ impl TcpSocket {
         TcpSocket {
             set,
             handle,
+            buffer,
             taken: 0,
         }
     }
@@ -101,6 +115,17 @@ impl TcpSocket {
             .map_err(|_| Unaddressable)
     }
 
+    /// All of it at once: to find the socket in its set takes more than to look at it.
+    #[inline]
+    pub(crate) fn glance(&self) -> Glance {
+        let view = self.view();
+        Glance {
+            state: view.state(),
+            received: view.recv_queue(),
+            unacknowledged: view.send_queue(),
+        }
+    }
+
     /// State of the connection.
     pub(crate) fn state(&self) -> TcpState {
         self.view().state()
@@ -130,7 +155,7 @@ impl TcpSocket {
 
     /// Bytes of the receive buffer.
     pub(crate) fn receive_capacity(&self) -> usize {
-        self.view().recv_capacity()
+        self.buffer
     }
 
     /// Bytes that a window's unit stands for at most: as many as the buffer needs to be told in 16 bits (RFC 7323 section 2.3). With
@@ -143,14 +168,20 @@ impl TcpSocket {
 
     /// The sequence number of the next byte of a peer whose first one was `peer_isn`, in a synchronized state.
     pub(crate) fn receive_next(&self, peer_isn: u32) -> u32 {
+        self.next_at(&self.glance(), peer_isn)
+    }
+
+    /// The same at a moment.
+    #[inline]
+    pub(crate) fn next_at(&self, glance: &Glance, peer_isn: u32) -> u32 {
         let fin = matches!(
-            self.state(),
+            glance.state,
             TcpState::CloseWait | TcpState::Closing | TcpState::LastAck | TcpState::TimeWait
         );
         peer_isn
             .wrapping_add(1)
             .wrapping_add(self.taken)
-            .wrapping_add(self.received() as u32)
+            .wrapping_add(glance.received as u32)
             .wrapping_add(fin.into())
     }
 
