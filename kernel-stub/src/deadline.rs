@@ -7,13 +7,13 @@
 
 use crate::object::{Tcb, TimerLinks};
 use crate::store::{Ref, Store};
-use kernel_abi::Error;
+use kernel_abi::{Error, FOREVER};
 
 /// All armed deadlines.
 pub(crate) struct Deadlines {
     root: Link,
-    /// Key of the root.
-    next: Option<u64>,
+    /// Key of the root; [`FOREVER`] if there is none.
+    next: u64,
 }
 
 type Link = Option<Ref<Tcb>>;
@@ -75,20 +75,20 @@ fn combine(store: &mut Store, mut chain: Link) -> Result<Link, Error> {
 impl Deadlines {
     pub(crate) const EMPTY: Deadlines = Deadlines {
         root: None,
-        next: None,
+        next: FOREVER,
     };
 
     fn set_root(&mut self, store: &Store, root: Link) -> Result<(), Error> {
         self.root = root;
         self.next = match root {
-            Some(root) => Some(store.get(root)?.timer.key),
-            None => None,
+            Some(root) => store.get(root)?.timer.key,
+            None => FOREVER,
         };
         Ok(())
     }
 
-    /// When to look at the first thread: no deadline is earlier.
-    pub(crate) fn next(&self) -> Option<u64> {
+    /// When to look at the first thread: no deadline is earlier. [`FOREVER`] if nothing is armed.
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
@@ -113,9 +113,7 @@ impl Deadlines {
 
     /// Takes the first thread out if its time has come.
     pub(crate) fn take(&mut self, store: &mut Store, now: u64) -> Option<Ref<Tcb>> {
-        let thread = self
-            .root
-            .filter(|_| self.next.is_some_and(|next| next <= now))?;
+        let thread = self.root.filter(|_| self.next <= now)?;
         self.disarm(store, thread).ok()?;
         Some(thread)
     }
@@ -149,7 +147,7 @@ impl Deadlines {
     #[allow(clippy::unwrap_used, reason = "for tests")]
     pub(crate) fn count(&self, store: &Store) -> u32 {
         let first = self.root.map(|root| store.get(root).unwrap().timer.key);
-        assert_eq!(self.next, first);
+        assert_eq!(self.next, first.unwrap_or(FOREVER));
         let mut left: Vec<_> = self.root.into_iter().collect();
         let mut count = 0;
         while let Some(thread) = left.pop() {

@@ -37,9 +37,7 @@ impl<P: Platform> Kernel<P> {
         if self.store.get(endpoint)?.receive_caps == 0 {
             return Err(Error::Gone);
         }
-        if self.is_past(deadline) {
-            return Err(Error::TimedOut);
-        }
+        let now = self.before(deadline).ok_or(Error::TimedOut)?;
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let tcb = self.store.get_mut(thread)?;
@@ -56,7 +54,7 @@ impl<P: Platform> Kernel<P> {
                 Ok(()) => {
                     self.wake(receiver, Ok([badge, token(thread, sequence), 0]), true);
                     self.enlist_served(thread, endpoint, server)?;
-                    self.block(thread, ThreadState::Served(endpoint, server), deadline)?;
+                    self.block(thread, ThreadState::Served(endpoint, server), deadline, now)?;
                     return Ok(Outcome::Blocked);
                 }
                 Err(Undelivered::Sender(error)) => return Err(error),
@@ -68,7 +66,7 @@ impl<P: Platform> Kernel<P> {
         let entry = self.store.get_mut(endpoint)?;
         entry.callers = list;
         let bound = entry.bound;
-        self.block(thread, ThreadState::Calling(endpoint), deadline)?;
+        self.block(thread, ThreadState::Calling(endpoint), deadline, now)?;
         if let Some(watch) = bound {
             self.signal_watch(watch);
         }
@@ -101,13 +99,16 @@ impl<P: Platform> Kernel<P> {
                 Err(Undelivered::Receiver(error)) => return Err(error),
             }
         }
-        if self.is_past(deadline) {
-            return Err(Error::TimedOut);
-        }
+        let now = self.before(deadline).ok_or(Error::TimedOut)?;
         let mut list = self.store.get(endpoint)?.receivers;
         list.push_back(&mut self.store, Chain::Queue, thread)?;
         self.store.get_mut(endpoint)?.receivers = list;
-        self.block(thread, ThreadState::Receiving(endpoint, buffer), deadline)?;
+        self.block(
+            thread,
+            ThreadState::Receiving(endpoint, buffer),
+            deadline,
+            now,
+        )?;
         Ok(Outcome::Blocked)
     }
 
@@ -250,7 +251,7 @@ impl<P: Platform> Kernel<P> {
             if self
                 .store
                 .get(thread)
-                .is_ok_and(|tcb| tcb.process.frame == owner)
+                .is_ok_and(|tcb| tcb.process.frame() == owner)
             {
                 self.wake(thread, Err(Error::Gone), false);
             }
@@ -278,5 +279,5 @@ impl<P: Platform> Kernel<P> {
 
 /// What names a call in the reply: the caller's thread, and which of its calls.
 fn token(caller: Ref<Tcb>, sequence: u32) -> u64 {
-    (sequence as u64) << 32 | caller.frame as u64
+    (sequence as u64) << 32 | caller.frame() as u64
 }

@@ -14,7 +14,7 @@ use crate::platform::{Context, Platform, Trap};
 use crate::sched::Scheduler;
 use crate::store::{Ref, Store};
 use crate::vectors::Vectors;
-use kernel_abi::{Error, ProcessState};
+use kernel_abi::{Error, ProcessState, Syscall};
 
 /// Longest kernel command line that is kept.
 const COMMAND_LINE: usize = 1024;
@@ -36,6 +36,8 @@ pub struct Kernel<P: Platform> {
     pub(crate) deadlines: Deadlines,
     pub(crate) syscalls: u64,
     pub(crate) interrupts: u64,
+    /// Capabilities deleted since boot.
+    pub(crate) deleted: u64,
     /// Number of the last call of an endpoint.
     pub(crate) sequence: u32,
     pub(crate) platform: P,
@@ -77,7 +79,7 @@ impl<P: Platform> Kernel<P> {
             )
             .map_err(short)?;
         // The kernel keeps the root of all budgets, whoever drops it.
-        store.retain(root_budget.frame);
+        store.retain(root_budget.frame());
         let free = store.free_frames() as u64;
         store.get_mut(root_budget).map_err(short)?.limit = free;
         let mut command_line = heapless::String::new();
@@ -106,6 +108,7 @@ impl<P: Platform> Kernel<P> {
             sequence: 0,
             syscalls: 0,
             interrupts: 0,
+            deleted: 0,
         };
         kernel.start_init(info.archive)?;
         Ok(kernel)
@@ -121,23 +124,46 @@ impl<P: Platform> Kernel<P> {
 
     /// Runs one thread until something happens, and handles that.
     pub(crate) fn step(&mut self) {
-        let Some(thread) = self.schedule() else {
+        let next = self.choose();
+        let deadline = self.deadlines.next();
+        let Some(thread) = next else {
+            self.sched.rest(&mut self.platform, deadline);
             let trap = self.platform.idle();
             self.handle_event(trap);
             self.reap();
             return;
         };
-        let root = self.sched.root();
-        let Ok(running) = self.store.get_mut::<Thread<P::Context>>(thread.cast()) else {
+        let Ok((running, others)) = self.store.split::<Thread<P::Context>>(thread.cast()) else {
             debug_assert!(false, "the current thread was destroyed");
             self.sched.current = None;
             return;
         };
-        match self.platform.run_user(root, &mut running.context) {
+        let (sched, platform) = (&mut self.sched, &mut self.platform);
+        if sched.stale {
+            sched.enter(platform, deadline, thread, &mut running.tcb, &others);
+        }
+        match platform.run_user(sched.root(), &mut running.context) {
             Trap::Syscall => {
                 let (number, arguments) = running.context.syscall();
-                let process = running.tcb.process;
-                self.handle_syscall(thread, process, number, arguments);
+                let tcb = &mut running.tcb;
+                // (No counter of 64 bits comes round.)
+                tcb.usage.syscalls = tcb.usage.syscalls.wrapping_add(1);
+                self.syscalls = self.syscalls.wrapping_add(1);
+                let [a0, a1, a2, a3, a4, _] = arguments;
+                let known = match number == Syscall::NotificationWait as u64 {
+                    true => tcb.memo.wait(self.deleted, a0, [a3, a4]),
+                    false => None,
+                };
+                let process = tcb.process;
+                let outcome = match known {
+                    Some(known) => self.wait_as_before(thread, known, a1, a2),
+                    None => self.syscall(thread, process, number, arguments),
+                };
+                match outcome {
+                    Ok(Outcome::Blocked) => {}
+                    Ok(Outcome::Done(values)) => self.set_result(thread, Ok(values)),
+                    Err(error) => self.set_result(thread, Err(error)),
+                }
             }
             Trap::Fault {
                 vector,
@@ -156,21 +182,6 @@ impl<P: Platform> Kernel<P> {
             trap => self.handle_event(trap),
         }
         self.reap();
-    }
-
-    fn handle_syscall(
-        &mut self,
-        thread: Ref<Tcb>,
-        process: Ref<Process>,
-        number: u64,
-        arguments: [u64; 6],
-    ) {
-        self.syscalls += 1;
-        match self.syscall(thread, process, number, arguments) {
-            Ok(Outcome::Blocked) => {}
-            Ok(Outcome::Done(values)) => self.set_result(thread, Ok(values)),
-            Err(error) => self.set_result(thread, Err(error)),
-        }
     }
 
     /// What the system call of a thread returns when it runs next. A thread that ended has no use for it.

@@ -32,3 +32,4 @@ pub mod testing;
 mod tests;
 mod user;
 mod vectors;
+mod waiting;

@@ -28,6 +28,12 @@ impl ThreadList {
         is_empty
     }
 
+    /// The thread of a list of one.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<Ref<Tcb>> {
+        self.head.filter(|_| self.len == 1)
+    }
+
     /// Removes the thread of a list of one.
     #[inline]
     pub(crate) fn remove_only(&mut self) -> bool {
@@ -39,15 +45,26 @@ impl ThreadList {
     }
 
     /// Appends a thread that is in no list of this chain.
+    #[inline]
     pub(crate) fn push_back(
         &mut self,
         store: &mut Store,
         chain: Chain,
         thread: Ref<Tcb>,
     ) -> Result<(), Error> {
-        if self.push_only(thread) {
-            return Ok(());
+        match self.push_only(thread) {
+            true => Ok(()),
+            false => self.push_behind(store, chain, thread),
         }
+    }
+
+    #[inline(never)]
+    fn push_behind(
+        &mut self,
+        store: &mut Store,
+        chain: Chain,
+        thread: Ref<Tcb>,
+    ) -> Result<(), Error> {
         *links(store, thread, chain)? = Links {
             prev: self.tail,
             next: None,
@@ -85,15 +102,26 @@ impl ThreadList {
     }
 
     /// Removes a thread that is in this list.
+    #[inline]
     pub(crate) fn remove(
         &mut self,
         store: &mut Store,
         chain: Chain,
         thread: Ref<Tcb>,
     ) -> Result<(), Error> {
-        if self.remove_only() {
-            return Ok(());
+        match self.remove_only() {
+            true => Ok(()),
+            false => self.remove_among(store, chain, thread),
         }
+    }
+
+    #[inline(never)]
+    fn remove_among(
+        &mut self,
+        store: &mut Store,
+        chain: Chain,
+        thread: Ref<Tcb>,
+    ) -> Result<(), Error> {
         let Links { prev, next } = core::mem::take(links(store, thread, chain)?);
         match prev {
             Some(prev) => links(store, prev, chain)?.next = next,

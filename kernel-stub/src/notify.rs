@@ -6,7 +6,7 @@ use crate::object::{Chain, Notification, Tcb, Thread, ThreadList, ThreadState, W
 use crate::phys::Frame;
 use crate::platform::Platform;
 use crate::store::Ref;
-use kernel_abi::{Error, FOREVER};
+use kernel_abi::Error;
 
 impl<P: Platform> Kernel<P> {
     /// Sets bits, and wakes the waiters that they are for, the longest waiting first.
@@ -15,40 +15,33 @@ impl<P: Platform> Kernel<P> {
         notification: Ref<Notification>,
         bits: u64,
     ) -> Result<(), Error> {
-        let entry = self.store.get_mut(notification)?;
+        let (entry, mut others) = self.store.split(notification)?;
         entry.bits |= bits;
-        match (entry.waiters.head, entry.waiters.len) {
-            (None, _) => Ok(()),
-            (Some(thread), 1) => self.signal_only(notification, thread),
-            (Some(_), _) => self.signal_each(notification),
-        }
-    }
-
-    /// Gives the bits to the only waiter, if they are for it. That is what nearly every signal comes to, so it takes
-    /// no general way through the lists.
-    fn signal_only(
-        &mut self,
-        notification: Ref<Notification>,
-        thread: Ref<Tcb>,
-    ) -> Result<(), Error> {
-        let mask = match self.store.get(thread)?.state {
-            ThreadState::Waiting(_, mask) => mask,
-            _ => return Ok(()),
+        // One waiter is nearly always all there is, so it takes no general way through the lists.
+        let Some(thread) = entry.waiters.only() else {
+            return match entry.waiters.len {
+                0 => Ok(()),
+                _ => self.signal_each(notification),
+            };
         };
-        let entry = self.store.get_mut(notification)?;
+        let woken = others.get_mut::<Thread<P::Context>>(thread.cast())?;
+        let ThreadState::Waiting(_, mask) = woken.tcb.state else {
+            return Ok(());
+        };
         let found = entry.bits & mask;
         if found == 0 {
             return Ok(());
         }
-        entry.bits &= !mask;
+        entry.bits ^= found;
         entry.waiters = ThreadList::EMPTY;
-        let woken = self.store.get_mut::<Thread<P::Context>>(thread.cast())?;
         woken.tcb.state = ThreadState::Ready;
         set_result(&mut woken.context, Ok([found, 0, 0]));
         let priority = woken.tcb.priority;
         self.sched.enqueue(&mut self.store, thread, priority, false)
     }
 
+    #[cold]
+    #[inline(never)]
     fn signal_each(&mut self, notification: Ref<Notification>) -> Result<(), Error> {
         let entry = self.store.get(notification)?;
         let (mut left, mut next) = (entry.bits, entry.waiters.head);
@@ -80,32 +73,49 @@ impl<P: Platform> Kernel<P> {
         mask: u64,
         deadline: u64,
     ) -> Result<Outcome, Error> {
-        let entry = self.store.get_mut(notification)?;
+        let (entry, mut others) = self.store.split(notification)?;
         let found = entry.bits & mask;
         if found != 0 {
-            entry.bits &= !mask;
+            entry.bits ^= found;
             return Ok(Outcome::Done([found, 0, 0]));
         }
-        if self.is_past(deadline) {
+        let now = match deadline {
+            0 => return Ok(Outcome::Done([0; 3])),
+            _ => self.platform.now(),
+        };
+        if deadline <= now {
             return Ok(Outcome::Done([0; 3]));
         }
-        let entry = self.store.get_mut(notification)?;
         if !entry.waiters.push_only(thread) {
-            let mut list = entry.waiters;
-            list.push_back(&mut self.store, Chain::Queue, thread)?;
-            self.store.get_mut(notification)?.waiters = list;
+            self.wait_behind(thread, notification)?;
+            self.block(
+                thread,
+                ThreadState::Waiting(notification, mask),
+                deadline,
+                now,
+            )?;
+            return Ok(Outcome::Blocked);
         }
-        self.block(thread, ThreadState::Waiting(notification, mask), deadline)?;
+        let tcb = others.get_mut(thread)?;
+        self.sched.stop(tcb, now);
+        if !tcb.begin_wait(ThreadState::Waiting(notification, mask), deadline) {
+            self.deadlines.arm(&mut self.store, thread)?;
+        }
         Ok(Outcome::Blocked)
     }
 
-    /// Whether a deadline has passed. Looks at the clock only if that can be.
-    pub(crate) fn is_past(&self, deadline: u64) -> bool {
-        match deadline {
-            0 => true,
-            FOREVER => false,
-            _ => deadline <= self.platform.now(),
-        }
+    /// Puts a thread behind the others that wait.
+    #[cold]
+    #[inline(never)]
+    fn wait_behind(
+        &mut self,
+        thread: Ref<Tcb>,
+        notification: Ref<Notification>,
+    ) -> Result<(), Error> {
+        let mut list = self.store.get(notification)?.waiters;
+        list.push_back(&mut self.store, Chain::Queue, thread)?;
+        self.store.get_mut(notification)?.waiters = list;
+        Ok(())
     }
 
     /// The last capability is gone: nobody can signal it any more.

@@ -5,7 +5,7 @@
 use crate::cap::CapRef;
 use crate::kernel::Kernel;
 use crate::object::{
-    Budget, Chain, FamilyLinks, MapTable, Process, Tcb, Thread, ThreadState, Watch,
+    Budget, Chain, FamilyLinks, MapTable, Process, Tcb, Thread, ThreadList, ThreadState, Watch,
 };
 use crate::phys::Frame;
 use crate::platform::{Context, Platform};
@@ -80,7 +80,7 @@ impl<P: Platform> Kernel<P> {
         let urgency = priority(urgency, owner.max_priority)?;
         let budget = owner.budget;
         let thread = Thread {
-            tcb: Tcb::new(process, urgency),
+            tcb: Tcb::new(process, owner, urgency),
             context: P::Context::new(entry, stack, argument),
         };
         Ok(self.store.create(Some(budget), thread)?.cast::<Tcb>())
@@ -91,10 +91,10 @@ impl<P: Platform> Kernel<P> {
         let tcb = self.store.get_mut(thread)?;
         tcb.state = ThreadState::Ready;
         let process = tcb.process;
-        self.store.retain(thread.frame);
+        self.store.retain(thread.frame());
         let mut list = self.store.get(process)?.threads;
         if list.len == 0 {
-            self.store.retain(process.frame);
+            self.store.retain(process.frame());
         }
         list.push_back(&mut self.store, Chain::Family, thread)?;
         self.store.get_mut(process)?.threads = list;
@@ -113,11 +113,15 @@ impl<P: Platform> Kernel<P> {
 
     fn end_thread(&mut self, process: Ref<Process>, thread: Ref<Tcb>) -> Result<(), Error> {
         self.leave(thread)?;
-        self.store.get_mut(thread)?.state = ThreadState::Dead;
+        let tcb = self.store.get_mut(thread)?;
+        tcb.state = ThreadState::Dead;
+        let usage = tcb.usage;
         let mut list = self.store.get(process)?.threads;
         list.remove(&mut self.store, Chain::Family, thread)?;
-        self.store.get_mut(process)?.threads = list;
-        self.store.release(thread.frame);
+        let entry = self.store.get_mut(process)?;
+        entry.threads = list;
+        entry.usage = entry.usage.plus(usage);
+        self.store.release(thread.frame());
         Ok(())
     }
 
@@ -239,7 +243,6 @@ impl<P: Platform> Kernel<P> {
             return;
         }
         entry.state = state;
-        self.account();
         let had_threads = self.store.get(process).is_ok_and(|p| p.threads.len > 0);
         while let Some(thread) = self.store.get(process).ok().and_then(|p| p.threads.head) {
             self.must(|k| k.end_thread(process, thread));
@@ -257,7 +260,7 @@ impl<P: Platform> Kernel<P> {
             self.signal_watch(watch);
         }
         if had_threads {
-            self.store.release(process.frame);
+            self.store.release(process.frame());
         }
     }
 
@@ -342,17 +345,23 @@ impl<P: Platform> Kernel<P> {
     pub(crate) fn process_status(&mut self, process: Ref<Process>) -> Result<ProcessStatus, Error> {
         self.account();
         let entry = self.store.get(process)?;
+        let mut usage = entry.usage;
+        let mut next = entry.threads.head;
+        while let Some(thread) = next {
+            usage = usage.plus(self.store.get(thread)?.usage);
+            next = ThreadList::next(&self.store, Chain::Family, thread);
+        }
         // A zombie keeps its budget alive, since the budget pays for it.
         let budget = self.store.get(entry.budget)?;
         Ok(ProcessStatus {
             state: entry.state,
             id: entry.id,
-            cpu_ns: entry.cpu_ns,
+            cpu_ns: usage.cpu_ns,
             caps: entry.caps as u64,
             threads: entry.threads.len as u64,
             pages: entry.pages,
-            syscalls: entry.syscalls,
-            switches: entry.switches,
+            syscalls: usage.syscalls,
+            switches: usage.switches,
             budget_used: budget.used,
             budget_limit: budget.limit,
         })

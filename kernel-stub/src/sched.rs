@@ -5,11 +5,11 @@
 //! the end of a slice while another thread of the same priority is ready.
 #![forbid(unsafe_code)]
 
-use crate::kernel::{Kernel, set_result};
-use crate::object::{Chain, Endpoint, Notification, Process, Tcb, Thread, ThreadList, ThreadState};
+use crate::kernel::Kernel;
+use crate::object::{Chain, Process, Tcb, Thread, ThreadList, ThreadState};
 use crate::phys::Frame;
 use crate::platform::Platform;
-use crate::store::{Ref, Store};
+use crate::store::{Others, Ref, Store};
 use kernel_abi::{Error, FOREVER, PRIORITIES};
 
 /// How long a thread runs while others of its priority are ready.
@@ -24,19 +24,20 @@ pub(crate) struct Scheduler {
     /// Priority of the current thread.
     priority: u8,
     /// Whether something happened since the last choice that can change it, or the timer.
-    stale: bool,
+    pub(crate) stale: bool,
     /// Page tables of the current thread.
     root: Frame,
     slice_end: u64,
-    /// What the platform's timer is set to; `None` if that is unknown.
-    timer: Option<Option<u64>>,
-    /// Whose time it is since `since`; `None`: idle.
-    charged: Option<Ref<Process>>,
+    /// What the platform's timer is set to ([`FOREVER`]: it is off); zero if that is unknown.
+    timer: u64,
+    /// Up to when all time was booked, which is when the last thread stopped if none runs.
     since: u64,
-    /// System calls of the machine at that time.
-    syscalls_since: u64,
+    /// No thread runs since then.
+    idle: bool,
     /// Process of the last address space.
     last_process: Option<Ref<Process>>,
+    /// How often any process was allowed to read the counter, or no longer.
+    count_changes: u64,
     pub(crate) idle_ns: u64,
     pub(crate) switches: u64,
 }
@@ -51,11 +52,11 @@ impl Scheduler {
             stale: true,
             root: Frame(0),
             slice_end: 0,
-            timer: None,
-            charged: None,
+            timer: 0,
             since: now,
-            syscalls_since: 0,
+            idle: true,
             last_process: None,
+            count_changes: 0,
             idle_ns: 0,
             switches: 0,
         }
@@ -89,7 +90,12 @@ impl Scheduler {
         Ok(())
     }
 
-    fn dequeue(&mut self, store: &mut Store, thread: Ref<Tcb>, priority: u8) -> Result<(), Error> {
+    pub(crate) fn dequeue(
+        &mut self,
+        store: &mut Store,
+        thread: Ref<Tcb>,
+        priority: u8,
+    ) -> Result<(), Error> {
         let queue = self.queues.get_mut(priority as usize);
         let queue = queue.ok_or(Error::BadArgument)?;
         queue.remove(store, Chain::Queue, thread)?;
@@ -100,6 +106,7 @@ impl Scheduler {
         Ok(())
     }
 
+    #[inline]
     fn pop(&mut self, store: &mut Store) -> Option<Ref<Tcb>> {
         let best = self.best()?;
         let thread = self.queues.get(best as usize)?.head?;
@@ -107,117 +114,146 @@ impl Scheduler {
         Some(thread)
     }
 
+    /// Books the time up to now for the thread that ran. (Neither the clock nor its sum comes round.)
+    #[inline]
+    fn book(&mut self, tcb: &mut Tcb, now: u64) {
+        let spent = now.wrapping_sub(self.since);
+        self.since = now;
+        tcb.usage.cpu_ns = tcb.usage.cpu_ns.wrapping_add(spent);
+    }
+
+    /// The current thread stops.
+    #[inline]
+    pub(crate) fn stop(&mut self, tcb: &mut Tcb, now: u64) {
+        self.book(tcb, now);
+        self.current = None;
+        self.stale = true;
+    }
+
+    /// Makes the chosen thread the current one if it is not yet, and sets the timer: `next` is the next deadline.
+    #[inline]
+    pub(crate) fn enter<P: Platform>(
+        &mut self,
+        platform: &mut P,
+        next: u64,
+        thread: Ref<Tcb>,
+        tcb: &mut Tcb,
+        others: &Others<'_, Thread<P::Context>>,
+    ) {
+        if self.current != Some(thread) {
+            self.current = Some(thread);
+            self.priority = tcb.priority;
+            if self.idle {
+                self.wake_up(platform.now());
+            }
+            // Used up, unless it is preempted before.
+            let slice = core::mem::replace(&mut tcb.slice, SLICE_NS);
+            self.slice_end = self.since.saturating_add(slice);
+            if self.last_process != Some(tcb.process) {
+                self.last_process = Some(tcb.process);
+                self.root = tcb.root;
+                self.switches = self.switches.wrapping_add(1);
+                tcb.usage.switches = tcb.usage.switches.wrapping_add(1);
+                if tcb.counts.1 != self.count_changes {
+                    let counts = others.get(tcb.process).is_ok_and(|process| process.counts);
+                    tcb.counts = (counts, self.count_changes);
+                }
+                platform.let_user_count(tcb.counts.0);
+            }
+        }
+        let timer = match self.others_ready(self.priority) {
+            true => next.min(self.slice_end),
+            false => next,
+        };
+        self.set_timer(platform, timer);
+        self.stale = false;
+    }
+
+    /// Nobody runs from now on. The time until somebody does is idle time.
+    pub(crate) fn rest<P: Platform>(&mut self, platform: &mut P, next: u64) {
+        self.idle = true;
+        self.set_timer(platform, next);
+    }
+
+    fn wake_up(&mut self, now: u64) {
+        self.idle_ns = self.idle_ns.wrapping_add(now.wrapping_sub(self.since));
+        self.since = now;
+        self.idle = false;
+    }
+
+    #[inline]
+    fn set_timer<P: Platform>(&mut self, platform: &mut P, timer: u64) {
+        if self.timer != timer {
+            self.timer = timer;
+            platform.set_timer((timer != FOREVER).then_some(timer));
+        }
+    }
+
+    #[inline]
     fn others_ready(&self, priority: u8) -> bool {
         self.ready & 1 << priority != 0
     }
 }
 
 impl<P: Platform> Kernel<P> {
-    /// Chooses who runs now, and sets the timer. `None`: nobody.
+    /// Chooses who runs now. `None`: nobody.
     #[inline]
-    pub(crate) fn schedule(&mut self) -> Option<Ref<Tcb>> {
+    pub(crate) fn choose(&mut self) -> Option<Ref<Tcb>> {
         match self.sched.current {
             Some(thread) if !self.sched.stale => Some(thread),
-            _ => self.choose(),
+            Some(thread) => self.choose_again(thread),
+            None => self.sched.pop(&mut self.store),
         }
     }
 
-    fn choose(&mut self) -> Option<Ref<Tcb>> {
-        let next = match self.sched.current {
-            Some(thread)
-                if self
-                    .sched
-                    .best()
-                    .is_none_or(|best| best <= self.sched.priority) =>
-            {
-                Some(thread)
-            }
-            Some(thread) => {
-                self.preempt(thread);
-                self.sched.pop(&mut self.store)
-            }
-            None => self.sched.pop(&mut self.store),
-        };
-        if next != self.sched.current || next.is_none() {
-            self.switch(next);
+    /// Whether the current thread has to make room for another.
+    fn choose_again(&mut self, thread: Ref<Tcb>) -> Option<Ref<Tcb>> {
+        let best = self.sched.best();
+        if best.is_none_or(|best| best <= self.sched.priority) {
+            return Some(thread);
         }
-        let mut timer = self.deadlines.next();
-        if next.is_some() && self.sched.others_ready(self.sched.priority) {
-            let slice_end = self.sched.slice_end;
-            timer = Some(timer.map_or(slice_end, |deadline| deadline.min(slice_end)));
-        }
-        if self.sched.timer != Some(timer) {
-            self.sched.timer = Some(timer);
-            self.platform.set_timer(timer);
-        }
-        self.sched.stale = false;
-        next
+        self.preempt(thread);
+        self.sched.pop(&mut self.store)
     }
 
     /// A more urgent thread takes over. The current one stays first in its queue as long as there is something left
     /// of its slice: a new slice each time would starve its equals.
     fn preempt(&mut self, thread: Ref<Tcb>) {
-        let left = self.sched.slice_end.saturating_sub(self.platform.now());
-        self.sched.current = None;
+        let now = self.platform.now();
+        let left = self.sched.slice_end.saturating_sub(now);
         self.must(|k| {
-            k.store.get_mut(thread)?.slice = if left > 0 { left } else { SLICE_NS };
+            let tcb = k.store.get_mut(thread)?;
+            tcb.slice = if left > 0 { left } else { SLICE_NS };
+            k.sched.stop(tcb, now);
             let priority = k.sched.priority;
             k.sched.enqueue(&mut k.store, thread, priority, left > 0)
         });
     }
 
-    fn switch(&mut self, next: Option<Ref<Tcb>>) {
-        self.sched.current = next;
-        let Some(tcb) = next.and_then(|thread| self.store.get_mut(thread).ok()) else {
-            // Idle, perhaps for some time already.
-            if self.sched.charged.is_some() {
-                self.account();
-                self.sched.charged = None;
-            }
-            return;
-        };
-        let process = tcb.process;
-        // Used up, unless it is preempted before.
-        let slice = core::mem::replace(&mut tcb.slice, SLICE_NS);
-        self.sched.priority = tcb.priority;
-        let now = self.account();
-        self.sched.charged = Some(process);
-        self.sched.slice_end = now.saturating_add(slice);
-        let is_other = self.sched.last_process != Some(process);
-        if is_other && let Ok(entry) = self.store.get_mut(process) {
-            self.sched.root = entry.root;
-            entry.switches += 1;
-            self.platform.let_user_count(entry.counts);
-            self.sched.switches += 1;
-            self.sched.last_process = Some(process);
-        }
-    }
-
-    /// Whether the threads of a process may read the processor's counter.
+    /// Whether the threads of a process may read the processor's counter. They learn of it when they run next.
     pub(crate) fn let_count(&mut self, process: Ref<Process>, allowed: bool) -> Result<(), Error> {
         self.store.get_mut(process)?.counts = allowed;
+        self.sched.count_changes += 1;
         if self.sched.last_process == Some(process) {
             self.platform.let_user_count(allowed);
         }
         Ok(())
     }
 
-    /// Books time and system calls since the last booking; returns the time.
+    /// Books the time since the last booking; returns what time it is.
     pub(crate) fn account(&mut self) -> u64 {
         let now = self.platform.now();
-        let spent = now.saturating_sub(self.sched.since);
-        self.sched.since = now;
-        let calls = self.syscalls - self.sched.syscalls_since;
-        self.sched.syscalls_since = self.syscalls;
-        match self.sched.charged {
-            None => self.sched.idle_ns += spent,
-            // A process that has just been destroyed needs no account.
-            Some(process) => {
-                if let Ok(process) = self.store.get_mut(process) {
-                    process.cpu_ns += spent;
-                    process.syscalls += calls;
-                }
+        match self.sched.current {
+            Some(thread) => self.must(|k| {
+                k.sched.book(k.store.get_mut(thread)?, now);
+                Ok(())
+            }),
+            None if self.sched.idle => {
+                self.sched.wake_up(now);
+                self.sched.idle = true;
             }
+            // Between two threads: the next one's time.
+            None => {}
         }
         now
     }
@@ -225,7 +261,7 @@ impl<P: Platform> Kernel<P> {
     /// The timer went off (or may have): ends waits whose deadline passed, and the slice.
     #[inline(never)]
     pub(crate) fn timer_expired(&mut self) {
-        self.sched.timer = None;
+        self.sched.timer = 0;
         self.sched.stale = true;
         let now = self.platform.now();
         while let Some(thread) = self.deadlines.take(&mut self.store, now) {
@@ -249,9 +285,13 @@ impl<P: Platform> Kernel<P> {
 
     /// Sends the current thread to the end of its queue.
     pub(crate) fn yield_now(&mut self) {
-        if let Some(thread) = self.sched.current.take() {
-            let priority = self.sched.priority;
-            self.must(|k| k.sched.enqueue(&mut k.store, thread, priority, false));
+        if let Some(thread) = self.sched.current {
+            let now = self.platform.now();
+            self.must(|k| {
+                k.sched.stop(k.store.get_mut(thread)?, now);
+                let priority = k.sched.priority;
+                k.sched.enqueue(&mut k.store, thread, priority, false)
+            });
         }
     }
 
@@ -259,82 +299,6 @@ impl<P: Platform> Kernel<P> {
     pub(crate) fn make_ready(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
         let priority = self.store.get(thread)?.priority;
         self.sched.enqueue(&mut self.store, thread, priority, false)
-    }
-
-    /// Makes the current thread wait in `state`, until `deadline`. It is in the queue of what it waits for already.
-    pub(crate) fn block(
-        &mut self,
-        thread: Ref<Tcb>,
-        state: ThreadState,
-        deadline: u64,
-    ) -> Result<(), Error> {
-        let tcb = self.store.get_mut(thread)?;
-        tcb.state = state;
-        tcb.deadline = deadline;
-        let is_seen_to = deadline == FOREVER || tcb.timer.armed && tcb.timer.key <= deadline;
-        self.sched.current = None;
-        match is_seen_to {
-            true => Ok(()),
-            false => self.deadlines.arm(&mut self.store, thread),
-        }
-    }
-
-    /// Ends a thread's wait with this result. `front`: it is the next of its priority.
-    pub(crate) fn wake(&mut self, thread: Ref<Tcb>, result: Result<[u64; 3], Error>, front: bool) {
-        self.must(|k| {
-            k.leave_queue(thread)?;
-            let woken = k.store.get_mut::<Thread<P::Context>>(thread.cast())?;
-            woken.tcb.state = ThreadState::Ready;
-            set_result(&mut woken.context, result);
-            let priority = woken.tcb.priority;
-            k.sched.enqueue(&mut k.store, thread, priority, front)
-        });
-    }
-
-    /// Takes a thread out of whatever queue it is in, and disarms its deadline.
-    pub(crate) fn leave(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
-        self.leave_queue(thread)?;
-        self.sched.stale = true;
-        self.deadlines.disarm(&mut self.store, thread)
-    }
-
-    /// Takes a thread out of whatever queue it is in.
-    pub(crate) fn leave_queue(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
-        let store = &mut self.store;
-        let tcb = store.get(thread)?;
-        let priority = tcb.priority;
-        match tcb.state {
-            ThreadState::Dead => {}
-            ThreadState::Ready if self.sched.current == Some(thread) => self.sched.current = None,
-            ThreadState::Ready => self.sched.dequeue(store, thread, priority)?,
-            ThreadState::Waiting(notification, _) => {
-                let entry = store.get_mut(notification)?;
-                if !entry.waiters.remove_only() {
-                    let mut list = entry.waiters;
-                    list.remove(store, Chain::Queue, thread)?;
-                    store.get_mut::<Notification>(notification)?.waiters = list;
-                }
-            }
-            ThreadState::Calling(endpoint) => {
-                let mut list = store.get(endpoint)?.callers;
-                list.remove(store, Chain::Queue, thread)?;
-                store.get_mut::<Endpoint>(endpoint)?.callers = list;
-            }
-            ThreadState::Receiving(endpoint, _) => {
-                let mut list = store.get(endpoint)?.receivers;
-                list.remove(store, Chain::Queue, thread)?;
-                store.get_mut::<Endpoint>(endpoint)?.receivers = list;
-            }
-            ThreadState::Served(endpoint, server) => {
-                let mut list = store.get(endpoint)?.served;
-                list.remove(store, Chain::Queue, thread)?;
-                store.get_mut::<Endpoint>(endpoint)?.served = list;
-                let mut list = store.get(server)?.serving;
-                list.remove(store, Chain::Service, thread)?;
-                store.get_mut::<Process>(server)?.serving = list;
-            }
-        }
-        Ok(())
     }
 
     /// Changes a thread's priority.
@@ -362,7 +326,17 @@ impl<P: Platform> Kernel<P> {
         self.yield_now();
         self.set_priority(thread, 15).unwrap();
         self.sched.dequeue(&mut self.store, thread, 15).unwrap();
-        self.switch(Some(thread));
-        assert_eq!(self.schedule(), Some(thread));
+        self.enter(thread);
+    }
+
+    /// Makes the chosen thread the current one.
+    #[cfg(any(test, feature = "testing"))]
+    #[allow(clippy::unwrap_used, reason = "for tests")]
+    pub(crate) fn enter(&mut self, thread: Ref<Tcb>) {
+        let next = self.deadlines.next();
+        let chosen = self.store.split::<Thread<P::Context>>(thread.cast());
+        let (chosen, others) = chosen.unwrap();
+        self.sched
+            .enter(&mut self.platform, next, thread, &mut chosen.tcb, &others);
     }
 }

@@ -92,8 +92,8 @@ impl Cap {
     pub(crate) fn set_watch(&mut self, watch: Option<Watch>) {
         self.has_watch = watch.is_some() as u8;
         if let Some(watch) = watch {
-            self.watch_frame = watch.notification.frame;
-            self.watch_generation = watch.notification.generation;
+            self.watch_frame = watch.notification.frame();
+            self.watch_generation = watch.notification.generation();
             self.watch_bits = watch.bits;
         }
     }

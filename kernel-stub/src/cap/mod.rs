@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod entry;
+mod memo;
 mod tree;
 
 use crate::kernel::Kernel;
@@ -11,6 +12,7 @@ use crate::platform::Platform;
 use crate::store::{Object, Ref, Store};
 pub(crate) use entry::{Cap, CapRef, CapTable};
 use kernel_abi::{CAP_SLOTS, Error, Kind, Rights, Slot};
+pub(crate) use memo::{Memo, Recalled};
 #[cfg(test)]
 pub(crate) use tree::take_links;
 
@@ -51,8 +53,8 @@ impl Grant {
             kind,
             rights,
             badge: 0,
-            frame: object.frame,
-            generation: object.generation,
+            frame: object.frame(),
+            generation: object.generation(),
             parent: CapRef::NONE,
         }
     }
@@ -170,7 +172,7 @@ impl<P: Platform> Kernel<P> {
         let frame = match owner.tables.get(table) {
             Some(0) | None => {
                 let budget = owner.budget;
-                let frame = self.store.create_zeroed::<CapTable>(Some(budget))?.frame;
+                let frame = self.store.create_zeroed::<CapTable>(Some(budget))?.frame();
                 if let Some(place) = self.store.get_mut(process)?.tables.get_mut(table) {
                     *place = frame;
                 }

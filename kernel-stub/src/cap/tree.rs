@@ -83,7 +83,7 @@ impl<P: Platform> Kernel<P> {
         cap.frame = grant.frame;
         cap.object_generation = grant.generation;
         cap.child = CapRef::NONE;
-        cap.owner = owner.frame;
+        cap.owner = owner.frame();
         cap.slot = slot;
         cap.mappings = 0;
         cap.set_watch(None);
@@ -115,6 +115,8 @@ impl<P: Platform> Kernel<P> {
         if let Some(entry) = at.get_mut(&mut self.store) {
             *entry = cap.emptied();
         }
+        // Nothing that anybody remembers of a slot counts any more.
+        self.deleted += 1;
         if let Some(owner) = self.store.at_mut::<Process>(cap.owner) {
             owner.caps -= 1;
             if let Some(word) = owner.used.get_mut(cap.slot as usize / 64) {

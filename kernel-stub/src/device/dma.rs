@@ -103,7 +103,7 @@ impl<P: Platform> Kernel<P> {
         if let Some(pin) = self.store.get_mut(device)?.pins.get_mut(free) {
             *pin = Some(Pin { memory, writes });
         }
-        self.store.retain(memory.frame);
+        self.store.retain(memory.frame());
         // A device writes as it likes, so nobody may execute this.
         self.store.get_mut(memory)?.writers += writes as u32;
         Ok(place)

@@ -80,7 +80,7 @@ impl<P: Platform> Kernel<P> {
         let memory = self.create_window_with(payer, first, bar.len, holes)?;
         let entry = self.store.get(memory)?;
         if (0..pages).all(|page| entry.is_hole(page)) {
-            self.destroy_memory(Frame(memory.frame));
+            self.destroy_memory(Frame(memory.frame()));
             return Err(Error::Refused);
         }
         Ok(memory)
@@ -155,7 +155,7 @@ impl<P: Platform> Kernel<P> {
         }
         for Pin { memory, writes } in pins.into_iter().flatten() {
             self.store.get_mut(memory)?.writers -= writes as u32;
-            self.store.release(memory.frame);
+            self.store.release(memory.frame());
         }
         Ok(())
     }

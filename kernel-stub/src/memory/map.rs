@@ -175,9 +175,9 @@ impl<P: Platform> Kernel<P> {
         }
         let table = self.store.create_zeroed::<MapTable>(Some(budget))?;
         self.store.get_mut(table)?.next = head;
-        self.store.get_mut(process)?.maps = table.frame;
+        self.store.get_mut(process)?.maps = table.frame();
         Ok(Place {
-            table: table.frame,
+            table: table.frame(),
             index: 0,
         })
     }

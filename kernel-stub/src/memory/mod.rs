@@ -45,7 +45,7 @@ impl<P: Platform> Kernel<P> {
             Layout::Anywhere => self.fill_list(budget, memory, count),
         };
         if let Err(error) = filled {
-            self.destroy_memory(Frame(memory.frame));
+            self.destroy_memory(Frame(memory.frame()));
             return Err(error);
         }
         Ok(memory)
@@ -76,7 +76,7 @@ impl<P: Platform> Kernel<P> {
             for index in 0..=last {
                 let list = self.store.create_zeroed::<PageList>(Some(budget))?;
                 if let Some(place) = self.store.get_mut(memory)?.list.get_mut(index) {
-                    *place = list.frame;
+                    *place = list.frame();
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::store::Ref;
 pub(crate) use devices::{Bar, Device, Interrupt, MAX_INTERRUPTS, MAX_PINS, Msix, Pin};
 pub(crate) use memory::{LIST_ENTRIES, MAX_PAGES, Memory, PageList};
 pub(crate) use process::{FamilyLinks, MAP_ENTRIES, MapTable, Mapping, Process, TABLES};
-pub(crate) use thread::{Chain, Links, Tcb, Thread, ThreadList, ThreadState, TimerLinks};
+pub(crate) use thread::{Chain, Links, Tcb, Thread, ThreadList, ThreadState, TimerLinks, Usage};
 
 /// Frames that may be allocated.
 pub(crate) struct Budget {

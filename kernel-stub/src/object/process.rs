@@ -1,6 +1,6 @@
 //! Processes: an address space with a capability table. Data only.
 
-use super::{Budget, ThreadList, Watch};
+use super::{Budget, ThreadList, Usage, Watch};
 use crate::allowance::Allowance;
 use crate::phys::Frame;
 use crate::store::Ref;
@@ -65,9 +65,8 @@ pub(crate) struct Process {
     pub(crate) lines: Allowance,
     pub(crate) faults: Allowance,
     pub(crate) watches: [Option<Watch>; MAX_WATCHES],
-    pub(crate) cpu_ns: u64,
-    pub(crate) syscalls: u64,
-    pub(crate) switches: u64,
+    /// What threads used that ended. Each of the others keeps its own account.
+    pub(crate) usage: Usage,
 }
 
 impl Process {
@@ -105,9 +104,7 @@ impl Process {
             lines: Allowance::new(),
             faults: Allowance::new(),
             watches: [None; MAX_WATCHES],
-            cpu_ns: 0,
-            syscalls: 0,
-            switches: 0,
+            usage: Usage::default(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Threads, and lists of them. Data only; `list` links them.
 
 use super::{Endpoint, Notification, Process};
+use crate::cap::Memo;
+use crate::phys::Frame;
 use crate::sched::SLICE_NS;
 use crate::store::Ref;
-use kernel_abi::Message;
+use kernel_abi::{FOREVER, Message};
 
 /// What a thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,16 +59,48 @@ impl ThreadList {
 }
 
 /// A place in the heap of deadlines.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct TimerLinks {
     /// In the heap.
     pub(crate) armed: bool,
-    /// When the heap looks at the thread: at its deadline, or before.
+    /// When the heap looks at the thread: at its deadline, or before. Not in the heap: [`FOREVER`].
     pub(crate) key: u64,
     pub(crate) child: Option<Ref<Tcb>>,
     pub(crate) next: Option<Ref<Tcb>>,
     /// Parent of a first child, else the sibling before.
     pub(crate) prev: Option<Ref<Tcb>>,
+}
+
+impl Default for TimerLinks {
+    fn default() -> TimerLinks {
+        TimerLinks {
+            armed: false,
+            key: FOREVER,
+            child: None,
+            next: None,
+            prev: None,
+        }
+    }
+}
+
+/// What a thread, or all threads of a process, used of the processor.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu_ns: u64,
+    pub(crate) syscalls: u64,
+    /// How often it was switched to from another process.
+    pub(crate) switches: u64,
+}
+
+impl Usage {
+    /// With another's.
+    pub(crate) fn plus(self, other: Usage) -> Usage {
+        Usage {
+            cpu_ns: self.cpu_ns.saturating_add(other.cpu_ns),
+            syscalls: self.syscalls.saturating_add(other.syscalls),
+            switches: self.switches.saturating_add(other.switches),
+        }
+    }
 }
 
 /// A thread without its registers.
@@ -87,14 +121,34 @@ pub(crate) struct Tcb {
     pub(crate) sequence: u32,
     /// Where the reply goes.
     pub(crate) buffer: u64,
+    /// Root of the page tables of its process.
+    pub(crate) root: Frame,
+    /// As in its process: may read the processor's counter. Known as of so many changes of that, of any process.
+    pub(crate) counts: (bool, u64),
+    /// What it used, for its process's account.
+    pub(crate) usage: Usage,
+    /// What it found behind its slots.
+    pub(crate) memo: Memo,
     /// What it sends.
     pub(crate) message: Message,
 }
 
 impl Tcb {
-    pub(crate) fn new(process: Ref<Process>, priority: u8) -> Tcb {
+    /// It waits, until `deadline`. Whether it is looked at by then; else its deadline has to be armed.
+    #[inline]
+    pub(crate) fn begin_wait(&mut self, state: ThreadState, deadline: u64) -> bool {
+        self.state = state;
+        self.deadline = deadline;
+        self.timer.key <= deadline
+    }
+
+    pub(crate) fn new(process: Ref<Process>, owner: &Process, priority: u8) -> Tcb {
         Tcb {
             process,
+            root: owner.root,
+            counts: (false, u64::MAX),
+            usage: Usage::default(),
+            memo: Memo::EMPTY,
             state: ThreadState::Dead,
             priority,
             links: [Links::default(); 3],

@@ -7,19 +7,21 @@
 
 mod frames;
 mod kinds;
+mod others;
+mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::boot::BootError;
 use crate::object::Budget;
 use crate::phys::{Frame, PhysMemory};
-use core::fmt;
-use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 pub(crate) use frames::FrameKind;
 use frames::{Frames, RECORDS_IN_PAGE};
 use kernel_abi::{Error, PAGE_SIZE};
+pub(crate) use others::Others;
+pub(crate) use reference::Ref;
 
 /// Frames beyond 256 GiB are left alone: a capability reference has 26 bits for the frame.
 const MAX_FRAMES: u32 = 1 << 26;
@@ -40,46 +42,6 @@ pub(crate) unsafe trait Object: Sized {
 /// # Safety
 /// All fields are integers or arrays of integers.
 pub(crate) unsafe trait Zeroed: Object {}
-
-/// Names an object: frame and generation. Checked at each use.
-pub(crate) struct Ref<T> {
-    pub(crate) frame: u32,
-    pub(crate) generation: u32,
-    kind: PhantomData<fn() -> T>,
-}
-
-impl<T> Ref<T> {
-    pub(crate) const fn new(frame: u32, generation: u32) -> Ref<T> {
-        Ref {
-            frame,
-            generation,
-            kind: PhantomData,
-        }
-    }
-
-    /// The same frame taken as another type; the store checks whether it is.
-    pub(crate) const fn cast<U>(self) -> Ref<U> {
-        Ref::new(self.frame, self.generation)
-    }
-}
-
-impl<T> Clone for Ref<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<T> Copy for Ref<T> {}
-impl<T> PartialEq for Ref<T> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.frame, self.generation) == (other.frame, other.generation)
-    }
-}
-impl<T> Eq for Ref<T> {}
-impl<T> fmt::Debug for Ref<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.frame, self.generation)
-    }
-}
 
 /// All frames and the objects in them.
 pub(crate) struct Store {
@@ -224,7 +186,7 @@ impl Store {
                 meta.kind = kind;
                 meta.dying = false;
                 meta.refs = 0;
-                meta.payer = payer.map_or(0, |payer| payer.frame);
+                meta.payer = payer.map_or(0, Ref::frame);
             }
         }
         Ok(Frame(first))
@@ -311,12 +273,12 @@ impl Store {
     /// Where the `T` is that the reference names; `None` if it was destroyed.
     #[inline]
     fn find<T: Object>(&self, object: Ref<T>) -> Option<NonNull<T>> {
-        let meta = self.frames.get(object.frame)?;
-        if meta.kind != T::KIND || meta.generation != object.generation {
+        let meta = self.frames.get(object.frame())?;
+        if meta.kind != T::KIND || meta.generation != object.generation() {
             return None;
         }
         // SAFETY: it has a record, and there are no more records than frames (`new`).
-        Some(unsafe { self.memory.known_frame(Frame(object.frame)) }.cast())
+        Some(unsafe { self.memory.known_frame(Frame(object.frame())) }.cast())
     }
 
     /// The object. [`Error::Gone`] if it was destroyed.

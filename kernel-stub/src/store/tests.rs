@@ -24,7 +24,7 @@ fn root(store: &mut Store) -> super::Ref<Budget> {
         used: 0,
     };
     let root = store.create(None, budget).unwrap();
-    store.retain(root.frame);
+    store.retain(root.frame());
     store.get_mut(root).unwrap().limit = store.free_frames() as u64;
     root
 }
@@ -59,11 +59,11 @@ fn objects_get_a_zone_of_their_own_until_one_side_is_full() {
     let all = store.free_frames();
     for _ in zone.clone() {
         let object = store.create(None, notification()).unwrap();
-        assert!(zone.contains(&object.frame), "{object:?}");
+        assert!(zone.contains(&object.frame()), "{object:?}");
     }
     // No room is left there; and pages go there only when there is no other.
     let more = store.create(None, notification()).unwrap();
-    assert!(!zone.contains(&more.frame));
+    assert!(!zone.contains(&more.frame()));
     store.free(Frame(zone.start));
     let mut pages = Vec::new();
     while let Ok(page) = store.alloc(None, FrameKind::User) {
@@ -78,12 +78,12 @@ fn objects_get_a_zone_of_their_own_until_one_side_is_full() {
     for index in 1..zone.len() as u32 {
         store.free(Frame(zone.start + index));
     }
-    store.free(Frame(more.frame));
+    store.free(Frame(more.frame()));
     assert_eq!(store.free_frames(), all);
     let run = store.alloc_run(None, FrameKind::User, 256).unwrap();
     assert_eq!(run, Frame(512));
     let object = store.create(None, notification()).unwrap();
-    assert!(zone.contains(&object.frame));
+    assert!(zone.contains(&object.frame()));
 }
 
 #[test]
@@ -108,14 +108,14 @@ fn a_stale_reference_is_gone_though_the_frame_is_in_use_again() {
     let root = root(&mut store);
     let old = store.create(Some(root), notification()).unwrap();
     assert_eq!(store.get(old).map(|n| n.bits), Ok(5));
-    store.free(Frame(old.frame));
+    store.free(Frame(old.frame()));
     assert_eq!(store.get(old).err(), Some(Error::Gone));
     let new = store.create(Some(root), notification()).unwrap();
-    assert_eq!(new.frame, old.frame);
+    assert_eq!(new.frame(), old.frame());
     assert!(store.get(new).is_ok() && store.get_mut(old).is_err());
     // Another kind under the same number is no object of that type either.
     assert!(store.get(new.cast::<Budget>()).is_err());
-    assert!(store.at::<Budget>(new.frame).is_none());
+    assert!(store.at::<Budget>(new.frame()).is_none());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_last_reference_makes_an_object_dead_once() {
     let mut store = store(&ram, 16);
     let root = root(&mut store);
     let mut frames: Vec<u32> = (0..3)
-        .map(|_| store.create(Some(root), notification()).unwrap().frame)
+        .map(|_| store.create(Some(root), notification()).unwrap().frame())
         .collect();
     for frame in &frames {
         store.retain(*frame);
@@ -206,4 +206,21 @@ proptest! {
         prop_assert!(store.alloc_run(None, FrameKind::User, 64).is_ok());
         prop_assert!(store.alloc_run(None, FrameKind::User, u32::MAX).is_err());
     }
+}
+
+#[test]
+fn two_objects_of_different_kinds_can_be_changed_together() {
+    let ram = Ram::new(64);
+    let mut store = store(&ram, 64);
+    let budget = root(&mut store);
+    let bell = store.create(Some(budget), notification()).unwrap();
+    let gone = store.create(Some(budget), notification()).unwrap();
+    store.free(Frame(gone.frame()));
+    assert_eq!(store.split(gone).err(), Some(Error::Gone));
+    let (entry, mut others) = store.split(bell).unwrap();
+    let payer = others.get_mut(budget).unwrap();
+    core::mem::swap(&mut entry.bits, &mut payer.limit);
+    assert_eq!(others.get(budget).unwrap().limit, 5);
+    assert_eq!(others.get(gone.cast::<Budget>()).err(), Some(Error::Gone));
+    assert!(entry.bits > 5);
 }

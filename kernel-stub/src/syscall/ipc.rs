@@ -1,10 +1,11 @@
 //! System calls on endpoints and notifications.
 
 use super::{Caller, DONE, made};
-use crate::cap::Grant;
+use crate::cap::{Grant, Recalled};
 use crate::kernel::{Kernel, Outcome};
-use crate::object::{Budget, Endpoint, Notification, ThreadList};
+use crate::object::{Budget, Endpoint, Notification, Tcb, ThreadList, Watch};
 use crate::platform::Platform;
+use crate::store::Ref;
 use kernel_abi::{Error, Kind, Rights, Slot};
 
 impl<P: Platform> Kernel<P> {
@@ -101,11 +102,23 @@ impl<P: Platform> Kernel<P> {
         notification: u64,
         bits: u64,
     ) -> Result<Outcome, Error> {
-        let watch = self.watch(me, notification, bits)?;
+        let memo = &self.store.get(me.thread)?.memo;
+        let watch = match memo.ring(self.deleted, notification, bits) {
+            Some(watch) => watch,
+            None => self.look_up_ring(me, notification, bits)?,
+        };
         self.signal(watch.notification, watch.bits)?;
         Ok(DONE)
     }
 
+    fn look_up_ring(&mut self, me: Caller, slot: u64, bits: u64) -> Result<Watch, Error> {
+        let found = self.own(me, slot, Kind::Notification, Rights::SIGNAL)?;
+        let memo = &mut self.store.get_mut(me.thread)?.memo;
+        memo.note_ring(self.deleted, slot, found.object(), found.badge);
+        self.watch(me, slot, bits)
+    }
+
+    /// A wait whose capabilities have to be looked up.
     pub(super) fn notification_wait(
         &mut self,
         me: Caller,
@@ -114,13 +127,37 @@ impl<P: Platform> Kernel<P> {
         deadline: u64,
         [ring, acknowledge]: [u64; 2],
     ) -> Result<Outcome, Error> {
+        let null = Slot::NULL.0 as u64;
         let found = self.own(me, notification, Kind::Notification, Rights::WAIT)?;
-        if acknowledge != Slot::NULL.0 as u64 {
-            self.interrupt_ack(me, acknowledge)?;
+        let memo = &mut self.store.get_mut(me.thread)?.memo;
+        memo.note_wait(self.deleted, notification, found.object());
+        if acknowledge != null {
+            let found = self.own(me, acknowledge, Kind::Interrupt, Rights::MANAGE)?;
+            let memo = &mut self.store.get_mut(me.thread)?.memo;
+            memo.note_acknowledge(self.deleted, acknowledge, found.object());
+            self.acknowledge(found.object())?;
         }
-        if ring != Slot::NULL.0 as u64 {
+        if ring != null {
             self.notification_signal(me, ring, 0)?;
         }
         self.wait(me.thread, found.object(), mask, deadline)
+    }
+
+    /// A wait whose capabilities were looked up before.
+    #[inline]
+    pub(crate) fn wait_as_before(
+        &mut self,
+        thread: Ref<Tcb>,
+        known: Recalled,
+        mask: u64,
+        deadline: u64,
+    ) -> Result<Outcome, Error> {
+        if let Some(interrupt) = known.acknowledge {
+            self.acknowledge(interrupt)?;
+        }
+        if let Some(watch) = known.ring {
+            self.signal(watch.notification, watch.bits)?;
+        }
+        self.wait(thread, known.notification, mask, deadline)
     }
 }

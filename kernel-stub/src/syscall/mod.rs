@@ -40,7 +40,9 @@ fn made(slot: Slot) -> Outcome {
 }
 
 impl<P: Platform> Kernel<P> {
-    /// Carries out a system call.
+    /// Carries out a system call. (Apart from the way that the waits of the data path take, which is short and in one place: see
+    /// `docs/performance.md`.)
+    #[inline(never)]
     pub(crate) fn syscall(
         &mut self,
         thread: Ref<Tcb>,
@@ -50,23 +52,7 @@ impl<P: Platform> Kernel<P> {
     ) -> Result<Outcome, Error> {
         let me = Caller { thread, process };
         let call = Syscall::from_number(number).ok_or(Error::BadSyscall)?;
-        let [a0, a1, a2, a3, a4, _] = arguments;
-        match call {
-            Syscall::NotificationSignal => self.notification_signal(me, a0, a1),
-            Syscall::NotificationWait => self.notification_wait(me, a0, a1, a2, [a3, a4]),
-            call => self.rarer_call(me, call, arguments),
-        }
-    }
-
-    /// All the others. Apart from the two of the data path, whose code then is short and in one place: see
-    /// `docs/performance.md`.
-    #[inline(never)]
-    fn rarer_call(
-        &mut self,
-        me: Caller,
-        call: Syscall,
-        [a0, a1, a2, a3, a4, a5]: [u64; 6],
-    ) -> Result<Outcome, Error> {
+        let [a0, a1, a2, a3, a4, a5] = arguments;
         match call {
             Syscall::CapDerive => self.cap_derive(me, a0, a1, a2),
             Syscall::CapDelete => self.cap_delete(me, a0),
@@ -99,8 +85,8 @@ impl<P: Platform> Kernel<P> {
             Syscall::EndpointReply => self.endpoint_reply(me, a0, a1, a2),
             Syscall::EndpointBind => self.endpoint_bind(me, a0, a1, a2),
             Syscall::NotificationCreate => self.notification_create(me, a0),
-            // Seen to before.
-            Syscall::NotificationSignal | Syscall::NotificationWait => Err(Error::BadSyscall),
+            Syscall::NotificationSignal => self.notification_signal(me, a0, a1),
+            Syscall::NotificationWait => self.notification_wait(me, a0, a1, a2, [a3, a4]),
             Syscall::DeviceInfo => self.device_get_info(me, a0, a1),
             Syscall::DeviceConfigRead => self.device_config_read(me, a0, a1, a2),
             Syscall::DeviceBar => self.device_get_bar(me, a0, a1),

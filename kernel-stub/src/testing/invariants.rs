@@ -1,7 +1,7 @@
 //! What must hold in the kernel's tables between any two system calls.
 
 use super::{Bench, Sim};
-use crate::cap::{Cap, CapRef, CapTable};
+use crate::cap::{Cap, CapRef, CapTable, lookup};
 use crate::kernel::Kernel;
 use crate::object::{
     Budget, Chain, Device, Endpoint, MapTable, Memory, Notification, Pin, Process, Tcb, ThreadList,
@@ -68,7 +68,7 @@ fn list(kernel: &Kernel<Sim>, chain: Chain, list: ThreadList) -> Vec<Ref<Tcb>> {
 fn check(kernel: &Kernel<Sim>) {
     let store = &kernel.store;
     let mut count = Count::default();
-    count.refs.insert(kernel.root_budget.frame, 1);
+    count.refs.insert(kernel.root_budget.frame(), 1);
     let index = Index::new(kernel);
     let mut used = 0;
     for frame in 0..store.memory.frames() {
@@ -93,7 +93,7 @@ fn check(kernel: &Kernel<Sim>) {
     for frame in index.of(FrameKind::Budget) {
         let budget = store.at::<Budget>(frame).unwrap();
         if let Some(parent) = budget.parent {
-            *count.paid.entry(parent.frame).or_default() += budget.limit;
+            *count.paid.entry(parent.frame()).or_default() += budget.limit;
         }
     }
     for frame in index.of(FrameKind::Budget) {
@@ -161,7 +161,7 @@ fn check_families(kernel: &Kernel<Sim>, index: &Index) {
     let (mut living, mut listed) = (0, 0);
     for frame in index.of(FrameKind::Process) {
         let process = store.at::<Process>(frame).unwrap();
-        let is_first = kernel.first.is_some_and(|first| first.frame == frame);
+        let is_first = kernel.first.is_some_and(|first| first.frame() == frame);
         assert_eq!(process.maker.is_some(), process.is_alive() && !is_first);
         let speaker = process.speaker.map(|speaker| store.get(speaker));
         assert!(!process.is_alive() || speaker.is_none_or(|it| it.unwrap().is_alive()));
@@ -171,7 +171,7 @@ fn check_families(kernel: &Kernel<Sim>, index: &Index) {
         assert!(next.is_none() || process.is_alive());
         while let Some(made) = next {
             let entry = store.get(made).unwrap();
-            assert_eq!(entry.maker.map(|maker| maker.frame), Some(frame));
+            assert_eq!(entry.maker.map(|maker| maker.frame()), Some(frame));
             assert_eq!(entry.made_links.prev, prev);
             (prev, next) = (next, entry.made_links.next);
             listed += 1;
@@ -223,13 +223,14 @@ fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
         }
         for caller in list(kernel, Chain::Service, process.serving) {
             let state = store.get(caller).unwrap().state;
-            assert!(matches!(state, ThreadState::Served(_, server) if server.frame == frame));
+            assert!(matches!(state, ThreadState::Served(_, server) if server.frame() == frame));
         }
         for thread in threads {
-            *count.refs.entry(thread.frame).or_default() += 1;
+            *count.refs.entry(thread.frame()).or_default() += 1;
             let tcb = store.get(thread).unwrap();
-            assert_eq!(tcb.process.frame, frame);
+            assert_eq!(tcb.process.frame(), frame);
             armed += tcb.timer.armed as u32;
+            check_memo(kernel, thread);
             let is_seen_to = tcb.timer.armed && tcb.timer.key <= tcb.deadline;
             let queue = match tcb.state {
                 ThreadState::Ready => continue,
@@ -253,6 +254,17 @@ fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
         }
     }
     assert_eq!(kernel.deadlines.count(store), armed);
+}
+
+/// What a thread remembers of its capabilities is what the table says.
+fn check_memo(kernel: &Kernel<Sim>, thread: Ref<Tcb>) {
+    let tcb = kernel.store.get(thread).unwrap();
+    for note in tcb.memo.noted(kernel.deleted) {
+        let slot = note.slot;
+        let found = lookup(&kernel.store, tcb.process, slot, note.kind, note.rights).unwrap();
+        assert_eq!(found.object::<Tcb>(), note.object.cast(), "slot {slot:#x}");
+        assert!(note.badge == found.badge || note.rights != Rights::SIGNAL);
+    }
 }
 
 fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
@@ -303,8 +315,8 @@ fn check_memory(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
         let device = store.at::<Device>(frame).unwrap();
         check_reach(kernel, device);
         for Pin { memory, writes } in device.pins.iter().flatten() {
-            *count.refs.entry(memory.frame).or_default() += 1;
-            *count.writers.entry(memory.frame).or_default() += *writes as u32;
+            *count.refs.entry(memory.frame()).or_default() += 1;
+            *count.writers.entry(memory.frame()).or_default() += *writes as u32;
         }
     }
     for frame in index.of(FrameKind::Memory) {

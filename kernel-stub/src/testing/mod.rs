@@ -144,7 +144,8 @@ pub(crate) fn boot_with(frames: u32, archive: &[u8]) -> Result<Bench, BootError>
         init: Ref::new(0, 0),
         _ram: ram,
     };
-    bench.init = bench.kernel.schedule().unwrap();
+    bench.init = bench.kernel.choose().unwrap();
+    bench.kernel.enter(bench.init);
     Ok(bench)
 }
 

@@ -8,6 +8,7 @@ mod endings;
 mod fuzz;
 mod io;
 mod ipc;
+mod memo;
 mod memory;
 mod processes;
 mod reference;

@@ -210,10 +210,11 @@ proptest! {
                 }
             }
             bench.check();
-            let next = bench.kernel.deadlines.next().unwrap_or(FOREVER);
+            let next = bench.kernel.deadlines.next();
             prop_assert!(armed.values().all(|deadline| next <= *deadline));
         }
-        while let Some(next) = bench.kernel.deadlines.next() {
+        while bench.kernel.deadlines.next() != FOREVER {
+            let next = bench.kernel.deadlines.next();
             bench.kernel.platform.clock = next;
             bench.kernel.timer_expired();
             armed.retain(|_, deadline| *deadline > next);
