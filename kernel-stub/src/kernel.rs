@@ -144,20 +144,18 @@ impl<P: Platform> Kernel<P> {
         }
         match platform.run_user(sched.root(), &mut running.context) {
             Trap::Syscall => {
-                let (number, arguments) = running.context.syscall();
+                let (number, [a0, a1, a2, a3, a4, _]) = running.context.syscall();
                 let tcb = &mut running.tcb;
                 // (No counter of 64 bits comes round.)
                 tcb.usage.syscalls = tcb.usage.syscalls.wrapping_add(1);
                 self.syscalls = self.syscalls.wrapping_add(1);
-                let [a0, a1, a2, a3, a4, _] = arguments;
                 let known = match number == Syscall::NotificationWait as u64 {
                     true => tcb.memo.wait(self.deleted, a0, [a3, a4]),
                     false => None,
                 };
-                let process = tcb.process;
                 let outcome = match known {
                     Some(known) => self.wait_as_before(thread, known, a1, a2),
-                    None => self.syscall(thread, process, number, arguments),
+                    None => self.syscall(thread),
                 };
                 match outcome {
                     Ok(Outcome::Blocked) => {}
@@ -193,8 +191,9 @@ impl<P: Platform> Kernel<P> {
         set_result(&mut caller.context, result);
     }
 
+    #[inline(never)]
     fn handle_event(&mut self, trap: Trap) {
-        self.interrupts += 1;
+        self.interrupts = self.interrupts.wrapping_add(1);
         match trap {
             Trap::Timer => self.timer_expired(),
             Trap::Interrupt(vector) => self.deliver_interrupt(vector),

@@ -14,32 +14,40 @@ fn links(store: &mut Store, thread: Ref<Tcb>, chain: Chain) -> Result<&mut Links
 }
 
 impl ThreadList {
-    /// Puts a thread that is in no list of this chain into the list if that is empty. Its links are clear, and stay so.
     #[inline]
-    pub(crate) fn push_only(&mut self, thread: Ref<Tcb>) -> bool {
-        let is_empty = self.len == 0;
-        if is_empty {
-            *self = ThreadList {
-                head: Some(thread),
-                tail: Some(thread),
-                len: 1,
-            };
-        }
-        is_empty
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_none()
     }
 
     /// The thread of a list of one.
     #[inline]
     pub(crate) fn only(&self) -> Option<Ref<Tcb>> {
-        self.head.filter(|_| self.len == 1)
+        self.head.filter(|head| self.tail == Some(*head))
+    }
+
+    /// Empties the list. Clears no links: those of a list of one are clear.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.head = None;
+    }
+
+    /// Puts a thread that is in no list of this chain into the list if that is empty. Its links are clear, and stay so.
+    #[inline]
+    pub(crate) fn push_only(&mut self, thread: Ref<Tcb>) -> bool {
+        let is_empty = self.is_empty();
+        if is_empty {
+            self.head = Some(thread);
+            self.tail = Some(thread);
+        }
+        is_empty
     }
 
     /// Removes the thread of a list of one.
     #[inline]
     pub(crate) fn remove_only(&mut self) -> bool {
-        let is_only = self.len == 1;
+        let is_only = self.only().is_some();
         if is_only {
-            *self = ThreadList::EMPTY;
+            self.clear();
         }
         is_only
     }
@@ -74,7 +82,6 @@ impl ThreadList {
             None => self.head = Some(thread),
         }
         self.tail = Some(thread);
-        self.len += 1;
         Ok(())
     }
 
@@ -97,7 +104,6 @@ impl ThreadList {
             None => self.tail = Some(thread),
         }
         self.head = Some(thread);
-        self.len += 1;
         Ok(())
     }
 
@@ -131,7 +137,6 @@ impl ThreadList {
             Some(next) => links(store, next, chain)?.prev = prev,
             None => self.tail = prev,
         }
-        self.len -= 1;
         Ok(())
     }
 

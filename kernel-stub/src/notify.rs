@@ -10,20 +10,31 @@ use kernel_abi::Error;
 
 impl<P: Platform> Kernel<P> {
     /// Sets bits, and wakes the waiters that they are for, the longest waiting first.
+    #[inline(never)]
     pub(crate) fn signal(
+        &mut self,
+        notification: Ref<Notification>,
+        bits: u64,
+    ) -> Result<(), Error> {
+        self.signal_here(notification, bits)
+    }
+
+    /// [`Kernel::signal`] as part of its caller: for the one on the data path.
+    #[inline(always)]
+    pub(crate) fn signal_here(
         &mut self,
         notification: Ref<Notification>,
         bits: u64,
     ) -> Result<(), Error> {
         let (entry, mut others) = self.store.split(notification)?;
         entry.bits |= bits;
-        // One waiter is nearly always all there is, so it takes no general way through the lists.
-        let Some(thread) = entry.waiters.only() else {
-            return match entry.waiters.len {
-                0 => Ok(()),
-                _ => self.signal_each(notification),
-            };
+        let Some(thread) = entry.waiters.head else {
+            return Ok(());
         };
+        // One waiter is nearly always all there is, so it takes no general way through the lists.
+        if entry.waiters.tail != Some(thread) {
+            return self.signal_each(notification);
+        }
         let woken = others.get_mut::<Thread<P::Context>>(thread.cast())?;
         let ThreadState::Waiting(_, mask) = woken.tcb.state else {
             return Ok(());
@@ -33,11 +44,11 @@ impl<P: Platform> Kernel<P> {
             return Ok(());
         }
         entry.bits ^= found;
-        entry.waiters = ThreadList::EMPTY;
+        entry.waiters.clear();
         woken.tcb.state = ThreadState::Ready;
         set_result(&mut woken.context, Ok([found, 0, 0]));
         let priority = woken.tcb.priority;
-        self.sched.enqueue(&mut self.store, thread, priority, false)
+        self.sched.enqueue_last(&mut self.store, thread, priority)
     }
 
     #[cold]
@@ -66,7 +77,20 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// Takes the bits of the mask, or waits for one of them.
+    #[inline(never)]
     pub(crate) fn wait(
+        &mut self,
+        thread: Ref<Tcb>,
+        notification: Ref<Notification>,
+        mask: u64,
+        deadline: u64,
+    ) -> Result<Outcome, Error> {
+        self.wait_here(thread, notification, mask, deadline)
+    }
+
+    /// [`Kernel::wait`] as part of its caller.
+    #[inline(always)]
+    pub(crate) fn wait_here(
         &mut self,
         thread: Ref<Tcb>,
         notification: Ref<Notification>,

@@ -93,7 +93,7 @@ impl<P: Platform> Kernel<P> {
         let process = tcb.process;
         self.store.retain(thread.frame());
         let mut list = self.store.get(process)?.threads;
-        if list.len == 0 {
+        if list.is_empty() {
             self.store.retain(process.frame());
         }
         list.push_back(&mut self.store, Chain::Family, thread)?;
@@ -104,7 +104,7 @@ impl<P: Platform> Kernel<P> {
     /// Ends a thread, and its process with the last one.
     pub(crate) fn exit_thread(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
         let process = self.store.get(thread)?.process;
-        if self.store.get(process)?.threads.len <= 1 {
+        if self.store.get(process)?.threads.only() == Some(thread) {
             self.end_process(process, ProcessState::Exited(0));
             return Ok(());
         }
@@ -243,7 +243,7 @@ impl<P: Platform> Kernel<P> {
             return;
         }
         entry.state = state;
-        let had_threads = self.store.get(process).is_ok_and(|p| p.threads.len > 0);
+        let had_threads = self.store.get(process).is_ok_and(|p| !p.threads.is_empty());
         while let Some(thread) = self.store.get(process).ok().and_then(|p| p.threads.head) {
             self.must(|k| k.end_thread(process, thread));
         }
@@ -346,9 +346,10 @@ impl<P: Platform> Kernel<P> {
         self.account();
         let entry = self.store.get(process)?;
         let mut usage = entry.usage;
-        let mut next = entry.threads.head;
+        let (mut next, mut threads) = (entry.threads.head, 0);
         while let Some(thread) = next {
             usage = usage.plus(self.store.get(thread)?.usage);
+            threads += 1;
             next = ThreadList::next(&self.store, Chain::Family, thread);
         }
         // A zombie keeps its budget alive, since the budget pays for it.
@@ -358,7 +359,7 @@ impl<P: Platform> Kernel<P> {
             id: entry.id,
             cpu_ns: usage.cpu_ns,
             caps: entry.caps as u64,
-            threads: entry.threads.len as u64,
+            threads,
             pages: entry.pages,
             syscalls: usage.syscalls,
             switches: usage.switches,

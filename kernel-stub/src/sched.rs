@@ -72,6 +72,7 @@ impl Scheduler {
         self.ready.checked_ilog2().map(|bit| bit as u8)
     }
 
+    #[inline(never)]
     pub(crate) fn enqueue(
         &mut self,
         store: &mut Store,
@@ -79,12 +80,27 @@ impl Scheduler {
         priority: u8,
         front: bool,
     ) -> Result<(), Error> {
+        if !front {
+            return self.enqueue_last(store, thread, priority);
+        }
         let queue = self.queues.get_mut(priority as usize);
         let queue = queue.ok_or(Error::BadArgument)?;
-        match front {
-            true => queue.push_front(store, Chain::Queue, thread)?,
-            false => queue.push_back(store, Chain::Queue, thread)?,
-        }
+        queue.push_front(store, Chain::Queue, thread)?;
+        self.ready |= 1 << priority;
+        self.stale = true;
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub(crate) fn enqueue_last(
+        &mut self,
+        store: &mut Store,
+        thread: Ref<Tcb>,
+        priority: u8,
+    ) -> Result<(), Error> {
+        let queue = self.queues.get_mut(priority as usize);
+        let queue = queue.ok_or(Error::BadArgument)?;
+        queue.push_back(store, Chain::Queue, thread)?;
         self.ready |= 1 << priority;
         self.stale = true;
         Ok(())
@@ -99,7 +115,7 @@ impl Scheduler {
         let queue = self.queues.get_mut(priority as usize);
         let queue = queue.ok_or(Error::BadArgument)?;
         queue.remove(store, Chain::Queue, thread)?;
-        if queue.len == 0 {
+        if queue.is_empty() {
             self.ready &= !(1 << priority);
         }
         self.stale = true;
@@ -191,7 +207,7 @@ impl Scheduler {
 
     #[inline]
     fn others_ready(&self, priority: u8) -> bool {
-        self.ready & 1 << priority != 0
+        self.ready.wrapping_shr(priority.into()) & 1 != 0
     }
 }
 

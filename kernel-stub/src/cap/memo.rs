@@ -6,7 +6,7 @@
 //! memo worthless at once. What is noted are [`Ref`]s, which the store checks at each use as any others.
 
 use crate::object::{Interrupt, Notification, Watch};
-use crate::store::Ref;
+use crate::store::{Object, Ref};
 use kernel_abi::Slot;
 #[cfg(any(test, feature = "testing"))]
 use kernel_abi::{Kind, Rights};
@@ -23,7 +23,7 @@ struct Entry<T> {
     object: Ref<T>,
 }
 
-impl<T> Entry<T> {
+impl<T: Object> Entry<T> {
     const EMPTY: Entry<T> = Entry {
         slot: Slot::NULL.0 as u64,
         badge: 0,
@@ -151,12 +151,12 @@ impl Memo {
     /// What holds at present.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn noted(&self, deleted: u64) -> Vec<Noted> {
-        fn note<T>(entry: &Entry<T>, kind: Kind, rights: Rights) -> Noted {
+        fn note<T: Object>(entry: &Entry<T>, kind: Kind, rights: Rights) -> Noted {
             Noted {
                 slot: entry.slot,
                 kind,
                 rights,
-                object: entry.object.cast(),
+                object: (entry.object.frame(), entry.object.generation()),
                 badge: entry.badge,
             }
         }
@@ -177,7 +177,8 @@ pub(crate) struct Noted {
     pub(crate) slot: u64,
     pub(crate) kind: Kind,
     pub(crate) rights: Rights,
-    pub(crate) object: Ref<()>,
+    /// Frame and generation.
+    pub(crate) object: (u32, u32),
     /// Only of what rings.
     pub(crate) badge: u64,
 }

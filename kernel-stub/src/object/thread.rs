@@ -46,15 +46,14 @@ pub(crate) struct Links {
 #[derive(Clone, Copy)]
 pub(crate) struct ThreadList {
     pub(crate) head: Option<Ref<Tcb>>,
+    /// If there is a head.
     pub(crate) tail: Option<Ref<Tcb>>,
-    pub(crate) len: u32,
 }
 
 impl ThreadList {
     pub(crate) const EMPTY: ThreadList = ThreadList {
         head: None,
         tail: None,
-        len: 0,
     };
 }
 

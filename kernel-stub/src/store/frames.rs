@@ -85,28 +85,28 @@ pub(crate) struct FrameMeta {
     order: u8,
     /// No reference to the object is left, and it is in the list of the dead.
     pub(crate) dying: bool,
-    /// Grows each time that the frame is freed, so that a stale [`super::Ref`] is recognised.
-    pub(crate) generation: u32,
     /// In use: capabilities and kernel references to the object. Free: previous block. Dying: next one.
     pub(crate) refs: u32,
     /// In use: frame of the budget that pays, 0 for the kernel itself. Free: next block.
     pub(crate) payer: u32,
 }
 
-/// Records in a page of the table.
-pub(crate) const RECORDS_IN_PAGE: u32 = (PAGE_SIZE / size_of::<FrameMeta>()) as u32;
+/// Names in a page of the table.
+pub(crate) const NAMES_IN_PAGE: u32 = (PAGE_SIZE / size_of::<u64>()) as u32;
 
 const NEW: FrameMeta = FrameMeta {
     kind: FrameKind::Reserved,
     order: 0,
     dying: false,
-    generation: 0,
     refs: 0,
     payer: 0,
 };
 
 /// All frames.
 pub(crate) struct Frames {
+    /// For each frame, above: its generation, which grows each time that it is freed, so that a stale [`super::Ref`] is recognised. Below: zero,
+    /// or what a reference to the object in it has there. So one comparison says whether a reference is good.
+    names: NonNull<u64>,
     table: NonNull<FrameMeta>,
     len: u32,
     /// First block of each order: outside of the zone, and inside.
@@ -119,7 +119,7 @@ pub(crate) struct Frames {
 impl Frames {
     /// Bytes of a table for `len` frames.
     pub(crate) const fn table_bytes(len: u32) -> u64 {
-        len as u64 * size_of::<FrameMeta>() as u64
+        len as u64 * (size_of::<u64>() + size_of::<FrameMeta>()) as u64
     }
 
     /// Starts with every frame reserved, and this zone for the kernel's objects.
@@ -128,19 +128,57 @@ impl Frames {
     /// `table` is aligned to a page and valid for reads and writes of `table_bytes(len)` bytes as long as the
     /// value lives, and nobody else touches them.
     pub(crate) unsafe fn new(table: NonNull<u8>, len: u32, zone: Range<u32>) -> Frames {
-        let table = table.cast::<FrameMeta>();
+        let names = table.cast::<u64>();
+        // SAFETY: the table that the caller promises has room for `len` names, and `len` records behind them.
+        let table = unsafe { names.add(len as usize) }.cast::<FrameMeta>();
         for index in 0..len as usize {
-            // SAFETY: `index` is within the table that the caller promises.
-            let entry = unsafe { table.add(index) };
+            // SAFETY: `index` is within the names.
+            let name = unsafe { names.add(index) };
             // SAFETY: the caller promises that the table is writable and not shared.
+            unsafe { name.write(0) };
+            // SAFETY: `index` is within the records.
+            let entry = unsafe { table.add(index) };
+            // SAFETY: as for the names.
             unsafe { entry.write(NEW) };
         }
         Frames {
+            names,
             table,
             len,
             free: [[0; ORDERS]; 2],
             zone,
             free_count: 0,
+        }
+    }
+
+    fn names(&self) -> &[u64] {
+        // SAFETY: `new` was promised this range, and filled it.
+        unsafe { core::slice::from_raw_parts(self.names.as_ptr(), self.len as usize) }
+    }
+
+    /// What a reference to the object in a frame is; the lower half is zero if there is none.
+    #[inline]
+    pub(crate) fn name(&self, frame: u32) -> Option<u64> {
+        self.names().get(frame as usize).copied()
+    }
+
+    /// Notes what a frame holds: as in a reference's lower half, zero if it is no object.
+    pub(crate) fn set_name(&mut self, frame: u32, low: u32) {
+        self.change_name(frame, |generation| (generation, low));
+    }
+
+    /// No reference to what the frame held is good any more.
+    pub(crate) fn forget(&mut self, frame: u32) {
+        self.change_name(frame, |generation| (generation.wrapping_add(1), 0));
+    }
+
+    fn change_name(&mut self, frame: u32, change: impl FnOnce(u32) -> (u32, u32)) {
+        // SAFETY: as in `names`; `&mut self` makes the reference the only one.
+        let names =
+            unsafe { core::slice::from_raw_parts_mut(self.names.as_ptr(), self.len as usize) };
+        if let Some(name) = names.get_mut(frame as usize) {
+            let (generation, low) = change((*name >> 32) as u32);
+            *name = (generation as u64) << 32 | low as u64;
         }
     }
 

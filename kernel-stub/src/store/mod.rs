@@ -18,13 +18,11 @@ use crate::phys::{Frame, PhysMemory};
 use core::ops::Range;
 use core::ptr::NonNull;
 pub(crate) use frames::FrameKind;
-use frames::{Frames, RECORDS_IN_PAGE};
+use frames::{Frames, NAMES_IN_PAGE};
 use kernel_abi::{Error, PAGE_SIZE};
 pub(crate) use others::Others;
+use reference::MAX_FRAMES;
 pub(crate) use reference::Ref;
-
-/// Frames beyond 256 GiB are left alone: a capability reference has 26 bits for the frame.
-const MAX_FRAMES: u32 = 1 << 26;
 
 /// Something that lives alone in a frame.
 ///
@@ -88,8 +86,8 @@ impl Store {
         let table = memory
             .frame_pointer(Frame(place.start))
             .map_err(|_| BootError::TooLittleMemory)?;
-        // Begins with a page of records. One part in 64 is plenty for objects that everybody has few of.
-        let start = (place.start + table_frames).next_multiple_of(RECORDS_IN_PAGE);
+        // Begins with a page of names. One part in 64 is plenty for objects that everybody has few of.
+        let start = (place.start + table_frames).next_multiple_of(NAMES_IN_PAGE);
         let zone = start..start.saturating_add(place.len() as u32 / 64);
         // SAFETY: `table_frames` frames from `place.start` are usable RAM below the limit, and are kept out of
         // the free ones below, so nobody else touches them.
@@ -207,8 +205,8 @@ impl Store {
                 return;
             };
             let payer = meta.payer;
-            meta.generation = meta.generation.wrapping_add(1);
             meta.dying = false;
+            self.frames.forget(frame);
             self.frames.release(frame);
             if let Some(budget) = self.at_mut::<Budget>(payer) {
                 budget.used -= 1;
@@ -250,7 +248,7 @@ impl Store {
         // and the type fits (asserted above).
         unsafe { place.cast::<T>().write(value) };
         self.frames.set_kind(frame.0, T::KIND);
-        Ok(Ref::new(frame.0, self.generation(frame.0)))
+        Ok(self.name(frame))
     }
 
     /// Puts an object of zeros into a frame of its own.
@@ -263,21 +261,23 @@ impl Store {
             assert!(!core::mem::needs_drop::<T>());
         }
         let frame = self.alloc_zeroed(payer, T::KIND)?;
-        Ok(Ref::new(frame.0, self.generation(frame.0)))
+        Ok(self.name(frame))
     }
 
-    fn generation(&self, frame: u32) -> u32 {
-        self.frames.get(frame).map_or(0, |meta| meta.generation)
+    /// The first reference to the `T` that a frame holds from now on.
+    fn name<T: Object>(&mut self, frame: Frame) -> Ref<T> {
+        self.frames.set_name(frame.0, Ref::<T>::low(frame.0));
+        let name = self.frames.name(frame.0).unwrap_or(0);
+        Ref::new(frame.0, (name >> 32) as u32)
     }
 
     /// Where the `T` is that the reference names; `None` if it was destroyed.
     #[inline]
     fn find<T: Object>(&self, object: Ref<T>) -> Option<NonNull<T>> {
-        let meta = self.frames.get(object.frame())?;
-        if meta.kind != T::KIND || meta.generation != object.generation() {
+        if self.frames.name(object.frame())? != object.word() {
             return None;
         }
-        // SAFETY: it has a record, and there are no more records than frames (`new`).
+        // SAFETY: it has a name, and there are no more names than frames (`new`).
         Some(unsafe { self.memory.known_frame(Frame(object.frame())) }.cast())
     }
 
@@ -285,8 +285,8 @@ impl Store {
     #[inline]
     pub(crate) fn get<T: Object>(&self, object: Ref<T>) -> Result<&T, Error> {
         let place = self.find(object).ok_or(Error::Gone)?;
-        // SAFETY: the frame's record says that it holds a `T`, which only `create` and `create_zeroed` do after
-        // writing one; `&self` keeps everybody from changing it.
+        // SAFETY: the frame's name says that it holds a `T` (a `Ref<T>` names its kind, too), which only `create` and
+        // `create_zeroed` do after writing one; `&self` keeps everybody from changing it.
         Ok(unsafe { place.as_ref() })
     }
 
@@ -301,8 +301,8 @@ impl Store {
     /// The reference to what a frame holds now; `None` if that is no `T`.
     #[inline]
     pub(crate) fn live<T: Object>(&self, frame: u32) -> Option<Ref<T>> {
-        let meta = self.frames.get(frame)?;
-        (meta.kind == T::KIND).then_some(Ref::new(frame, meta.generation))
+        let name = self.frames.name(frame)?;
+        (name as u32 == Ref::<T>::low(frame)).then_some(Ref::new(frame, (name >> 32) as u32))
     }
 
     /// What a frame holds now, if it is a `T`.

@@ -71,7 +71,7 @@ impl<P: Platform> Kernel<P> {
         let watch = self.optional_watch(me, notification, bits)?;
         let entry = self.store.get_mut(found.object::<Endpoint>())?;
         entry.bound = watch;
-        let calls_wait = entry.callers.len > 0;
+        let calls_wait = !entry.callers.is_empty();
         if let Some(watch) = watch.filter(|_| calls_wait) {
             self.signal_watch(watch);
         }
@@ -144,7 +144,7 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// A wait whose capabilities were looked up before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait_as_before(
         &mut self,
         thread: Ref<Tcb>,
@@ -156,8 +156,8 @@ impl<P: Platform> Kernel<P> {
             self.acknowledge(interrupt)?;
         }
         if let Some(watch) = known.ring {
-            self.signal(watch.notification, watch.bits)?;
+            self.signal_here(watch.notification, watch.bits)?;
         }
-        self.wait(thread, known.notification, mask, deadline)
+        self.wait_here(thread, known.notification, mask, deadline)
     }
 }

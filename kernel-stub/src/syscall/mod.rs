@@ -14,8 +14,8 @@ mod process;
 
 use crate::cap::{Found, lookup};
 use crate::kernel::{Kernel, Outcome};
-use crate::object::{Notification, Process, Tcb, Watch};
-use crate::platform::Platform;
+use crate::object::{Notification, Process, Tcb, Thread, Watch};
+use crate::platform::{Context, Platform};
 use crate::store::Ref;
 use kernel_abi::{Error, Kind, Rights, Slot, Syscall};
 
@@ -43,16 +43,12 @@ impl<P: Platform> Kernel<P> {
     /// Carries out a system call. (Apart from the way that the waits of the data path take, which is short and in one place: see
     /// `docs/performance.md`.)
     #[inline(never)]
-    pub(crate) fn syscall(
-        &mut self,
-        thread: Ref<Tcb>,
-        process: Ref<Process>,
-        number: u64,
-        arguments: [u64; 6],
-    ) -> Result<Outcome, Error> {
+    pub(crate) fn syscall(&mut self, thread: Ref<Tcb>) -> Result<Outcome, Error> {
+        let caller = self.store.get::<Thread<P::Context>>(thread.cast())?;
+        let (number, [a0, a1, a2, a3, a4, a5]) = caller.context.syscall();
+        let process = caller.tcb.process;
         let me = Caller { thread, process };
         let call = Syscall::from_number(number).ok_or(Error::BadSyscall)?;
-        let [a0, a1, a2, a3, a4, a5] = arguments;
         match call {
             Syscall::CapDerive => self.cap_derive(me, a0, a1, a2),
             Syscall::CapDelete => self.cap_delete(me, a0),

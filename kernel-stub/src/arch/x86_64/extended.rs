@@ -87,8 +87,8 @@ pub(super) enum Load {
 #[derive(Debug)]
 pub(super) struct Owner {
     enabled: bool,
-    /// Address of the context that ran last.
-    last: Option<usize>,
+    /// Address of the context that ran last; zero: none did.
+    last: usize,
 }
 
 impl Owner {
@@ -96,7 +96,7 @@ impl Owner {
     pub(super) fn nobody(components: u64) -> Owner {
         Owner {
             enabled: components != 0,
-            last: None,
+            last: 0,
         }
     }
 
@@ -107,7 +107,7 @@ impl Owner {
         if !self.enabled {
             return Load::Keep;
         }
-        let ran_last = self.last.replace(address) == Some(address);
+        let ran_last = core::mem::replace(&mut self.last, address) == address;
         match vector {
             FRESH => Load::Reset,
             _ if ran_last => Load::Keep,

@@ -35,6 +35,14 @@ impl Scale {
     }
 }
 
+impl Scale {
+    /// The same where the result is known to fit: nanoseconds since boot do for 584 years.
+    #[cfg(any(test, target_os = "none"))]
+    pub(crate) fn apply_small(self, value: u64) -> u64 {
+        ((value as u128 * self.0 as u128) >> 32) as u64
+    }
+}
+
 fn in_range(hertz: u64) -> Option<u128> {
     (1_000_000..=1_000_000_000_000)
         .contains(&hertz)
@@ -81,6 +89,9 @@ mod tests {
             Scale::to_ticks(2_000_000_000).unwrap().apply(u64::MAX),
             u64::MAX
         );
+        let (scale, century) = (Scale::to_nanos(3_000_000_000).unwrap(), 100 * YEAR);
+        let ticks = 3_000_000_000 * century;
+        assert_eq!(scale.apply_small(ticks), scale.apply(ticks));
     }
 
     proptest! {

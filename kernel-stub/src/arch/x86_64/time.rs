@@ -169,7 +169,7 @@ impl Clock {
     /// Nanoseconds since [`Clock::new`].
     pub(super) fn now(&self) -> u64 {
         let ticks = cpu::timestamp().saturating_sub(self.start);
-        let now = self.scale.apply(ticks).max(self.last.get());
+        let now = self.scale.apply_small(ticks).max(self.last.get());
         self.last.set(now);
         now
     }
