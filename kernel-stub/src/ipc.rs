@@ -8,7 +8,7 @@
 
 use crate::cap::{self, Grant};
 use crate::kernel::{Kernel, Outcome};
-use crate::object::{Chain, Endpoint, Process, Tcb, ThreadList, ThreadState};
+use crate::object::{Chain, Endpoint, Letter, Process, Tcb, ThreadList, ThreadState};
 use crate::phys::Frame;
 use crate::platform::Platform;
 use crate::store::Ref;
@@ -32,8 +32,8 @@ impl<P: Platform> Kernel<P> {
         deadline: u64,
     ) -> Result<Outcome, Error> {
         let root = self.sched.root();
-        let message = self.message_from_user(root, buffer)?;
-        self.check_user(root, buffer, size_of::<Message>(), Access::Write)?;
+        // The reply overwrites it.
+        let letter = self.letter_from_user(root, buffer, Access::Write)?;
         if self.store.get(endpoint)?.receive_caps == 0 {
             return Err(Error::Gone);
         }
@@ -41,7 +41,7 @@ impl<P: Platform> Kernel<P> {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let tcb = self.store.get_mut(thread)?;
-        tcb.message = message;
+        tcb.letter.copy_from(&letter);
         tcb.badge = badge;
         tcb.sequence = sequence;
         tcb.buffer = buffer;
@@ -120,7 +120,7 @@ impl<P: Platform> Kernel<P> {
         token: u64,
         buffer: u64,
     ) -> Result<(), Error> {
-        let message = self.message_from_user(self.sched.root(), buffer)?;
+        let mut letter = self.letter_from_user(self.sched.root(), buffer, Access::Read)?;
         let server = self.store.get(thread)?.process;
         let caller = self.store.live::<Tcb>(token as u32).ok_or(Error::Gone)?;
         let tcb = self.store.get(caller)?;
@@ -130,7 +130,7 @@ impl<P: Platform> Kernel<P> {
         if !waits {
             return Err(Error::Gone);
         }
-        match self.pass(server, client, address, message) {
+        match self.pass(server, client, address, &mut letter) {
             Ok(()) => self.wake(caller, Ok([0; 3]), false),
             // The caller took its own buffer away: its loss, and the call is over.
             Err(Undelivered::Receiver(Error::BadAddress)) => {
@@ -151,8 +151,8 @@ impl<P: Platform> Kernel<P> {
         buffer: u64,
     ) -> Result<(), Undelivered> {
         let tcb = self.store.get(caller).map_err(Undelivered::Sender)?;
-        let (client, message) = (tcb.process, tcb.message.clone());
-        match self.pass(client, server, buffer, message) {
+        let (client, mut letter) = (tcb.process, tcb.letter.clone());
+        match self.pass(client, server, buffer, &mut letter) {
             Err(Undelivered::Receiver(Error::TableFull)) => {
                 Err(Undelivered::Sender(Error::TableFull))
             }
@@ -166,28 +166,26 @@ impl<P: Platform> Kernel<P> {
         from: Ref<Process>,
         to: Ref<Process>,
         buffer: u64,
-        mut message: Message,
+        letter: &mut Letter,
     ) -> Result<(), Undelivered> {
-        let count = message.cap_count as usize;
-        let sent = core::mem::replace(&mut message.caps, [Slot::NULL; MESSAGE_CAPS]);
-        for (index, slot) in sent.into_iter().enumerate().take(count) {
+        let mut there = [Slot::NULL; MESSAGE_CAPS];
+        let count = letter.cap_count();
+        for (slot, place) in letter.caps().into_iter().zip(&mut there).take(count) {
             match self.pass_cap(from, to, slot) {
-                Ok(slot) => {
-                    if let Some(place) = message.caps.get_mut(index) {
-                        *place = slot;
-                    }
-                }
+                Ok(slot) => *place = slot,
                 Err(error) => {
-                    self.take_back(to, &message);
+                    self.take_back(to, &there);
                     return Err(error);
                 }
             }
         }
+        letter.set_caps(there);
         let root = self.root_of(to).map_err(Undelivered::Receiver)?;
-        self.message_to_user(root, buffer, &message).map_err(|_| {
-            self.take_back(to, &message);
-            Undelivered::Receiver(Error::BadAddress)
-        })
+        self.copy_to_user(root, buffer, letter.bytes())
+            .map_err(|_| {
+                self.take_back(to, &there);
+                Undelivered::Receiver(Error::BadAddress)
+            })
     }
 
     fn pass_cap(
@@ -206,8 +204,8 @@ impl<P: Platform> Kernel<P> {
             .map_err(|_| Undelivered::Receiver(Error::TableFull))
     }
 
-    fn take_back(&mut self, to: Ref<Process>, message: &Message) {
-        for slot in message.caps.iter().filter(|slot| **slot != Slot::NULL) {
+    fn take_back(&mut self, to: Ref<Process>, caps: &[Slot]) {
+        for slot in caps.iter().filter(|slot| **slot != Slot::NULL) {
             if let Ok(found) = cap::find(&self.store, to, slot.0 as u64) {
                 self.delete(found.at);
             }

@@ -3,15 +3,11 @@
 #![forbid(unsafe_code)]
 
 use crate::kernel::Kernel;
+use crate::object::{HEADER, Letter};
 use crate::phys::{Frame, PhysAddr};
 use crate::platform::Platform;
 use crate::store::FrameKind;
-use kernel_abi::{
-    Error, MESSAGE_BYTES, MESSAGE_CAPS, Message, PAGE_SIZE, Prot, Slot, USER_END, USER_START,
-};
-
-/// Bytes of a message before its data.
-const HEADER: usize = size_of::<Message>() - MESSAGE_BYTES;
+use kernel_abi::{Error, MESSAGE_CAPS, Message, PAGE_SIZE, Prot, USER_END, USER_START};
 
 /// What the caller is about to do with user memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,45 +123,50 @@ impl<P: Platform> Kernel<P> {
         Ok(())
     }
 
-    /// Reads a message; only the part of the data that is in use.
-    pub(crate) fn message_from_user(&self, root: Frame, address: u64) -> Result<Message, Error> {
-        let mut message = Message::new();
-        let mut header = [0; HEADER];
-        self.copy_from_user(root, address, &mut header)?;
-        let (words, _) = header.as_chunks::<4>();
-        let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
-        message.len = words.next().unwrap_or(0);
-        message.cap_count = words.next().unwrap_or(0);
-        for (slot, word) in message.caps.iter_mut().zip(words) {
-            *slot = Slot(word);
-        }
-        if message.cap_count as usize > MESSAGE_CAPS {
-            return Err(Error::BadArgument);
-        }
-        let data = message.data.get_mut(..message.len as usize);
-        let data = data.ok_or(Error::BadArgument)?;
-        self.copy_from_user(root, address.saturating_add(HEADER as u64), data)?;
-        Ok(message)
-    }
-
-    /// Writes a message; only the part of the data that is in use.
-    pub(crate) fn message_to_user(
-        &mut self,
+    /// Reads a message; only the part of the data that is in use. With [`Access::Write`], all of its place must be writable.
+    pub(crate) fn letter_from_user(
+        &self,
         root: Frame,
         address: u64,
-        message: &Message,
-    ) -> Result<(), Error> {
-        let mut bytes = [0; size_of::<Message>()];
-        let words = [message.len, message.cap_count]
-            .into_iter()
-            .chain(message.caps.iter().map(|slot| slot.0));
-        let (places, _) = bytes.as_chunks_mut::<4>();
-        for (place, word) in places.iter_mut().zip(words) {
-            *place = word.to_le_bytes();
+        access: Access,
+    ) -> Result<Letter, Error> {
+        const WHOLE: usize = size_of::<Message>();
+        if !in_user_half(address, WHOLE) {
+            // Perhaps what is in use ends before the end of the user half.
+            return self.letter_in_pieces(root, address, access);
         }
-        let (_, data) = bytes.split_at_mut(HEADER);
-        data.copy_from_slice(&message.data);
-        let len = HEADER + (message.len as usize).min(MESSAGE_BYTES);
-        self.copy_to_user(root, address, bytes.get(..len).unwrap_or(&bytes))
+        let (place, in_page) = self.user_byte(root, address, access)?;
+        if in_page < WHOLE {
+            return self.letter_in_pieces(root, address, access);
+        }
+        let mut letter = Letter::EMPTY;
+        let memory = &self.store.memory;
+        let copied = memory.copy_out(place, letter.header_mut());
+        copied.map_err(|_| Error::BadAddress)?;
+        let data = body(&mut letter)?;
+        let copied = memory.copy_out(place.offset(HEADER as u64), data);
+        copied.map_err(|_| Error::BadAddress)?;
+        Ok(letter)
     }
+
+    /// The same where it may not lie in one page.
+    #[inline(never)]
+    fn letter_in_pieces(&self, root: Frame, address: u64, access: Access) -> Result<Letter, Error> {
+        let mut letter = Letter::EMPTY;
+        self.copy_from_user(root, address, letter.header_mut())?;
+        let data = body(&mut letter)?;
+        self.copy_from_user(root, address.saturating_add(HEADER as u64), data)?;
+        if access == Access::Write {
+            self.check_user(root, address, size_of::<Message>(), access)?;
+        }
+        Ok(letter)
+    }
+}
+
+/// Where the data of a message goes whose header was read.
+fn body(letter: &mut Letter) -> Result<&mut [u8], Error> {
+    if letter.cap_count() > MESSAGE_CAPS {
+        return Err(Error::BadArgument);
+    }
+    letter.data_mut().ok_or(Error::BadArgument)
 }

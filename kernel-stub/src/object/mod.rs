@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod devices;
+mod letter;
 mod memory;
 mod process;
 mod thread;
 
 use crate::store::Ref;
 pub(crate) use devices::{Bar, Device, Interrupt, MAX_INTERRUPTS, MAX_PINS, Msix, Pin};
+pub(crate) use letter::{HEADER, Letter};
 pub(crate) use memory::{LIST_ENTRIES, MAX_PAGES, Memory, PageList};
 pub(crate) use process::{FamilyLinks, MAP_ENTRIES, MapTable, Mapping, Process, TABLES};
 pub(crate) use thread::{Chain, Links, Tcb, Thread, ThreadList, ThreadState, TimerLinks, Usage};

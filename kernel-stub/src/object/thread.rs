@@ -1,11 +1,11 @@
 //! Threads, and lists of them. Data only; `list` links them.
 
-use super::{Endpoint, Notification, Process};
+use super::{Endpoint, Letter, Notification, Process};
 use crate::cap::Memo;
 use crate::phys::Frame;
 use crate::sched::SLICE_NS;
 use crate::store::Ref;
-use kernel_abi::{FOREVER, Message};
+use kernel_abi::FOREVER;
 
 /// What a thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +129,7 @@ pub(crate) struct Tcb {
     /// What it found behind its slots.
     pub(crate) memo: Memo,
     /// What it sends.
-    pub(crate) message: Message,
+    pub(crate) letter: Letter,
 }
 
 impl Tcb {
@@ -157,7 +157,7 @@ impl Tcb {
             badge: 0,
             sequence: 0,
             buffer: 0,
-            message: Message::new(),
+            letter: Letter::EMPTY,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::object::{Process, Tcb, Thread, ThreadState};
 use crate::platform::Trap;
 use crate::store::Ref;
-use kernel_abi::{BOOT_STACK_TOP, Error, Message, PAGE_SIZE, Rights, Slot, Syscall};
+use kernel_abi::{BOOT_STACK_TOP, Error, MESSAGE_CAPS, Message, PAGE_SIZE, Rights, Slot, Syscall};
 pub(crate) use ram::Ram;
 #[cfg(test)]
 pub(crate) use sim::{MSIX_TABLE, NIC, REGISTERS};
@@ -257,22 +257,24 @@ impl Bench {
         data: &[u8],
         caps: &[u64],
     ) {
-        let mut message = Message::new();
-        message.len = data.len() as u32;
-        message.data[..data.len()].copy_from_slice(data);
-        message.cap_count = caps.len() as u32;
-        for (place, slot) in message.caps.iter_mut().zip(caps) {
-            *place = Slot(*slot as u32);
-        }
-        let root = self.kernel.store.get(self.process(thread)).unwrap().root;
-        self.kernel
-            .message_to_user(root, address, &message)
-            .unwrap();
+        let mut bytes = [data.len(), caps.len()].map(|n| n as u32).to_vec();
+        bytes.extend(caps.iter().map(|slot| *slot as u32));
+        bytes.resize(2 + MESSAGE_CAPS, 0);
+        let mut bytes: Vec<u8> = bytes.into_iter().flat_map(u32::to_le_bytes).collect();
+        bytes.extend(data);
+        self.write(thread, address, &bytes);
     }
 
     pub(crate) fn message(&self, thread: Ref<Tcb>, address: u64) -> Message {
-        let root = self.kernel.store.get(self.process(thread)).unwrap().root;
-        self.kernel.message_from_user(root, address).unwrap()
+        let bytes = self.read(thread, address, size_of::<Message>());
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |index: usize| u32::from_le_bytes(words[index]);
+        let mut message = Message::new();
+        (message.len, message.cap_count) = (word(0), word(1));
+        message.caps = core::array::from_fn(|index| Slot(word(2 + index)));
+        let len = message.len as usize;
+        message.data[..len].copy_from_slice(&bytes[8 + 4 * MESSAGE_CAPS..][..len]);
+        message
     }
 
     /// A process with its own budget, itself and a page of memory, and a thread.
