@@ -90,10 +90,10 @@ pub fn encode<M: Message>(message: &M, buffer: &mut [u8]) -> Result<usize, Buffe
 #[inline]
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     let mut decoder = Decoder::new(bytes);
-    // Of the type that is returned, so that a large message is not moved.
-    let decoded = M::deserialize(&mut decoder);
+    // What is returned in any case, so that a large message is not moved.
+    let mut decoded = M::deserialize(&mut decoder);
     if decoded.is_ok() && !decoder.is_at_end() {
-        return Err(DecodeError::TrailingBytes);
+        decoded = Err(DecodeError::TrailingBytes);
     }
     decoded
 }

@@ -229,6 +229,15 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
+/// Messages up to so many bytes are put together in registers.
+const IN_REGISTERS: usize = 32;
+
+/// One kind of a message by itself. Many kinds in one function would all go through its stack frame, byte by byte.
+#[inline(never)]
+fn apart<'de, V: Visitor<'de>>(visitor: V, elements: Elements<'_, 'de>) -> Result<V::Value> {
+    visitor.visit_seq(elements)
+}
+
 /// The elements of a list, or the fields of a struct, that were not read yet.
 struct Elements<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
@@ -289,6 +298,14 @@ impl<'de> VariantAccess<'de> for &mut Decoder<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.deserialize_tuple(fields.len(), visitor)
+        let elements = Elements {
+            decoder: self,
+            left: fields.len(),
+        };
+        if const { size_of::<V::Value>() <= IN_REGISTERS } {
+            visitor.visit_seq(elements)
+        } else {
+            apart(visitor, elements)
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     net::Config,
     requests::Pending,
-    session::Session,
+    session::{Session, Violation},
     sockets::{Key, Kind, Phase, Sockets},
     system::{OpenError, System, Wake},
     wakers::{Timers, WakerSet},
@@ -298,10 +298,15 @@ impl Engine {
     /// Takes in what the stack has said.
     fn serve(&mut self) {
         for _ in 0..Session::BATCH {
-            let Some(reply) = self.session().and_then(Session::receive) else {
+            let Link::Up(session) = &mut self.link else {
                 break;
             };
-            self.on_reply(&reply);
+            // By reference: a reply has room for the longest.
+            match &session.receive() {
+                Ok(Some(reply)) => self.on_reply(reply),
+                Ok(None) => break,
+                Err(error) => session.broken = Some(Violation::Peer(*error)),
+            }
         }
         if let Link::Up(session) = &mut self.link {
             session.send_waiting();

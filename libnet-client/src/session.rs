@@ -146,25 +146,22 @@ impl Session {
         }
     }
 
-    /// Receives what is on the ring, at most one ring full.
+    /// Receives the next reply on the ring, if there is one.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the stack breaks the protocol.
     #[inline]
-    pub(crate) fn receive(&mut self) -> Option<Reply> {
+    pub(crate) fn receive(&mut self) -> Result<Option<Reply>, PeerError> {
         // Mostly there is nothing, and the rest is much code.
         if self.broken.is_some() || self.channel.has_message() == Ok(false) {
-            return None;
+            return Ok(None);
         }
         self.receive_next()
     }
 
     #[inline(never)]
-    fn receive_next(&mut self) -> Option<Reply> {
-        match self.channel.receive() {
-            Ok(reply) => reply,
-            Err(error) => {
-                self.broken = Some(Violation::Peer(error));
-                None
-            }
-        }
+    fn receive_next(&mut self) -> Result<Option<Reply>, PeerError> {
+        self.channel.receive()
     }
 
     /// Receives no more than this many replies in one pass.

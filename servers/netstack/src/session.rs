@@ -196,6 +196,12 @@ impl Session {
         held
     }
 
+    /// Puts an answer on the ring, to be shown with the next [`flush`](Self::flush). False if it has to wait, behind others or for room.
+    fn reply(&mut self, reply: &Reply) -> bool {
+        // A client that breaks the protocol is found out when what waits is flushed.
+        self.pending.is_empty() && self.channel.send(reply).is_ok()
+    }
+
     /// Puts answers on the ring. True if all found room.
     ///
     /// # Errors

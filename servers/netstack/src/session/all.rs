@@ -139,7 +139,9 @@ impl Sessions {
 
     /// Queues an answer.
     pub(crate) fn reply(&mut self, id: Id, reply: Reply) {
-        if let Some(session) = self.tell(id) {
+        if let Some(session) = self.tell(id)
+            && !session.reply(&reply)
+        {
             session.pending.push_back(reply);
         }
     }
