@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     peer_isn: Option<u32>,
     /// The sequence number behind everything that was sent.
     sent: u32,
+    /// That includes a FIN.
+    sent_fin: bool,
     /// What the last segment sent has acknowledged, whether it offered most of the receive buffer, and since when more is to be acknowledged.
     acked: u32,
     was_roomy: bool,
@@ -87,11 +89,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection around a socket, with the sequence numbers of its SYN and of the peer's, if that has come.
+    /// A connection around a socket, with the sequence numbers of its SYN and of the peer's, if that has come. Its address is one of the
+    /// engine's, as it counts them.
     pub(crate) fn new(
         mut tcp: TcpSocket,
         key: FlowKey,
         (isn, peer_isn): (u32, Option<u32>),
+        epoch: u64,
         now: Instant,
     ) -> Connection {
         tcp.set_no_delay(false);
@@ -104,9 +108,11 @@ impl Connection {
             isn,
             peer_isn,
             sent: isn.wrapping_add(1),
-            acked: 0,
-            was_roomy: false,
-            owes_since: Instant::ZERO,
+            sent_fin: false,
+            // What a handshake of the peer's has acknowledged, with a window of all that there is.
+            acked: peer_isn.map_or(0, |isn| isn.wrapping_add(1)),
+            was_roomy: peer_isn.is_some(),
+            owes_since: now,
             told_twice: false,
             shut: None,
             answer_at: None,
@@ -120,7 +126,7 @@ impl Connection {
             keep_alive: None,
             heard: now,
             pending: false,
-            epoch: 0,
+            epoch,
             before,
             last_ack: None,
         }
@@ -181,6 +187,14 @@ impl Connection {
     /// Whether it has ended and holds nothing to read.
     pub(crate) fn is_dead(&self) -> bool {
         self.tcp.state() == TcpState::Closed && self.tcp.received() == 0
+    }
+
+    /// Whether it has ended in order, and nobody has anything to do with it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.owner.is_none()
+            && self.backlog_of.is_none()
+            && self.status.error.is_none()
+            && self.is_dead()
     }
 
     /// Whether it was established, now or earlier.

@@ -174,11 +174,6 @@ impl Stack {
         }
         if let Some(session) = session_id.and_then(|id| self.sessions.get_mut(id)) {
             session.bucket.take(turn.frames);
-            if let Some(owner) = owner
-                && turn.released
-            {
-                session.free(owner.index);
-            }
         }
         if let Some(owner) = owner
             && turn.raise
@@ -190,7 +185,14 @@ impl Stack {
                 self.sessions.reply(session, reply);
             }
         }
-        if turn.released {
+        if let Some(request) = turn.released {
+            if let Some(owner) = owner
+                && let Some(session) = self.sessions.get_mut(owner.session)
+            {
+                session.free(owner.index);
+                let reply = Reply::Closed { id: request };
+                self.sessions.reply(owner.session, reply);
+            }
             self.abandon(id);
         }
         for to in &turn.stalled {

@@ -264,6 +264,9 @@ impl Stack {
                 {
                     return self.dropped();
                 }
+                if tcp.is_over() {
+                    return self.remove_flow(id);
+                }
                 self.recent.note(frame, id, self.engine.epoch(), self.now);
             }
             Flow::Udp(udp) => match udp.ingress(&mut context, packet, frame, policy) {

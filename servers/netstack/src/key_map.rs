@@ -5,7 +5,7 @@
 
 use crate::{connection::FlowKey, random::Random};
 use core::net::{IpAddr, SocketAddr};
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 
 /// A table by connection.
 pub(crate) struct KeyMap<V> {
@@ -120,11 +120,11 @@ impl<V> KeyMap<V> {
     pub(crate) fn insert(&mut self, key: FlowKey, value: V) {
         let secret = self.secret;
         let place = secret.place(&key);
-        match self.entries.find_mut(place, |(known, _)| *known == key) {
-            Some((_, known)) => *known = value,
-            None => {
-                let again = |(key, _): &(FlowKey, V)| secret.place(key);
-                self.entries.insert_unique(place, (key, value), again);
+        let again = |(key, _): &(FlowKey, V)| secret.place(key);
+        match self.entries.entry(place, |(known, _)| *known == key, again) {
+            Entry::Occupied(mut entry) => entry.get_mut().1 = value,
+            Entry::Vacant(entry) => {
+                entry.insert((key, value));
             }
         }
     }

@@ -159,7 +159,8 @@ impl Stack {
             return self.dropped();
         };
         let numbers = (entry.isn, Some(entry.peer_isn));
-        let mut connection = Connection::new(socket, key, numbers, self.now);
+        let epoch = self.engine.epoch();
+        let mut connection = Connection::new(socket, key, numbers, epoch, self.now);
         connection.backlog_of = Some(listener_id);
         let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
         self.connections.insert(key, id);

@@ -165,10 +165,12 @@ impl Stack {
                     now: self.now,
                     may_send: true,
                 };
-                if tcp.ingress(&mut context, &segment, frame) {
-                    self.wake(id);
-                } else {
+                if !tcp.ingress(&mut context, &segment, frame) {
                     self.dropped();
+                } else if tcp.is_over() {
+                    self.remove_flow(id);
+                } else {
+                    self.wake(id);
                 }
             }
             Some(Flow::Udp(udp)) if familiar.protocol == UDP && !is_long => {

@@ -194,7 +194,8 @@ impl Stack {
         socket
             .connect(&self.engine, self.now, key.local, remote, isn)
             .map_err(|_| NetError::BadArgument)?;
-        let connection = Connection::new(socket, key, (isn, None), self.now);
+        let epoch = self.engine.epoch();
+        let connection = Connection::new(socket, key, (isn, None), epoch, self.now);
         let flow = self.add_flow(Flow::Tcp(Box::new(connection)), session_id, memory);
         self.connections.insert(key, flow);
         self.counters.connections = self.counters.connections.saturating_add(1);

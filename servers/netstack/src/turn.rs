@@ -8,7 +8,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::{net::IpAddr, time::Duration};
-use ipc_proto::socket::Reply;
+use ipc_proto::socket::{Reply, RequestId};
 
 /// What is due and was not sent for no known reason is tried again after so long.
 const RETRY: Duration = Duration::from_millis(10);
@@ -61,12 +61,12 @@ impl Context<'_> {
 pub(crate) struct Turn {
     /// The client should look at the socket.
     pub(crate) raise: bool,
-    /// Answers to the client.
+    /// Other answers to the client.
     pub(crate) replies: Vec<Reply>,
     /// There is work left.
     pub(crate) more: bool,
-    /// The client's handle is free again.
-    pub(crate) released: bool,
+    /// The client's handle is free again, as it has asked for by this request. It is told.
+    pub(crate) released: Option<RequestId>,
     /// The flow has ended and can be forgotten.
     pub(crate) finished: bool,
     /// Frames sent.

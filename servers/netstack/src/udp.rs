@@ -20,7 +20,7 @@ use core::{
 use ipc_proto::{
     fifo::{PeerError, Status, StreamEnds},
     policy::Policy,
-    socket::{NetError, Reply, RequestId},
+    socket::{NetError, RequestId},
 };
 use lanes::{LANE_GRACE, Lane};
 
@@ -361,8 +361,7 @@ impl Udp {
                 self.closing = None;
                 self.ends = None;
                 self.linger = Some(now.after(LANE_TIMEOUT));
-                turn.released = true;
-                turn.replies.push(Reply::Closed { id });
+                turn.released = Some(id);
             }
         }
         if let Some(linger) = self.linger {

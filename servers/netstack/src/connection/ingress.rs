@@ -22,6 +22,8 @@ impl Connection {
         frame: &[u8],
     ) -> bool {
         match self.judge(segment) {
+            // The engine need not hear what ends the connection, and it with that.
+            Verdict::Hear if self.is_last(segment) => self.tcp.abort(),
             Verdict::Hear => self.hear(context, segment, frame),
             Verdict::Challenge => {
                 // Half of the circle ahead would be behind.
@@ -35,6 +37,21 @@ impl Connection {
             Verdict::Drop => return false,
         }
         true
+    }
+
+    /// Whether a segment is the last of a connection without a client: it acknowledges the FIN, all else was acknowledged and received before,
+    /// and it says nothing more (RFC 9293 section 3.10.7.4, LAST-ACK).
+    fn is_last(&self, segment: &Segment) -> bool {
+        self.sent_fin
+            && self.owner.is_none()
+            && self.backlog_of.is_none()
+            && self.tcp.state() == TcpState::LastAck
+            && self.tcp.unacknowledged() == 0
+            && self.tcp.received() == 0
+            && segment.is_only_ack()
+            && segment.len == 0
+            && segment.ack == self.sent
+            && self.peer_isn.map(|isn| self.tcp.receive_next(isn)) == Some(segment.seq)
     }
 
     fn judge(&self, segment: &Segment) -> Verdict {
@@ -144,6 +161,7 @@ impl Connection {
         };
         if is_after(segment.end(), self.sent) {
             self.sent = segment.end();
+            self.sent_fin |= segment.is_fin();
         }
         self.acked = segment.ack;
         self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;

@@ -8,10 +8,7 @@ use crate::{
     turn::{Context, Turn},
 };
 use core::time::Duration;
-use ipc_proto::{
-    fifo::PeerError,
-    socket::{NetError, Reply},
-};
+use ipc_proto::{fifo::PeerError, socket::NetError};
 
 /// Bytes that one turn moves in each direction.
 const TURN_BYTES: usize = 64 * 1024;
@@ -53,8 +50,8 @@ impl Connection {
             0
         };
         self.give_to_client(turn, &glance)?;
-        self.end_sending(turn, context.now)?;
-        let asked = self.egress(context, turn, (settled, taken));
+        let ends = self.end_sending(turn, context.now)?;
+        let asked = self.egress(context, turn, (settled, taken), ends);
         self.tell(turn);
         self.plan(context, turn, asked);
         Ok(())
@@ -120,11 +117,12 @@ impl Connection {
         Ok(())
     }
 
-    /// FIN behind the last byte of the FIFO; the answer to a close when the FIFO is empty or can't be sent.
-    fn end_sending(&mut self, turn: &mut Turn, now: Instant) -> Result<(), PeerError> {
+    /// FIN behind the last byte of the FIFO; the answer to a close when the FIFO is empty or can't be sent. True if a FIN is to be sent now.
+    fn end_sending(&mut self, turn: &mut Turn, now: Instant) -> Result<bool, PeerError> {
         if !self.shutdown && self.closing.is_none() {
-            return Ok(());
+            return Ok(false);
         }
+        let before = self.tcp.state();
         let is_over = matches!(
             self.tcp.state(),
             TcpState::Closed | TcpState::SynSent | TcpState::TimeWait
@@ -137,15 +135,14 @@ impl Connection {
             if drained || is_over {
                 self.closing = None;
                 self.ends = None;
-                turn.released = true;
-                turn.replies.push(Reply::Closed { id });
+                turn.released = Some(id);
                 self.let_go(now);
             }
         } else if drained && self.status.established {
             self.tcp.close();
             self.before = self.tcp.state();
         }
-        Ok(())
+        Ok(before != self.tcp.state())
     }
 
     /// Whether it only waits for old segments to die out, and its client has yet to take bytes: the engine's socket forgets them
@@ -168,12 +165,13 @@ impl Connection {
     /// Sends what can be sent. If it is known by then when the engine wants to be looked at again: that.
     ///
     /// `taken`: bytes that are new to send. Without, the engine is asked before it looks for something, which is less work. `settled`: what had
-    /// been sent before them, if all of it was acknowledged.
+    /// been sent before them, if all of it was acknowledged. `ends`: a FIN is new, too.
     fn egress(
         &mut self,
         context: &mut Context<'_>,
         turn: &mut Turn,
         (settled, taken): (Option<u32>, usize),
+        ends: bool,
     ) -> Option<Option<Instant>> {
         let state = self.tcp.state();
         let is_held = match state {
@@ -187,7 +185,7 @@ impl Connection {
         // The engine ends a connection whose address is gone when it looks for something to send.
         let epoch = context.engine.epoch();
         let has_moved = core::mem::replace(&mut self.epoch, epoch) != epoch;
-        let mut is_due = taken > 0 || has_moved;
+        let mut is_due = taken > 0 || ends || has_moved;
         self.before = state;
         while turn.frames < TURN_FRAMES {
             if !is_due {
@@ -336,7 +334,8 @@ impl Connection {
             None if self.holds_bytes() => None,
             None => context.wake_at(&mut self.tcp, turn),
         };
-        let is_orphan = self.backlog_of.is_none() && (self.owner.is_none() || turn.released);
+        let is_orphan =
+            self.backlog_of.is_none() && (self.owner.is_none() || turn.released.is_some());
         let glance = self.tcp.glance();
         let state = glance.state;
         let closed = state == TcpState::Closed;

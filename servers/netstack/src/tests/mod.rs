@@ -10,6 +10,7 @@ pub(crate) mod forge;
 mod forged;
 mod fragments;
 mod hostile;
+mod last_ack;
 mod neighbors;
 mod rfc5961;
 mod rings;

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A second host with a listener at port 80, and a first one that is only what the test says.
-fn listening() -> (Network, Client, Handle) {
+pub(super) fn listening() -> (Network, Client, Handle) {
     let mut net = pair(1);
     let mut a = net.hosts[0].client(1);
     // So that they know each other.
@@ -19,7 +19,7 @@ fn listening() -> (Network, Client, Handle) {
 }
 
 /// Opens a connection with these options. The next segment of the peer, if the SYN was answered.
-fn open(net: &mut Network, port: u16, options: &[u8]) -> Option<Forged> {
+pub(super) fn open(net: &mut Network, port: u16, options: &[u8]) -> Option<Forged> {
     let mut forged = Forged {
         src_port: port,
         dst_port: 80,

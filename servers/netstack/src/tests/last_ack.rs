@@ -1,0 +1,92 @@
+//! The end of a connection that the peer has ended first: the acknowledgment of its FIN, and what is none.
+
+use super::{
+    forge::{ACK, FIN, Forged, RST, SYN, last},
+    tcp_hostile::{listening, open},
+    *,
+};
+
+/// A connection without a client whose FIN is on its way, and the segment that acknowledges it.
+fn ended() -> (Network, Client, Forged) {
+    let (mut net, mut b, listener) = listening();
+    net.log = Some(Vec::new());
+    let mut peer = open(&mut net, 1000, &[]).unwrap();
+    let (far, _) = accept(&mut net, &mut b, listener).unwrap();
+    let fin = Forged {
+        flags: FIN | ACK,
+        ..peer.clone()
+    };
+    assert!(fin.put(&mut net).is_empty());
+    close(&mut net, &mut b, far.handle, false);
+    let answer = last(&net, 1);
+    peer.seq = peer.seq.wrapping_add(1);
+    assert_eq!((answer.flags, answer.ack), (FIN | ACK, peer.seq));
+    peer.ack = answer.end();
+    (net, b, peer)
+}
+
+fn lives(net: &Network) -> bool {
+    let stack = &net.hosts[1].stack;
+    stack.check_invariants();
+    stack.connections.len() == 1 && stack.flows.len() == 1
+}
+
+#[test]
+fn a_connection_ends_with_the_acknowledgment_of_its_fin() {
+    for late in [0, 1, 5] {
+        let (mut net, _b, peer) = ended();
+        net.run(SECOND * late);
+        assert!(lives(&net), "{late}");
+        assert!(peer.put(&mut net).is_empty());
+        assert!(!lives(&net), "{late}");
+        assert_eq!(net.hosts[1].stack.spares.len(), 1);
+        // Nothing is said of it any more.
+        let said = net.log.as_ref().unwrap().len();
+        net.run(SECOND * 100);
+        let mut after = net.log.as_ref().unwrap().iter().skip(said);
+        assert!(after.all(|(_, bytes)| forge::segment(bytes).is_none()));
+    }
+}
+
+#[test]
+fn nothing_less_ends_it() {
+    let (mut net, _b, peer) = ended();
+    let other = |seq: u32, ack: u32, flags: u8, data: &[u8]| Forged {
+        seq: peer.seq.wrapping_add(seq),
+        ack: peer.ack.wrapping_add(ack),
+        flags,
+        data: data.into(),
+        ..peer.clone()
+    };
+    for forged in [
+        other(1 << 20, 0, ACK, b""),
+        other(u32::MAX, 0, ACK, b""),
+        other(u32::MAX, 0, ACK, b"x"),
+        other(0, u32::MAX, ACK, b""),
+        other(0, 1, ACK, b""),
+        other(0, 0, 0, b""),
+        other(0, 0, SYN | ACK, b""),
+        other(1, 0, RST, b""),
+        other(u32::MAX, u32::MAX, FIN | ACK, b""),
+    ] {
+        let answers = forged.put(&mut net);
+        let answers = answers.iter().filter_map(|frame| forge::segment(frame));
+        assert!(answers.into_iter().all(|answer| !answer.is_reset()));
+        assert!(lives(&net), "{:#x} {:?}", forged.flags, forged.data);
+    }
+    peer.put(&mut net);
+    assert!(!lives(&net));
+}
+
+/// What comes together with the acknowledgment is heard by the engine, as before.
+#[test]
+fn other_acknowledgments_of_the_fin_end_it_too() {
+    let (mut net, _b, peer) = ended();
+    let forged = Forged {
+        flags: ACK | 8,
+        window: 7,
+        ..peer
+    };
+    assert!(forged.put(&mut net).is_empty());
+    assert!(!lives(&net));
+}
