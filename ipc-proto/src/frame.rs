@@ -1,9 +1,11 @@
 //! The frame protocol: network driver and stack.
 //!
-//! Frames lie in the stack's frame pool, an array of buffers in DMA-able memory ([`Pool`]); messages name
-//! them by number. A buffer belongs to the driver from `Receive`/`Transmit` until `Received`/`Transmitted`
-//! names it, and to the stack at every other time. Empty ones travel in runs of neighbours ([`Run`]), many to a message. The first [`HEADROOM`] bytes of a buffer are the driver's (device header);
-//! the frame, from the Ethernet destination on and without FCS, starts behind them.
+//! Frames lie in the stack's two frame pools, arrays of buffers in DMA-able memory ([`Pool`]): one to receive into, one to send from,
+//! which the driver and its device may only read. Messages name buffers by number, in the pool of their direction. A buffer
+//! belongs to the driver from `Receive`/`Transmit` until `Received`/`Transmitted` names it, and to the stack at every other time.
+//! Empty ones travel in runs of neighbours ([`Run`]), many to a message. The frame, from the Ethernet destination on and
+//! without FCS, starts behind the first [`HEADROOM`] bytes of a buffer. In one to receive into these are the driver's (device
+//! header), in one to send from nobody's.
 //!
 //! When a driver attaches, every buffer belongs to the stack. It says then what its device can do with frames, and the
 //! stack answers which of that it will use ([`Offloads`]); both sides keep to it as long as the attachment lasts.
@@ -20,8 +22,8 @@ pub const BUFFER_SIZE: usize = 2048;
 /// Bytes in a large buffer of the pool: room for a packet of the largest size that IP has, whatever the MTU, and for the
 /// 65,562 bytes that a device may ask for (VIRTIO 1.2 section 5.1.6.3.1).
 pub const LARGE_BUFFER_SIZE: usize = 33 * BUFFER_SIZE;
-/// Bytes at the start of a buffer that are the driver's: room for the virtio-net header (VIRTIO 1.2
-/// section 5.1.6: 12 bytes), padded so that the IP header is 4-aligned.
+/// Bytes at the start of a buffer in front of the frame: room for the virtio-net header (VIRTIO 1.2
+/// section 5.1.6: 12 bytes) of one that is received, padded so that the IP header is 4-aligned.
 pub const HEADROOM: usize = 18;
 /// Bytes of a slot on a frame ring.
 pub const SLOT_SIZE: usize = 16;
@@ -216,7 +218,7 @@ pub enum ToDriver {
     },
     /// A frame to send.
     Transmit {
-        /// Number in the pool.
+        /// Number in the pool to send from.
         buffer: u16,
         /// Length of the frame in bytes, at least 14.
         len: u16,
@@ -232,7 +234,7 @@ pub enum ToDriver {
 pub enum ToStack {
     /// A frame arrived in a buffer given by [`ToDriver::Receive`].
     Received {
-        /// Number in the pool.
+        /// Number in the pool to receive into.
         buffer: u16,
         /// Length of the frame in bytes. In a large buffer it may be more than 65,535, by the Ethernet header.
         len: u32,

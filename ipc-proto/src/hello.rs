@@ -31,7 +31,7 @@ pub enum Protocol {
 /// Version of [`Protocol::Socket`].
 pub const SOCKET_VERSION: u16 = 2;
 /// Version of [`Protocol::Frame`].
-pub const FRAME_VERSION: u16 = 3;
+pub const FRAME_VERSION: u16 = 4;
 /// Version of [`Protocol::System`].
 pub const SYSTEM_VERSION: u16 = 1;
 

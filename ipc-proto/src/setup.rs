@@ -95,15 +95,15 @@ pub enum DevRequest {
 /// Variant order is the wire discriminant: append new variants, never reorder or remove one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
 pub enum DevReply {
-    /// Attached. Capabilities: \[0\] channel memory (READ, WRITE), \[1\] frame pool (READ, WRITE, DMA), \[2\] the
-    /// stack's doorbell (SIGNAL).
+    /// Attached. Capabilities: \[0\] channel memory (READ, WRITE), \[1\] the pool to receive into (READ, WRITE, DMA), \[2\] the
+    /// pool to send from (READ, DMA), \[3\] the stack's doorbell (SIGNAL).
     Attached {
         /// Grows with every attachment.
         generation: u32,
-        /// Buffers in the pool.
-        pool: Pool,
-        /// Buffers that the driver will be given to receive into, at most.
-        receive_buffers: u16,
+        /// Buffers to receive into: the driver will be given all of them, at most.
+        receive: Pool,
+        /// Buffers to send from.
+        send: Pool,
         /// What the device is to do with frames: nothing that it can't.
         offloads: Offloads,
     },

@@ -1,7 +1,7 @@
 //! The driver's loop, which is the one around everything: where the driver would wait, the others have their turns.
 
 use crate::{
-    link::{Flag, memory},
+    link::{Flag, frames, memory},
     program::Program,
     stack::{Server, now},
 };
@@ -24,6 +24,7 @@ use virtio_net::{
     error::AttachError,
     mmio::Mmio,
     nic::DeviceMemory,
+    queue::DevicePool,
     server::{Attachment, Events, Platform},
     session::Shared,
     transport::PciTransport,
@@ -41,7 +42,7 @@ pub(crate) struct Driver {
     programs: Vec<Program>,
     /// The stack rings it.
     bell: Flag,
-    /// Channel and frame pool of the attachment.
+    /// Channel and pool to receive into of the attachment.
     attached: Option<[Mapping; 2]>,
 }
 
@@ -136,32 +137,33 @@ impl Platform for Driver {
         let channel = memory(&self.budget, bytes, false)
             .map_err(|error| failed("get memory for the channel", error))?;
         let DevRequest::Attach { offloads, .. } = request;
-        let layout = netstack::pool(*offloads);
-        let pool = memory(&self.budget, layout.bytes(), true)
-            .map_err(|error| failed("get memory for frames", error))?;
-        let frames = FramePool {
+        let [receive, send] = netstack::pools(*offloads);
+        let no_frames = |error| failed("get memory for frames", error);
+        let pool = memory(&self.budget, receive.bytes(), true).map_err(no_frames)?;
+        let to_receive = FramePool {
             memory: pool.shm(),
-            layout,
+            layout: receive,
         };
+        let (to_send, shown) = frames(&self.budget, send).map_err(no_frames)?;
         let mut server = self.server.borrow_mut();
         let bell = Box::new(self.bell.clone());
         let reply = server
             .stack
-            .attach(request, channel.shm(), frames, bell, now());
-        let (generation, receive_buffers, offloads) = match reply {
+            .attach(request, channel.shm(), to_receive, to_send, bell, now());
+        let (generation, offloads) = match reply {
             DevReply::Attached {
                 generation,
-                receive_buffers,
                 offloads,
                 ..
-            } => (generation, receive_buffers, offloads),
+            } => (generation, offloads),
             DevReply::Refused(refusal) => return Err(AttachError::Refused(refusal)),
         };
         // Whatever is left of an earlier attachment.
         self.notification.wait(Events::INTERRUPTS.bits(), 0);
         self.bell.take();
         self.server_bell.raise();
-        let (arena, device_pool) = match self.card.start(pool.memory(), &self.notification) {
+        let pools = [pool.memory(), &shown];
+        let (arena, [receive_at, send_at]) = match self.card.start(pools, &self.notification) {
             Ok(started) => started,
             Err(error) => {
                 server.stack.detach();
@@ -172,14 +174,20 @@ impl Platform for Driver {
             shared: Shared {
                 channel: channel.shm(),
                 pool: pool.shm(),
-                layout,
-                receive_buffers,
+                receive,
+                send,
                 offloads,
             },
             memory: DeviceMemory {
                 arena,
-                pool: device_pool,
-                layout,
+                receive: DevicePool {
+                    start: receive_at,
+                    layout: receive,
+                },
+                send: DevicePool {
+                    start: send_at,
+                    layout: send,
+                },
             },
             generation,
         };

@@ -3,10 +3,10 @@
 use crate::stack::Server;
 use alloc::{boxed::Box, rc::Rc};
 use core::cell::{Cell, RefCell};
-use ipc_proto::hello::Hello;
+use ipc_proto::{frame::Pool, hello::Hello};
 use libnet_client::system::{OpenError, Opened, System, Wake};
-use netstack::{Doorbell, SessionId};
-use rt::{Budget, Env, Mapping, Memory, PAGE_SIZE, Prot};
+use netstack::{Doorbell, FramePool, SendMemory, SessionId};
+use rt::{Budget, Env, Exclusive, Mapping, Memory, PAGE_SIZE, Prot};
 
 /// A flag that is set until somebody takes it. Clones are the same flag.
 #[derive(Clone, Default)]
@@ -43,6 +43,31 @@ pub(crate) fn memory(
 ) -> Result<Mapping, rt::Error> {
     Memory::create(budget, bytes.div_ceil(PAGE_SIZE) as u64, contiguous)?
         .map(Prot::READ | Prot::WRITE)
+}
+
+/// Memory that frames are sent from.
+struct Frames(Exclusive);
+
+impl SendMemory for Frames {
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.0.bytes_mut()
+    }
+}
+
+/// A pool to send from, and what the device gets of it.
+pub(crate) fn frames(
+    budget: &Budget,
+    layout: Pool,
+) -> Result<(FramePool<Box<dyn SendMemory>>, Memory), rt::Error> {
+    let pages = layout.bytes().div_ceil(PAGE_SIZE) as u64;
+    let memory = Exclusive::create(budget, pages, true)?;
+    let shown = memory.to_read()?;
+    let memory: Box<dyn SendMemory> = Box::new(Frames(memory));
+    Ok((FramePool { memory, layout }, shown))
 }
 
 /// A program's way to the stack.

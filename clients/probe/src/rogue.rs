@@ -14,7 +14,9 @@ use virtio_net::{
     hal::Arena,
     mmio::Mmio,
     nic::{DeviceMemory, Nic},
+    offload::HEADER,
     pci::{self, ConfigSpace},
+    queue::DevicePool,
     transport::PciTransport,
 };
 
@@ -37,7 +39,6 @@ impl ConfigSpace for Config<'_> {
 /// it was taken away again.
 fn victim(env: &Env, device: &Device, may_read: bool) -> Result<(Mapping, u64), rt::Error> {
     let memory = Memory::create(&env.budget(), 1, true)?.map(Prot::READ | Prot::WRITE)?;
-    // The device's header in front of the frame is all zeros.
     if memory.shm().write(HEADROOM, SECRET).is_err() {
         return Err(rt::Error::BadArgument);
     }
@@ -85,19 +86,23 @@ pub(crate) fn lead_astray(env: &Env) -> Finding {
     let arena = unsafe { Arena::new(queues.base(), QUEUE_PAGES as usize, queues_at) };
     device.start().map_err(failed)?;
     let buffers = (rt::PAGE_SIZE / BUFFER_SIZE) as u16;
-    let lie = DeviceMemory {
-        arena,
-        pool: address,
+    let pool = DevicePool {
+        start: address,
         layout: Pool {
             small: buffers,
             large: 0,
         },
     };
+    let lie = DeviceMemory {
+        arena,
+        receive: pool,
+        send: pool,
+    };
     let mut nic =
         Nic::start(transport, lie, Offloads::default()).map_err(|error| error.to_string())?;
     let posted = match way {
         "write" | "overwrite" => (0..buffers).all(|buffer| nic.post_receive(buffer)),
-        _ => nic.post_transmit(0, SECRET.len() as u16),
+        _ => nic.post_transmit(0, SECRET.len() as u16, [0; HEADER]),
     };
     if !posted {
         return Err("the queue has no room".into());

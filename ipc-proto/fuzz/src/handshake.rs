@@ -17,7 +17,8 @@ use ipc_proto::{
     socket::{MAX_SOCKETS, Reply, Request},
 };
 use netstack::{
-    Addressing, Config, FramePool, Instant, RECEIVE_BUFFERS, SessionId, Stack, testing::Bell,
+    Addressing, Config, FramePool, Instant, SessionId, Stack,
+    testing::{Bell, send_pool},
 };
 use std::{
     collections::BTreeMap,
@@ -263,23 +264,26 @@ impl World {
             return;
         };
         let channel = length(input, FRAMES);
-        let few = usize::from(generate::byte(input));
-        let buffers = match generate::byte(input) % 8 {
-            0 => usize::from(RECEIVE_BUFFERS) + 1 + few,
-            1 => usize::from(RECEIVE_BUFFERS),
-            _ => few,
-        };
-        let layout = Pool {
-            small: buffers as u16,
-            large: 0,
-        };
+        let few = u16::from(generate::byte(input));
+        let [receive, send] = match generate::byte(input) % 8 {
+            0 => [few, 1],
+            1 => [1, few],
+            2 => [0, few],
+            3 => [few, 0],
+            _ => [few, few],
+        }
+        .map(|small| Pool { small, large: 0 });
+        // One may have less memory than it says.
+        let short = usize::from(generate::byte(input) == 0);
+        let (to_send, _) = send_pool(send);
         let reply = self.stack.attach(
             &request,
             Shm::heap(channel),
             FramePool {
-                memory: Shm::heap(layout.bytes()),
-                layout,
+                memory: Shm::heap(receive.bytes().saturating_sub(short)),
+                layout: receive,
             },
+            to_send,
             Box::new(Bell::default()),
             self.now,
         );
@@ -294,14 +298,14 @@ impl World {
             DevReply::Refused(Refusal::Mismatch(Hello::FRAME))
         } else if mtu < 576 || mac[0] & 1 != 0 {
             DevReply::Refused(Refusal::BadRequest)
-        } else if channel < FRAMES || buffers <= RECEIVE_BUFFERS.into() {
+        } else if channel < FRAMES || receive.small == 0 || send.small == 0 || short > 0 {
             DevReply::Refused(Refusal::Exhausted)
         } else {
             self.attachments += 1;
             DevReply::Attached {
                 generation: self.attachments,
-                pool: layout,
-                receive_buffers: RECEIVE_BUFFERS,
+                receive,
+                send,
                 offloads: Offloads {
                     transmit_segments: false,
                     receive_segments: false,

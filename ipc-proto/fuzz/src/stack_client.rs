@@ -29,7 +29,6 @@ fn config(last: u8) -> Config {
         name_servers: vec![Ipv4Addr::new(10, 0, 0, 2).into()],
         tcp_buffer: 4096,
         max_memory: 512 * 1024,
-        receive_buffers: 48,
         ..Config::default()
     }
 }
@@ -66,7 +65,8 @@ fn narrow() -> Policy {
 /// Plays an input.
 pub fn run(data: &[u8]) {
     let mut net = Network::new(1);
-    net.buffers.small = 128;
+    let [receive, send] = &mut net.buffers;
+    (receive.small, send.small) = (48, 80);
     net.patience = 1000;
     net.add(config(1));
     net.add(config(2));

@@ -47,8 +47,6 @@ fn config(last: u8, dhcp: bool) -> Config {
         name_servers: vec![Ipv4Addr::new(10, 0, 0, 2).into()],
         tcp_buffer: 4096,
         max_memory: 512 * 1024,
-        receive_buffers: 48,
-        large_receive_buffers: 4,
         ..Config::default()
     }
 }
@@ -113,7 +111,8 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let dhcp = input.u8() & 3 == 3;
     let mut net = Network::new(1);
-    net.buffers.small = 128;
+    let [receive, send] = &mut net.buffers;
+    (receive.small, send.small) = (48, 80);
     net.patience = 1000;
     net.add(config(1, dhcp));
     net.add(config(2, false));

@@ -188,12 +188,13 @@ pub(crate) fn records() -> String {
     text
 }
 
-/// The numbers of the frame pool.
+/// The numbers of the frame pools.
 pub(crate) fn frames() -> String {
     format!(
-        "The small buffers come first: a small one takes {} bytes, so that buffer `n` starts at offset `n * {}` of the pool. The large ones \
-         lie behind all small ones, and take {} bytes each. The first {} bytes of a buffer are the driver's; the frame starts behind them and \
-         has at most {} bytes in a small buffer. Of a large buffer, a frame to send uses at most 65,535 bytes, and one that was received at most {}.",
+        "There is one to receive into and one to send from, each with numbers of its own. The small buffers come first: a small one takes {} \
+         bytes, so that buffer `n` starts at offset `n * {}` of its pool. The large ones \
+         lie behind all small ones, and take {} bytes each. The frame starts behind the first {} bytes of a buffer, which in one to receive into \
+         are the driver's, and has at most {} bytes in a small buffer. Of a large buffer, a frame to send uses at most 65,535 bytes, and one that was received at most {}.",
         frame::BUFFER_SIZE,
         frame::BUFFER_SIZE,
         frame::LARGE_BUFFER_SIZE,

@@ -154,10 +154,10 @@ pub const HANDLE: Machine = Machine {
     ],
 };
 
-/// A buffer of the frame pool.
+/// A buffer of a frame pool.
 pub const BUFFER: Machine = Machine {
-    name: "Buffer of the frame pool",
-    about: "Who may touch a buffer. A message about a buffer in another state is a breach of the protocol.",
+    name: "Buffer of a frame pool",
+    about: "Who has a buffer: one to receive into is given by `Receive`, one to send from by `Transmit`. A message about a buffer in another state is a breach of the protocol.",
     start: "stack's",
     steps: &[
         ("stack's", "`Receive`", "driver's to fill"),

@@ -219,7 +219,7 @@ fn examples_show_everything() {
 #[test]
 fn schemas_are_those_of_their_version() {
     let ours = [Hello::SOCKET, Hello::FRAME, Hello::SYSTEM];
-    assert_eq!(ours.map(|hello| hello.version), [2, 3, 1]);
+    assert_eq!(ours.map(|hello| hello.version), [2, 4, 1]);
     assert_eq!(
         ours.map(|hello| u64::from_be_bytes(hello.schema)),
         [0x661f8be8f38f5288, 0x606072692946b2b9, 0xf733b64a5fb2d0db,]

@@ -82,13 +82,14 @@ fn sizes_are_tight() {
         offloads: Offloads::default(),
     };
     assert_eq!(size(&attach), DevRequest::MAX_SIZE);
+    let most = Pool {
+        small: u16::MAX,
+        large: u16::MAX,
+    };
     let attached = DevReply::Attached {
         generation: u32::MAX,
-        pool: Pool {
-            small: u16::MAX,
-            large: u16::MAX,
-        },
-        receive_buffers: u16::MAX,
+        receive: most,
+        send: most,
         offloads: Offloads::default(),
     };
     assert_eq!(size(&attached), DevReply::MAX_SIZE);

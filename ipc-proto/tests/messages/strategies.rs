@@ -150,16 +150,20 @@ fn offloads() -> impl Strategy<Value = Offloads> {
     )
 }
 
+fn pool() -> impl Strategy<Value = Pool> {
+    any::<[u16; 2]>().prop_map(|[small, large]| Pool { small, large })
+}
+
 pub(crate) fn dev_reply() -> impl Strategy<Value = DevReply> {
     prop_oneof![
-        (word(), any::<[u16; 3]>(), offloads()).prop_map(
-            |(generation, [small, large, receive_buffers], offloads)| DevReply::Attached {
+        (word(), pool(), pool(), offloads()).prop_map(|(generation, receive, send, offloads)| {
+            DevReply::Attached {
                 generation,
-                pool: Pool { small, large },
-                receive_buffers,
+                receive,
+                send,
                 offloads,
             }
-        ),
+        }),
         refusal().prop_map(DevReply::Refused),
     ]
 }

@@ -151,7 +151,8 @@ impl Addressing {
                 if sent.frames == 0 {
                     break;
                 }
-                self.control.note_sent(context.engine.last_frame());
+                self.control
+                    .note_sent(context.engine.last_frame(context.frames));
             }
             if self.config.ipv6 && self.slaac.should_solicit(now) {
                 let frame = solicit_router(context.engine);

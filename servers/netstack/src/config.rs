@@ -5,28 +5,30 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipc_proto::frame::{Offloads, Pool};
 
-/// Frame buffers that a driver gets to receive into, unless said otherwise.
+/// Frame buffers that a driver gets to receive into.
 pub const RECEIVE_BUFFERS: u16 = 256;
-
-/// Large frame buffers that a driver gets to receive into, where its device joins segments, unless said otherwise.
-pub const LARGE_RECEIVE_BUFFERS: u16 = 96;
+/// Large frame buffers that it gets instead, where its device joins segments.
+const LARGE_RECEIVE_BUFFERS: u16 = 96;
+/// Frame buffers to send from.
+const SEND_BUFFERS: u16 = 256;
 /// Large frame buffers to send from, where its device cuts segments.
 const LARGE_SEND_BUFFERS: u16 = 16;
 
-/// The frame pool for a driver whose device can do so much with frames; as many small buffers to send from as to receive into.
-pub fn pool(offloads: Offloads) -> Pool {
+/// The frame pools for a driver whose device can do so much with frames: to receive into, and to send from.
+pub fn pools(offloads: Offloads) -> [Pool; 2] {
     let offloads = offloads.and(offloads);
     let (small, large) = match offloads.receive_segments {
         true => (0, LARGE_RECEIVE_BUFFERS),
         false => (RECEIVE_BUFFERS, 0),
     };
-    Pool {
-        small: small.saturating_add(RECEIVE_BUFFERS),
+    let send = Pool {
+        small: SEND_BUFFERS,
         large: match offloads.transmit_segments {
-            true => large.saturating_add(LARGE_SEND_BUFFERS),
-            false => large,
+            true => LARGE_SEND_BUFFERS,
+            false => 0,
         },
-    }
+    };
+    [Pool { small, large }, send]
 }
 
 /// Where addresses come from.
@@ -64,10 +66,6 @@ pub struct Config {
     pub tcp_buffer: usize,
     /// Most bytes of socket buffers over all sessions.
     pub max_memory: usize,
-    /// Frame buffers that a driver gets to receive into; its pool must have more.
-    pub receive_buffers: u16,
-    /// Large ones that it gets instead where its device joins segments; without that many, it does not.
-    pub large_receive_buffers: u16,
 }
 
 impl Default for Config {
@@ -80,8 +78,6 @@ impl Default for Config {
             max_sessions: 64,
             tcp_buffer: 128 * 1024,
             max_memory: 64 * 1024 * 1024,
-            receive_buffers: RECEIVE_BUFFERS,
-            large_receive_buffers: LARGE_RECEIVE_BUFFERS,
         }
     }
 }

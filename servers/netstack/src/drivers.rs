@@ -4,7 +4,7 @@
 use crate::{
     Doorbell, Instant,
     engine::Engine,
-    frames::{Attachment, FramePool, MAX_FRAME, Mac},
+    frames::{Attachment, FramePool, MAX_FRAME, Mac, SendMemory},
     stack::Stack,
     train::Train,
 };
@@ -20,13 +20,14 @@ use ipc_proto::{
 const MIN_MTU: u16 = 576;
 
 impl Stack {
-    /// Attaches a driver in place of any other. `memory` (the channel) and `pool` are the stack's own, zeroed, and known to no
-    /// earlier driver.
+    /// Attaches a driver in place of any other. `memory` (the channel) and the pools to receive into and to send from are the stack's own,
+    /// zeroed, and known to no earlier driver.
     pub fn attach(
         &mut self,
         request: &DevRequest,
         memory: Shm,
-        pool: FramePool,
+        receive: FramePool<Shm>,
+        send: FramePool<Box<dyn SendMemory>>,
         bell: Box<dyn Doorbell>,
         now: Instant,
     ) -> DevReply {
@@ -46,13 +47,13 @@ impl Stack {
             return DevReply::Refused(Refusal::BadRequest);
         }
         self.now = now;
-        let layout = pool.layout;
-        let (offloads, receive_buffers) = self.choose(*offloads, layout);
+        let layouts = [receive.layout, send.layout];
+        let offloads = choose(*offloads, layouts);
         let attachment = Attachment {
             channel: memory,
-            pool,
+            receive,
+            send,
             bell,
-            receive_buffers,
             link_up: *link_up,
             offloads,
         };
@@ -77,26 +78,10 @@ impl Stack {
         self.link_changed(*link_up);
         DevReply::Attached {
             generation: self.generation,
-            pool: layout,
-            receive_buffers,
+            receive: layouts[0],
+            send: layouts[1],
             offloads,
         }
-    }
-
-    /// What a device is to do with frames, of what it can do and the pool has buffers for; and how many buffers are for receiving.
-    fn choose(&self, offered: Offloads, layout: Pool) -> (Offloads, u16) {
-        let large = self.config.large_receive_buffers;
-        let receive_segments = offered.receive_segments && large > 0 && layout.large >= large;
-        let (taken, receive_buffers) = match receive_segments {
-            true => (large, large),
-            false => (0, self.config.receive_buffers),
-        };
-        let chosen = Offloads {
-            receive_segments,
-            transmit_segments: offered.transmit_segments && layout.large > taken,
-            ..offered
-        };
-        (chosen.and(offered), receive_buffers)
     }
 
     /// Forgets the driver: it died, or broke the protocol. Connections go on with the next one.
@@ -125,4 +110,14 @@ impl Stack {
         self.addressing.link_up(&mut self.engine, self.now);
         self.note_address_work();
     }
+}
+
+/// What a device is to do with frames, of what it can do and the pools have buffers for.
+fn choose(offered: Offloads, [receive, send]: [Pool; 2]) -> Offloads {
+    let chosen = Offloads {
+        receive_segments: offered.receive_segments && receive.large > 0,
+        transmit_segments: offered.transmit_segments && send.large > 0,
+        ..offered
+    };
+    chosen.and(offered)
 }

@@ -1,4 +1,4 @@
-//! The driver's side of the stack: frame pool, frame channel, and who owns which buffer.
+//! The driver's side of the stack: frame pools, frame channel, and who owns which buffer.
 //!
 //! The driver is not believed: a buffer that it names must be one that it was given, for that use; a frame is copied out
 //! before anybody looks at it, and its buffer is given back at once. Whoever breaks the rules is detached, and all
@@ -8,11 +8,11 @@ mod buffers;
 mod sending;
 mod share;
 
-pub use buffers::FramePool;
+pub use buffers::{FramePool, SendMemory};
 
 use crate::{Doorbell, engine::LONGEST_SEGMENT, time::Instant};
 use alloc::boxed::Box;
-use buffers::{Buffers, Size};
+use buffers::{Buffers, Place, Size};
 use core::{fmt, time::Duration};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
@@ -99,12 +99,12 @@ struct Driver {
 pub(crate) struct Attachment {
     /// Memory of the channel.
     pub(crate) channel: Shm,
-    /// The frame pool.
-    pub(crate) pool: FramePool,
+    /// The pool to receive into.
+    pub(crate) receive: FramePool<Shm>,
+    /// The pool to send from.
+    pub(crate) send: FramePool<Box<dyn SendMemory>>,
     /// Wakes the driver.
     pub(crate) bell: Box<dyn Doorbell>,
-    /// Buffers that it gets to receive into, at most.
-    pub(crate) receive_buffers: u16,
     /// Whether the link is up.
     pub(crate) link_up: bool,
     /// What its device is to do with frames.
@@ -130,13 +130,16 @@ pub(crate) struct FrameCounters {
 #[derive(Default)]
 pub(crate) struct Frames {
     driver: Option<Driver>,
+    /// The place that was given to build a frame in and send it from there, and was not sent yet; and that of the last that was.
+    placed: Option<Place>,
+    last: Place,
     now: Instant,
     /// What was counted, over all drivers.
     pub(crate) counters: FrameCounters,
 }
 
 impl Frames {
-    /// Takes a new driver, in place of any other. All buffers of the pool are the stack's.
+    /// Takes a new driver, in place of any other. All buffers of the pools are the stack's.
     ///
     /// # Errors
     /// A message if the memory is too small.
@@ -147,9 +150,9 @@ impl Frames {
     ) -> Result<(), &'static str> {
         let Attachment {
             channel,
-            pool,
+            receive,
+            send,
             bell,
-            receive_buffers,
             link_up,
             offloads,
         } = attachment;
@@ -159,8 +162,9 @@ impl Frames {
             true => Size::Large,
             false => Size::Small,
         };
-        let buffers = Buffers::new(pool, receives_into, receive_buffers)
-            .ok_or("the frame pool is too small")?;
+        let buffers =
+            Buffers::new(receive, receives_into, send).ok_or("a frame pool is too small")?;
+        self.placed = None;
         self.driver = Some(Driver {
             channel,
             bell,

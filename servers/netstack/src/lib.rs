@@ -64,8 +64,8 @@ mod train;
 mod turn;
 mod udp;
 
-pub use config::{Addressing, BadArgument, Config, LARGE_RECEIVE_BUFFERS, RECEIVE_BUFFERS, pool};
-pub use frames::FramePool;
+pub use config::{Addressing, BadArgument, Config, RECEIVE_BUFFERS, pools};
+pub use frames::{FramePool, SendMemory};
 #[cfg(any(test, feature = "testing"))]
 pub use invariants::Holdings;
 pub use slab::Id;

@@ -3,7 +3,7 @@
 use crate::{
     classify::Segment,
     connection::{Connection, FlowKey},
-    engine::{Completed, FrameSink, Offer, SynAck, Way},
+    engine::{Completed, Offer, SynAck, Way},
     flow::{Entry, Flow},
     listener::HalfOpen,
     session::{Owner, Target},

@@ -6,14 +6,14 @@ use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::{cell::Cell, fmt};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL},
-    frame::{Offloads, ToDriver, ToStack},
+    frame::{Offloads, Pool, ToDriver, ToStack},
     hello::Hello,
     setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
 };
-use netstack::{Config, DRIVER_BELL, Doorbell, FramePool, Instant, SessionId, Stack};
+use netstack::{Config, DRIVER_BELL, Doorbell, FramePool, Instant, SendMemory, SessionId, Stack};
 use rt::{
-    Budget, Cap, Endpoint, Env, Error, FOREVER, Mapping, Memory, Message, Notification, PAGE_SIZE,
-    Prot, Slot, Token, cap,
+    Budget, Cap, Endpoint, Env, Error, Exclusive, FOREVER, Mapping, Memory, Message, Notification,
+    PAGE_SIZE, Prot, Slot, Token, cap,
     message::{pack, received, unpack},
 };
 
@@ -64,16 +64,31 @@ struct Driver {
     /// Our doorbell: the driver's copy is its only child.
     given: Notification,
     channel: Mapping,
-    pool: Mapping,
+    receive: Mapping,
+    /// What the library sends from, without WRITE.
+    send: Memory,
 }
 
 impl Drop for Driver {
     /// Takes the memory from a driver that may still live. What a device can reach stays allocated until it is quiesced.
     fn drop(&mut self) {
-        for mapping in [&self.channel, &self.pool] {
+        for memory in [self.channel.memory(), self.receive.memory(), &self.send] {
             // It fails only if the slot is gone already.
-            let _ = rt::revoke(mapping.memory().slot());
+            let _ = rt::revoke(memory.slot());
         }
+    }
+}
+
+/// Memory that frames are sent from.
+struct Frames(Exclusive);
+
+impl SendMemory for Frames {
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.0.bytes_mut()
     }
 }
 
@@ -388,7 +403,7 @@ impl Server {
         &mut self,
         request: &DevRequest,
         bell: Option<Cap>,
-    ) -> Result<(DevReply, Driver, [Slot; 3]), Refusal> {
+    ) -> Result<(DevReply, Driver, [Slot; 4]), Refusal> {
         let bell = bell.ok_or(Refusal::BadRequest)?;
         self.stack.detach();
         self.driver = None;
@@ -396,39 +411,58 @@ impl Server {
             log::error!("no memory for a driver: {error}");
             Refusal::Exhausted
         };
+        let pages = |bytes: usize| bytes.div_ceil(PAGE_SIZE) as u64;
         let make = |bytes: usize, contiguous| {
-            Memory::create(&self.budget, bytes.div_ceil(PAGE_SIZE) as u64, contiguous)
+            Memory::create(&self.budget, pages(bytes), contiguous)
                 .and_then(|memory| memory.map(Prot::READ | Prot::WRITE))
-                .map_err(exhausted)
         };
-        let channel = make(Channel::<ToDriver, ToStack>::bytes(FRAME_CHANNEL), false)?;
+        let channel = make(Channel::<ToDriver, ToStack>::bytes(FRAME_CHANNEL), false);
+        let channel = channel.map_err(exhausted)?;
+        let make_pools = |[receive, send]: [Pool; 2]| {
+            let to_receive = make(receive.bytes(), true)?;
+            let to_send = Exclusive::create(&self.budget, pages(send.bytes()), true)?;
+            let shown = to_send.to_read()?;
+            Ok((to_receive, to_send, shown))
+        };
         let DevRequest::Attach { offloads, .. } = request;
-        let mut layout = netstack::pool(*offloads);
-        let pool = match make(layout.bytes(), true) {
+        let mut layouts = netstack::pools(*offloads);
+        let (receive, to_send, send) = match make_pools(layouts) {
             // So much in one piece there may be no more; then the device does less.
-            Err(_) if layout.large > 0 => {
-                layout = netstack::pool(Offloads::default());
-                make(layout.bytes(), true)?
+            Err(_) if layouts != netstack::pools(Offloads::default()) => {
+                layouts = netstack::pools(Offloads::default());
+                make_pools(layouts)
             }
-            made => made?,
+            made => made,
+        }
+        .map_err(exhausted)?;
+        let to_receive = FramePool {
+            memory: receive.shm(),
+            layout: layouts[0],
         };
-        let frames = FramePool {
-            memory: pool.shm(),
-            layout,
+        let memory: Box<dyn SendMemory> = Box::new(Frames(to_send));
+        let to_send = FramePool {
+            memory,
+            layout: layouts[1],
         };
         let given = self.events.doorbell(DRIVER_BELL).map_err(exhausted)?;
         let bell = self.bell(bell);
         let reply = self
             .stack
-            .attach(request, channel.shm(), frames, bell, now());
+            .attach(request, channel.shm(), to_receive, to_send, bell, now());
         if let DevReply::Refused(refusal) = reply {
             return Err(refusal);
         }
-        let slots = [channel.memory().slot(), pool.memory().slot(), given.slot()];
+        let slots = [
+            channel.memory().slot(),
+            receive.memory().slot(),
+            send.slot(),
+            given.slot(),
+        ];
         let driver = Driver {
             given,
             channel,
-            pool,
+            receive,
+            send,
         };
         Ok((reply, driver, slots))
     }

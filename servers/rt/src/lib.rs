@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The only crate of user space that knows the kernel's interface; what others need of it is re-exported here.
-//! `unsafe` lives in `syscall` (the instruction), `heap`, `mem` (`memcpy` and its kin), `memory` (shared windows), `boot`, `entry`, `time` and
+//! `unsafe` lives in `syscall` (the instruction), `heap`, `mem` (`memcpy` and its kin), `memory` (shared windows), `exclusive` (memory that others read), `boot`, `entry`, `time` and
 //! `entropy` (instructions). On a host the
 //! crate compiles against a fake kernel ([`testing`]), so that programs and their libraries build and test there.
 #![no_std]
@@ -26,6 +26,7 @@ pub mod entropy;
 #[cfg(target_os = "none")]
 mod entry;
 mod env;
+mod exclusive;
 #[cfg(target_os = "none")]
 mod heap;
 pub mod logger;
@@ -53,6 +54,7 @@ pub use endpoint::{Endpoint, Token};
 #[cfg(target_os = "none")]
 pub use entry::exit;
 pub use env::{Env, MissingCap};
+pub use exclusive::Exclusive;
 pub use kernel_abi::{
     self, BOOT_STACK_TOP, BarInfo, CapRecord, DeviceInfo, Error, FOREVER, Kind, MachineInfo,
     Message, PAGE_SIZE, ProcessState, ProcessStatus, Prot, Rights, SLOT_BUDGET, SLOT_SELF, Slot,

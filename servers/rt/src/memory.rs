@@ -1,7 +1,8 @@
 //! Memory objects, and mapping them into this process's own address space.
 //!
 //! The addresses from [`MAP_START`] to [`MAP_END`], without [`OWN`], belong to this module alone: nothing there is ever a Rust
-//! object, so mapping and unmapping there can't pull one away.
+//! object, so mapping and unmapping there can't pull one away. But for the bytes of [`crate::Exclusive`]: they are borrowed from what keeps
+//! them mapped.
 
 use crate::{OWN, START_INFO_ADDRESS, cap::kind, objects::Budget, syscall};
 use alloc::vec::Vec;
@@ -131,8 +132,8 @@ impl Mapping {
     /// this process (a fault), or meets the bytes of a later mapping.
     pub fn shm(&self) -> Shm {
         // SAFETY: pages are aligned to 4096 and `len` bytes are mapped. The addresses of mappings hold nothing but
-        // mappings, which are reached through `Shm` or raw pointers only; so a window that outlives its
-        // mapping meets a fault of this process or other shared bytes, never a Rust object.
+        // mappings, which are reached through `Shm` or raw pointers only, but for those of `Exclusive`, of which there are no
+        // windows; so a window that outlives its mapping meets a fault of this process or other shared bytes, never a Rust object.
         unsafe { Shm::new(self.base(), self.len()) }
     }
 }

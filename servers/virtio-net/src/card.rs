@@ -153,39 +153,42 @@ impl Card {
         entries
     }
 
-    /// Routes interrupts to `notification`, the bits of [`Events`], and lets the device reach `pool` and the queues. Returns
-    /// the memory of the queues, and where the device finds the pool. After a failure it is stopped.
+    /// Routes interrupts to `notification`, the bits of [`Events`], and lets the device reach the `pools`, as far as these capabilities
+    /// say, and the queues. Returns the memory of the queues, and where the device finds the pools. After a failure it is stopped.
     ///
     /// # Errors
     /// [`AttachError::Failed`].
     pub fn start(
         &mut self,
-        pool: &Memory,
+        pools: [&Memory; 2],
         notification: &Notification,
-    ) -> Result<(Arena, u64), AttachError> {
-        let (queues, pool) = self.prepare(pool, notification).map_err(|(step, error)| {
+    ) -> Result<(Arena, [u64; 2]), AttachError> {
+        let (queues, pools) = self.prepare(pools, notification).map_err(|(step, error)| {
             self.stop();
             failed(step, error)
         })?;
         // SAFETY: the pages stay mapped there for the process's life, and only the library uses them.
         let arena = unsafe { Arena::new(self.queues.base(), QUEUE_PAGES as usize, queues) };
-        Ok((arena, pool))
+        Ok((arena, pools))
     }
 
-    /// [`Card::start`]; else says which step failed. Returns where the device finds queues and pool.
+    /// [`Card::start`]; else says which step failed. Returns where the device finds queues and pools.
     fn prepare(
         &mut self,
-        pool: &Memory,
+        pools: [&Memory; 2],
         notification: &Notification,
-    ) -> Result<(u64, u64), (&'static str, Error)> {
+    ) -> Result<(u64, [u64; 2]), (&'static str, Error)> {
         let (queues, _) = self
             .device
             .dma_map(self.queues.memory())
             .map_err(|error| ("let the device reach its queues", error))?;
-        let (pool, _) = self
-            .device
-            .dma_map(pool)
-            .map_err(|error| ("let the device reach the frame pool", error))?;
+        let mut places = [0; 2];
+        for (place, pool) in places.iter_mut().zip(pools) {
+            (*place, _) = self
+                .device
+                .dma_map(pool)
+                .map_err(|error| ("let the device reach a frame pool", error))?;
+        }
         for (entry, events) in self.entries() {
             let interrupt = self
                 .device
@@ -196,7 +199,7 @@ impl Card {
         self.device
             .start()
             .map_err(|error| ("start the device", error))?;
-        Ok((queues, pool))
+        Ok((queues, places))
     }
 
     /// Lets these interrupts come again: all but the last, which is due.

@@ -6,8 +6,9 @@ use crate::{
     hal,
     mmio::Mmio,
     nic::DeviceMemory,
+    offload::{HEADER, Header},
     pci::{Layout, Location},
-    queue::QUEUE_SIZE,
+    queue::{DevicePool, QUEUE_SIZE},
     registers::Registers,
     transport::PciTransport,
 };
@@ -21,8 +22,8 @@ use std::{
     vec::Vec,
 };
 
-/// Where the device finds the pool.
-pub const POOL: u64 = 0x20_0000_0000;
+/// Where the device finds the pools: that to receive into, and that to send from.
+pub const POOLS: [u64; 2] = [0x20_0000_0000, 0x28_0000_0000];
 const ARENA: u64 = 0x10_0000_0000;
 const ARENA_PAGES: usize = 8;
 /// Bit of the status by which a device asks for a reset.
@@ -36,12 +37,16 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// What a platform gives the device, for such a pool.
-pub fn memory(layout: Pool) -> DeviceMemory {
+/// What a platform gives the device, for such pools to receive into and to send from.
+pub fn memory(layouts: [Pool; 2]) -> DeviceMemory {
+    let [receive, send] = [0, 1].map(|pool| DevicePool {
+        start: POOLS[pool],
+        layout: layouts[pool],
+    });
     DeviceMemory {
         arena: hal::testing::arena(ARENA_PAGES, ARENA),
-        pool: POOL,
-        layout,
+        receive,
+        send,
     }
 }
 
@@ -98,10 +103,10 @@ pub struct State {
     pub unstable: bool,
     /// Resets so far.
     pub resets: u32,
-    /// The frame pool, of which it knows the address only.
-    pub pool: Option<Shm>,
-    /// Which buffers it has.
-    pub layout: Pool,
+    /// The frame pools, of which it knows the addresses only.
+    pub pools: Option<[Shm; 2]>,
+    /// Which buffers they have.
+    pub layouts: [Pool; 2],
     /// It says one thing and does another: what the driver does is not held against it.
     pub hostile: bool,
     /// What the next reads of registers return; `None` is the truth.
@@ -151,8 +156,8 @@ impl FakeNic {
             never_resets: false,
             unstable: false,
             resets: 0,
-            pool: None,
-            layout: Pool::default(),
+            pools: None,
+            layouts: [Pool::default(); 2],
             hostile: false,
             lies: VecDeque::new(),
         })))
@@ -197,19 +202,50 @@ impl FakeNic {
         hal::view(at, len).expect("the driver gave an address outside its memory")
     }
 
-    /// Address, length and flags of a descriptor.
-    pub fn descriptor(&self, queue: usize, id: u16) -> (u64, u32, u16) {
+    /// Address, length, flags and successor of a descriptor.
+    fn descriptor(&self, queue: usize, id: u16) -> (u64, u32, u16, u16) {
         let table = self.area(queue, 0, 16 * QUEUE_SIZE);
         let at = 16 * usize::from(id);
         let address = u64::from(table.read32(at + 4)) << 32 | u64::from(table.read32(at));
-        (address, table.read32(at + 8), table.read16(at + 12))
+        let (flags, next) = (table.read16(at + 12), table.read16(at + 14));
+        (address, table.read32(at + 8), flags, next)
     }
 
-    /// Scribbles over what the driver wrote for the device to read.
+    /// Offset in the pool and length of what one descriptor lets the device write.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn to_receive(&self, id: u16) -> (usize, u32) {
+        let (address, len, flags, _) = self.descriptor(0, id);
+        assert_eq!(flags, 2, "one device-writable descriptor");
+        (FakeNic::pool_offset(0, address), len)
+    }
+
+    /// Offset in the pool and length of what the device may read behind a header, and that.
+    ///
+    /// # Panics
+    /// If these are not two descriptors.
+    pub fn to_send(&self, id: u16) -> (usize, u32, Header) {
+        let (address, len, flags, next) = self.descriptor(1, id);
+        assert_eq!((len as usize, flags), (HEADER, 1), "a header, and more");
+        let view = hal::view(address, HEADER).expect("the header is not the driver's own");
+        let mut header = [0; HEADER];
+        for (at, bytes) in header.chunks_mut(4).enumerate() {
+            bytes.copy_from_slice(&view.read32(4 * at).to_le_bytes());
+        }
+        let (address, len, flags, _) = self.descriptor(1, next);
+        assert_eq!(flags, 0, "one device-readable descriptor");
+        (FakeNic::pool_offset(1, address), len, header)
+    }
+
+    /// Scribbles over the descriptors that the driver wrote for the device to read; but not over those of headers to send, which
+    /// are written once, and spoilt would be so until the reset.
     pub fn corrupt_descriptors(&self, queue: usize) {
         let table = self.area(queue, 0, 16 * QUEUE_SIZE);
-        for at in (0..16 * QUEUE_SIZE).step_by(4) {
-            table.write32(at, u32::MAX);
+        for id in (queue..QUEUE_SIZE).step_by(1 + queue) {
+            for word in 0..4 {
+                table.write32(16 * id + 4 * word, u32::MAX);
+            }
         }
     }
 
@@ -248,14 +284,15 @@ impl FakeNic {
         ring.write16(2, index);
     }
 
-    /// Offset in the pool of an address.
-    fn pool_offset(address: u64) -> usize {
-        usize::try_from(address.checked_sub(POOL).expect("below the pool")).unwrap()
+    /// Offset in a pool of an address.
+    fn pool_offset(pool: usize, address: u64) -> usize {
+        let offset = address.checked_sub(POOLS[pool]);
+        usize::try_from(offset.expect("below the pool")).unwrap()
     }
 
-    /// Number of the buffer in which an offset of the pool lies.
+    /// Number of the buffer in which an offset of the pool to receive into lies.
     fn buffer(&self, offset: usize) -> u16 {
-        let layout = self.0.borrow().layout;
+        let [layout, _] = self.0.borrow().layouts;
         let holds = |id: &u16| {
             let (start, len) = layout.place(*id).unwrap();
             (start..start + len).contains(&offset)
@@ -271,29 +308,26 @@ impl FakeNic {
     /// Delivers a frame with this in its header. Returns the buffer, or `None` if the driver gave no room.
     pub fn receive_with(&self, header: [u8; 10], frame: &[u8]) -> Option<u16> {
         let id = self.take_available(0)?;
-        let (address, len, flags) = self.descriptor(0, id);
-        assert_eq!(flags, 2, "one device-writable descriptor");
+        let (offset, len) = self.to_receive(id);
         let mut bytes = header.to_vec();
         bytes.extend([1, 0]);
         bytes.extend_from_slice(frame);
         assert!(bytes.len() <= len as usize);
-        let offset = FakeNic::pool_offset(address);
-        let pool = self.0.borrow().pool.clone().unwrap();
+        let [pool, _] = self.0.borrow().pools.clone().unwrap();
         pool.write(offset, &bytes).unwrap();
         self.push_used(0, id.into(), bytes.len() as u32);
         Some(self.buffer(offset))
     }
 
-    /// Takes frames to send without giving them back: descriptor and content, header included.
+    /// Takes frames to send without giving them back: first descriptor and content, header included.
     pub fn take_frames(&self) -> Vec<(u16, Vec<u8>)> {
         let mut frames = Vec::new();
         while let Some(id) = self.take_available(1) {
-            let (address, len, flags) = self.descriptor(1, id);
-            assert_eq!(flags, 0, "one device-readable descriptor");
-            let mut bytes = std::vec![0; len as usize];
-            let pool = self.0.borrow().pool.clone().unwrap();
-            pool.read(FakeNic::pool_offset(address), &mut bytes)
-                .unwrap();
+            let (offset, len, header) = self.to_send(id);
+            let mut bytes = std::vec![0; HEADER + len as usize];
+            bytes[..HEADER].copy_from_slice(&header);
+            let [_, pool] = self.0.borrow().pools.clone().unwrap();
+            pool.read(offset, &mut bytes[HEADER..]).unwrap();
             frames.push((id, bytes));
         }
         frames
@@ -457,13 +491,13 @@ impl Registers for FakeNic {
     }
 }
 
-/// A pool for the device and the driver.
-pub fn pool(device: &FakeNic, layout: Pool) -> Shm {
-    let pool = Shm::heap(layout.bytes());
+/// Pools for the device: to receive into, which the driver reaches too, and to send from.
+pub fn pools(device: &FakeNic, layouts: [Pool; 2]) -> [Shm; 2] {
+    let pools = layouts.map(|layout| Shm::heap(layout.bytes()));
     let mut state = device.0.borrow_mut();
-    state.pool = Some(pool.clone());
-    state.layout = layout;
-    pool
+    state.pools = Some(pools.clone());
+    state.layouts = layouts;
+    pools
 }
 
 /// Something recognizable of `len` bytes.

@@ -7,23 +7,22 @@ use crate::{
     device::{self, Features, Identity},
     error::DeviceError,
     hal::Arena,
-    offload::HEADER,
+    offload::Header,
     queue::{Completed, DevicePool, Direction, Queue},
     registers::Registers,
     transport::{PciTransport, RECEIVE, TRANSMIT},
 };
-use ipc_proto::frame::{Offloads, Pool};
-use virtio_drivers::PhysAddr;
+use ipc_proto::frame::Offloads;
 
 /// Memory that a device was given for an attachment.
 #[derive(Debug)]
 pub struct DeviceMemory {
     /// For virtqueues.
     pub arena: Arena,
-    /// Where the device finds the frame pool.
-    pub pool: PhysAddr,
-    /// Which buffers it has.
-    pub layout: Pool,
+    /// The pool to receive into.
+    pub receive: DevicePool,
+    /// The pool to send from.
+    pub send: DevicePool,
 }
 
 /// A running device. Reset when dropped, so that it touches memory no more.
@@ -47,15 +46,14 @@ impl<R: Registers> Nic<R> {
         offloads: Offloads,
     ) -> Result<Nic<R>, DeviceError> {
         // A pool that wraps around the end of the address space has no addresses to give to the device.
-        let bytes = memory.layout.bytes() as u64;
-        if memory.pool.checked_add(bytes).is_none() {
-            return Err(DeviceError::QueueSetup(RECEIVE));
+        for (pool, queue) in [(memory.receive, RECEIVE), (memory.send, TRANSMIT)] {
+            let bytes = pool.layout.bytes() as u64;
+            if pool.start.checked_add(bytes).is_none() {
+                return Err(DeviceError::QueueSetup(queue));
+            }
         }
-        let pool = DevicePool {
-            start: memory.pool,
-            layout: memory.layout,
-        };
-        match Nic::set_up(&mut transport, pool, offloads) {
+        let pools = [memory.receive, memory.send];
+        match Nic::set_up(&mut transport, pools, offloads) {
             Ok((identity, receive, transmit)) => Ok(Nic {
                 transport,
                 identity,
@@ -73,7 +71,7 @@ impl<R: Registers> Nic<R> {
 
     fn set_up(
         transport: &mut PciTransport<R>,
-        pool: DevicePool,
+        [receive, send]: [DevicePool; 2],
         offloads: Offloads,
     ) -> Result<(Identity, Queue, Queue), DeviceError> {
         let identity = device::negotiate(transport, offloads)?;
@@ -81,8 +79,8 @@ impl<R: Registers> Nic<R> {
             return Err(DeviceError::OffloadsWithdrawn);
         }
         transport.set_config_vector()?;
-        let receive = Queue::new(transport, RECEIVE, Direction::Receive, pool)?;
-        let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit, pool)?;
+        let receive = Queue::new(transport, RECEIVE, Direction::Receive, receive)?;
+        let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit, send)?;
         device::go(transport)?;
         Ok((identity, receive, transmit))
     }
@@ -94,13 +92,12 @@ impl<R: Registers> Nic<R> {
 
     /// Gives a buffer to receive into. Returns `false` if there is no room now.
     pub fn post_receive(&mut self, buffer: u16) -> bool {
-        self.receive.post(buffer, None)
+        self.receive.post_receive(buffer)
     }
 
-    /// Gives a buffer with a frame of `len` bytes to send. Returns `false` if there is no room now.
-    pub fn post_transmit(&mut self, buffer: u16, len: u16) -> bool {
-        let len = u32::from(len).saturating_add(HEADER as u32);
-        self.transmit.post(buffer, Some(len))
+    /// Gives a buffer with a frame of `len` bytes to send, with this header. Returns `false` if there is no room now.
+    pub fn post_transmit(&mut self, buffer: u16, len: u16, header: Header) -> bool {
+        self.transmit.post_transmit(buffer, len, header)
     }
 
     /// Whether [`Nic::post_receive`] has room.

@@ -1,4 +1,4 @@
-//! The header in front of each frame (VIRTIO 1.2 section 5.1.6): made from what the stack asks for, and read as what the device claims.
+//! The header that goes with each frame (VIRTIO 1.2 section 5.1.6): made from what the stack asks for, and read as what the device claims.
 //!
 //! Touches nothing. Both may lie: what the stack says is checked against the frame's length and what was agreed on before it
 //! becomes a header, and of a device's header nothing is believed but what was agreed on.
@@ -9,6 +9,9 @@ use ipc_proto::frame::{Checksum, MIN_SEGMENT, Offload, Offloads};
 
 /// Bytes of the header, with VIRTIO_F_VERSION_1.
 pub const HEADER: usize = 12;
+
+/// A header.
+pub type Header = [u8; HEADER];
 
 /// Flags (section 5.1.6).
 const NEEDS_CSUM: u8 = 1;
@@ -23,7 +26,7 @@ const TCP_HEADER: usize = 20;
 
 /// The header for a frame of `len` bytes, or `None` if the stack may not ask for this, or it makes no sense.
 #[inline]
-pub fn header(offload: Offload, len: usize, agreed: Offloads) -> Option<[u8; HEADER]> {
+pub fn header(offload: Offload, len: usize, agreed: Offloads) -> Option<Header> {
     match offload {
         // All fields are zero (section 5.1.6.2).
         Offload::Nothing => (len <= MAX_FRAME).then_some([0; HEADER]),
@@ -56,7 +59,7 @@ pub fn header(offload: Offload, len: usize, agreed: Offloads) -> Option<[u8; HEA
 /// what was not agreed on, or what can't be. Flags that are not known are ignored (section 5.1.6.4.2), and so is what it says of the
 /// length of headers.
 #[inline]
-pub fn checksum(header: [u8; HEADER], len: usize, agreed: Offloads) -> Option<Checksum> {
+pub fn checksum(header: Header, len: usize, agreed: Offloads) -> Option<Checksum> {
     if !agreed.receive_checksum {
         // What it says without having been asked means nothing: QEMU leaves there what the host's kernel knows.
         return (len <= MAX_FRAME).then_some(Checksum::Unknown);

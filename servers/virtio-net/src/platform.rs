@@ -13,6 +13,7 @@ use virtio_net::{
     error::AttachError,
     mmio::Mmio,
     nic::DeviceMemory,
+    queue::DevicePool,
     server::{Attachment, Events, Platform},
     session::Shared,
     transport::PciTransport,
@@ -29,6 +30,8 @@ struct Attached {
     _doorbell: Notification,
     _channel: Mapping,
     _pool: Mapping,
+    /// The pool to send from: the device's alone, and it may only read it.
+    _send: Memory,
 }
 
 /// The kernel, as the library sees it.
@@ -96,25 +99,27 @@ impl Platform for Kernel {
             Err(CallError::Kernel(_)) => return Err(AttachError::NotReady),
             Err(CallError::Decode(_)) => return Err(AttachError::BadReply),
         };
-        let (generation, layout, receive_buffers, offloads) = match reply {
+        let (generation, receive, send, offloads) = match reply {
             DevReply::Attached {
                 generation,
-                pool,
-                receive_buffers,
+                receive,
+                send,
                 offloads,
-            } => (generation, pool, receive_buffers, offloads),
+            } => (generation, receive, send, offloads),
             DevReply::Refused(refusal) => return Err(AttachError::Refused(refusal)),
         };
-        let [Some(channel), Some(pool), Some(bell), _] = caps else {
+        let [Some(channel), Some(pool), Some(to_send), Some(bell)] = caps else {
             return Err(AttachError::BadReply);
         };
         let bell = Notification::from_raw(bell.into_raw());
         let map = |cap: rt::Cap| Memory::from_raw(cap.into_raw()).map(Prot::READ | Prot::WRITE);
         let channel = map(channel).map_err(|error| failed("map the channel", error))?;
-        let pool = map(pool).map_err(|error| failed("map the frame pool", error))?;
+        let pool = map(pool).map_err(|error| failed("map the pool to receive into", error))?;
+        let to_send = Memory::from_raw(to_send.into_raw());
         // Whatever is left of an earlier attachment.
         self.wait(0);
-        let (arena, device_pool) = self.card.start(pool.memory(), &self.notification)?;
+        let pools = [pool.memory(), &to_send];
+        let (arena, [receive_at, send_at]) = self.card.start(pools, &self.notification)?;
         let gone = Events::STACK_GONE.bits();
         if let Err(error) = rt::watch(doorbell.slot(), &self.notification, gone) {
             self.detach();
@@ -124,14 +129,20 @@ impl Platform for Kernel {
             shared: Shared {
                 channel: channel.shm(),
                 pool: pool.shm(),
-                layout,
-                receive_buffers,
+                receive,
+                send,
                 offloads,
             },
             memory: DeviceMemory {
                 arena,
-                pool: device_pool,
-                layout,
+                receive: DevicePool {
+                    start: receive_at,
+                    layout: receive,
+                },
+                send: DevicePool {
+                    start: send_at,
+                    layout: send,
+                },
             },
             generation,
         };
@@ -140,6 +151,7 @@ impl Platform for Kernel {
             _doorbell: doorbell,
             _channel: channel,
             _pool: pool,
+            _send: to_send,
         });
         Ok(attachment)
     }

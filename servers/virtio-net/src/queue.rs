@@ -1,5 +1,8 @@
 //! One virtqueue (VIRTIO 1.2 section 2.7, the split kind), and who holds its descriptors.
 //!
+//! A buffer to receive into is one descriptor, header included. One to send from is two: its header is not the stack's to write, and lies in
+//! a page of the queue; the frame is as the stack wrote it.
+//!
 //! Touches the queue's own three pages, which the device reads and writes too. Nothing is read back from them but the used ring and one flag,
 //! and what the used ring claims is compared with private tables before it is believed. Descriptors and the available ring are
 //! written only, so that whatever the device writes there has no effect here.
@@ -9,7 +12,7 @@ use crate::{
     error::DeviceError,
     hal::{self, HEADER_START, Pages},
     mmio::Page,
-    offload::HEADER,
+    offload::{HEADER, Header},
     registers::Registers,
     transport::PciTransport,
 };
@@ -18,11 +21,13 @@ use core::{
     num::NonZeroU32,
     sync::atomic::{Ordering, fence},
 };
-use ipc_proto::frame::Pool;
+use ipc_proto::frame::{HEADROOM, Pool};
 use virtio_drivers::{PAGE_SIZE, PhysAddr, transport::Transport};
 
 /// Descriptors of a queue: so many that a byte names one.
 pub const QUEUE_SIZE: usize = 256;
+/// Frames that the queue to send has room for: each takes two descriptors.
+pub const SENT_AT_ONCE: usize = QUEUE_SIZE / 2;
 
 /// Pages of a queue: descriptors, available ring, used ring.
 const PAGES: usize = 3;
@@ -30,12 +35,20 @@ const PAGES: usize = 3;
 const DESCRIPTOR: usize = 16;
 /// The device writes the buffer of this descriptor: its flags, in the upper half of its second word.
 const DEVICE_WRITES: u64 = 2 << u32::BITS;
+/// There is another descriptor behind this one, with this number.
+const NEXT: u64 = 1 << u32::BITS;
+const NEXT_NUMBER: u32 = u32::BITS + u16::BITS;
+/// Where in the page of the available ring, behind the ring, the headers of frames to send lie, and how far apart.
+const HEADERS: usize = 1024;
+const HEADER_ROOM: usize = 16;
 /// In the available ring: no interrupts, please (section 2.7.6).
 const NO_INTERRUPT: u16 = 1;
 /// In the used ring: no notifications, please (section 2.7.8).
 const NO_NOTIFY: u32 = 1;
 
 const _: () = assert!(DESCRIPTOR * QUEUE_SIZE <= PAGE_SIZE && 6 + 8 * QUEUE_SIZE <= PAGE_SIZE);
+const _: () = assert!(6 + 2 * QUEUE_SIZE <= HEADERS && HEADER <= HEADER_ROOM);
+const _: () = assert!(HEADERS + HEADER_ROOM * SENT_AT_ONCE <= PAGE_SIZE);
 
 /// Which way the buffers of a queue travel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +59,25 @@ pub enum Direction {
     Transmit,
 }
 
-/// The frame pool as the device sees it.
+impl Direction {
+    /// The number of the first descriptor of a buffer is that of its slot, so many bits to the left; the same is how many
+    /// descriptors lie in front of that of the frame.
+    #[inline(always)]
+    const fn shift(self) -> usize {
+        match self {
+            Direction::Receive => 0,
+            Direction::Transmit => 1,
+        }
+    }
+
+    /// Buffers that there is room for.
+    #[inline(always)]
+    const fn room(self) -> usize {
+        QUEUE_SIZE >> self.shift()
+    }
+}
+
+/// A frame pool as the device sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct DevicePool {
     /// Where it finds it.
@@ -59,15 +90,15 @@ pub struct DevicePool {
 #[derive(Clone, Copy, Debug)]
 struct Posted {
     buffer: u16,
-    /// Length of the descriptor in bytes, header included.
+    /// Length of its last descriptor in bytes.
     len: NonZeroU32,
 }
 
-/// What is known of the descriptors.
-struct Descriptors {
+/// What is known of the slots, each of which has one descriptor or two.
+struct Slots {
     /// Those that are nobody's: from the number on that are in flight. What is in front of them means nothing.
     ids: [u8; QUEUE_SIZE],
-    /// By descriptor.
+    /// By slot.
     posted: [Option<Posted>; QUEUE_SIZE],
 }
 
@@ -96,7 +127,7 @@ pub struct Queue {
     last_used: u16,
     /// How many more entries of it may be read: as the device has claimed, and not more than are in flight.
     claimed: u16,
-    known: Box<Descriptors>,
+    known: Box<Slots>,
     in_flight: u16,
     /// Whether buffers were added since the last kick.
     unannounced: bool,
@@ -137,7 +168,7 @@ impl Queue {
             next_available: 0,
             last_used: 0,
             claimed: 0,
-            known: Box::new(Descriptors {
+            known: Box::new(Slots {
                 ids: core::array::from_fn(|id| id as u8),
                 posted: [None; QUEUE_SIZE],
             }),
@@ -145,10 +176,24 @@ impl Queue {
             unannounced: false,
             _pages: pages,
         };
+        if direction == Direction::Transmit {
+            queue.link_headers(available);
+        }
         queue.set_interrupts(false);
         transport.queue_set(index, QUEUE_SIZE as u32, descriptors, available, used);
         transport.used_ring(index)?;
         Ok(queue)
+    }
+
+    /// Makes the first descriptor of each slot that of its header, once and for all. The device finds the page with them at `page`.
+    fn link_headers(&self, page: PhysAddr) {
+        for slot in 0..SENT_AT_ONCE {
+            let (at, next) = (DESCRIPTOR * 2 * slot, 2 * slot as u64 + 1);
+            let header = (HEADERS + HEADER_ROOM * slot) as u64;
+            self.descriptors.write64(at, page.wrapping_add(header));
+            let rest = HEADER as u64 | NEXT | next << NEXT_NUMBER;
+            self.descriptors.write64(at + 8, rest);
+        }
     }
 
     /// Buffers in the device's hands.
@@ -159,47 +204,67 @@ impl Queue {
     /// Whether there is room for another buffer.
     #[inline]
     pub fn has_room(&self) -> bool {
-        usize::from(self.in_flight) < QUEUE_SIZE
+        usize::from(self.in_flight) < self.direction.room()
     }
 
-    /// Gives a buffer to the device, from the header on: `len` bytes, or with `None` all there are. Returns `false`, and does
-    /// nothing, if there is no room, no such buffer, or it has not so many bytes. The device sees it at the next [`Queue::kick`].
+    /// Gives the device a buffer to receive into, from the header on. Returns `false`, and does nothing, if there is no room or no
+    /// such buffer. The device sees it at the next [`Queue::kick`].
     #[inline]
-    pub fn post(&mut self, buffer: u16, len: Option<u32>) -> bool {
-        let Some((start, size)) = self.pool.layout.place(buffer) else {
+    pub fn post_receive(&mut self, buffer: u16) -> bool {
+        let size = self.pool.layout.place(buffer).map_or(0, |(_, size)| size);
+        let len = size.saturating_sub(HEADER_START) as u32;
+        self.post(buffer, HEADER_START, len).is_some()
+    }
+
+    /// Gives the device a buffer with a frame of `len` bytes, behind this header. Returns `false`, and does nothing, if there is no
+    /// room, no such buffer, or it has not so many bytes. The device sees it at the next [`Queue::kick`].
+    #[inline]
+    pub fn post_transmit(&mut self, buffer: u16, len: u16, header: Header) -> bool {
+        let Some(slot) = self.post(buffer, HEADROOM, len.into()) else {
             return false;
         };
-        let longest = size.saturating_sub(HEADER_START) as u32;
-        let len = len.unwrap_or(longest);
-        let known = &mut *self.known;
-        let (Some(id), Some(posted)) = (
-            known.ids.get(usize::from(self.in_flight)),
-            NonZeroU32::new(len).filter(|_| len <= longest),
-        ) else {
-            return false;
-        };
-        let id = usize::from(*id);
-        if let Some(place) = known.posted.get_mut(id) {
-            *place = Some(Posted {
-                buffer,
-                len: posted,
-            });
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = header;
+        let words = [
+            u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_le_bytes([i, j, k, l, 0, 0, 0, 0]),
+        ];
+        let at = HEADERS + HEADER_ROOM * usize::from(slot);
+        self.available.write64(at, words[0]);
+        self.available.write64(at + 8, words[1]);
+        true
+    }
+
+    /// Gives `len` bytes of a buffer to the device, from byte `from` of it on. The slot, if it was done.
+    #[inline(always)]
+    fn post(&mut self, buffer: u16, from: usize, len: u32) -> Option<u8> {
+        let (start, size) = self.pool.layout.place(buffer)?;
+        if len as usize > size.saturating_sub(from) || !self.has_room() {
+            return None;
         }
-        let offset = start.saturating_add(HEADER_START) as u64;
+        let known = &mut *self.known;
+        let slot = *known.ids.get(usize::from(self.in_flight))?;
+        let len = NonZeroU32::new(len)?;
+        if let Some(place) = known.posted.get_mut(usize::from(slot)) {
+            *place = Some(Posted { buffer, len });
+        }
+        let offset = start.saturating_add(from) as u64;
         let flags = match self.direction {
             Direction::Receive => DEVICE_WRITES,
             Direction::Transmit => 0,
         };
-        let at = DESCRIPTOR * id;
+        let shift = self.direction.shift();
+        let id = usize::from(slot) << shift;
+        let at = DESCRIPTOR * (id + shift);
         let address = self.pool.start.wrapping_add(offset);
         self.descriptors.write64(at, address);
-        self.descriptors.write64(at + 8, u64::from(len) | flags);
+        self.descriptors
+            .write64(at + 8, u64::from(len.get()) | flags);
         let place = usize::from(self.next_available) % QUEUE_SIZE;
         self.available.write16(4 + 2 * place, id as u16);
         self.next_available = self.next_available.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_add(1);
         self.unannounced = true;
-        true
+        Some(slot)
     }
 
     /// Shows the device the new buffers, if there are some, and tells it if it wants to know.
@@ -250,17 +315,23 @@ impl Queue {
         let place = 4 + 8 * (usize::from(self.last_used) % QUEUE_SIZE);
         let (id, len) = (self.used.read32(place), self.used.read32(place + 4));
         let known = &mut *self.known;
-        let token = u8::try_from(id).ok();
-        // One fewer are in flight: the descriptor joins those that are nobody's.
+        let shift = self.direction.shift();
+        // One fewer are in flight: the slot joins those that are nobody's.
         let remaining = self.in_flight.wrapping_sub(1);
-        let (Some(token), Some(free)) = (token, known.ids.get_mut(usize::from(remaining))) else {
+        let (Ok(token), Some(free)) = (u8::try_from(id), known.ids.get_mut(usize::from(remaining)))
+        else {
             return Err(self.unknown(id));
         };
-        let posted = known.posted.get_mut(usize::from(token));
-        let Some(posted) = posted.and_then(Option::take) else {
+        // The number of a first descriptor.
+        let slot = token >> shift;
+        let posted = known.posted.get_mut(usize::from(slot));
+        let Some(posted) = posted
+            .filter(|_| slot << shift == token)
+            .and_then(Option::take)
+        else {
             return Err(self.unknown(id));
         };
-        *free = token;
+        *free = slot;
         self.in_flight = remaining;
         self.claimed = self.claimed.saturating_sub(1);
         self.last_used = self.last_used.wrapping_add(1);

@@ -208,7 +208,8 @@ fn serve<P: Platform>(
     identity: &Identity,
 ) -> SessionError {
     let generation = attachment.generation;
-    let buffers = attachment.shared.layout.count();
+    let Shared { receive, send, .. } = &attachment.shared;
+    let (receive, send) = (receive.count(), send.count());
     let offloads = attachment.shared.offloads;
     let can = identity.features.offloads();
     if offloads.and(can) != offloads {
@@ -225,7 +226,9 @@ fn serve<P: Platform>(
         Ok(session) => session,
         Err(error) => return error,
     };
-    log::info!("attached to the stack: attachment {generation}, {buffers} buffers");
+    log::info!(
+        "attached to the stack: attachment {generation}, {receive} buffers to receive into, {send} to send from"
+    );
     let error = match exchange(platform, &mut session) {
         Err(error) => error,
         Ok(never) => match never {},

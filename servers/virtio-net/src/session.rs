@@ -1,6 +1,6 @@
 //! One attachment to the stack: a running device on one side, the frame channel on the other.
 //!
-//! Touches the channel, the headers in front of frames, and the device through [`Nic`]. Both peers
+//! Touches the channel, the headers of frames, and the device through [`Nic`]. Both peers
 //! may lie. All work is bounded: a pass handles at most [`BUDGET`] messages and one queue length of buffers
 //! in each direction, and memory is taken once, by the number of buffers in the pool.
 #![forbid(unsafe_code)]
@@ -10,7 +10,7 @@ use crate::{
     error::{DeviceError, SessionError, StackError},
     headers::Headers,
     nic::Nic,
-    offload::HEADER,
+    offload::{HEADER, Header},
     queue::{Completed, QUEUE_SIZE},
     registers::Registers,
     sent::Sent,
@@ -41,12 +41,12 @@ pub const STUCK_AFTER: u64 = 3_000 * MS;
 pub struct Shared {
     /// Memory of the frame channel.
     pub channel: Shm,
-    /// The frame pool.
+    /// The pool to receive into. That to send from is the device's business alone.
     pub pool: Shm,
     /// Which buffers it has.
-    pub layout: Pool,
-    /// How many of them the driver will be given to receive into, at most.
-    pub receive_buffers: u16,
+    pub receive: Pool,
+    /// Which buffers the pool to send from has.
+    pub send: Pool,
     /// What the device is to do with frames.
     pub offloads: Offloads,
 }
@@ -89,13 +89,16 @@ pub struct Session<R: Registers> {
     nic: Nic<R>,
     channel: Channel<ToStack, ToDriver>,
     headers: Headers,
-    layout: Pool,
-    /// For each buffer of the pool: whether it is in the driver's (or the device's) hands.
-    ours: Vec<bool>,
+    /// Which buffers the pool to send from has.
+    send: Pool,
+    /// For each buffer to receive into: whether it is in the driver's (or the device's) hands.
+    receiving: Vec<bool>,
+    /// The same for each buffer to send from.
+    sending: Vec<bool>,
     /// Empty buffers that the receive queue had no room for.
     receive_waiting: VecDeque<u16>,
-    /// Buffers with frames behind their headers, and the frames' lengths, that the transmit queue had no room for.
-    transmit_waiting: VecDeque<(u16, u16)>,
+    /// Buffers with frames, the frames' lengths and headers, that the transmit queue had no room for.
+    transmit_waiting: VecDeque<(u16, u16, Header)>,
     /// Buffers whose frames were sent, not yet returned: many go in one message, and a sleeping stack is not woken for one.
     sent: Sent,
     /// Since when there are some.
@@ -127,42 +130,36 @@ impl<R: Registers> Session<R> {
     /// was attached to; `now` the time in nanoseconds.
     ///
     /// # Errors
-    /// [`StackError::BadMemory`] if channel or pool are smaller than they should be.
+    /// [`StackError::BadMemory`] if channel or pool to receive into are smaller than they should be.
     pub fn new(
         nic: Nic<R>,
         shared: Shared,
         link_up: bool,
         now: u64,
     ) -> Result<Session<R>, SessionError> {
-        let buffers = shared.layout.count();
-        let headers = Headers::new(shared.pool, shared.layout, shared.offloads)?;
+        let Shared { receive, send, .. } = shared;
+        let headers = Headers::new(shared.pool, [receive, send], shared.offloads)?;
         let channel = Channel::new(shared.channel, Side::Client, FRAME_CHANNEL)
             .map_err(|_| StackError::BadMemory)?;
-        let transmit_buffers = buffers
-            .saturating_sub(shared.receive_buffers.into())
-            .min(QUEUE_SIZE);
-        let large_to_receive = match shared.offloads.receive_segments {
-            true => shared.receive_buffers,
-            false => 0,
-        };
-        let large_to_send = shared.layout.large.saturating_sub(large_to_receive);
+        let to_send = send.count();
         let link_now = nic.identity().link_up;
         Ok(Session {
             nic,
             channel,
             headers,
-            layout: shared.layout,
-            ours: vec![false; buffers],
-            receive_waiting: VecDeque::with_capacity(buffers),
-            transmit_waiting: VecDeque::with_capacity(buffers),
-            sent: Sent::new(shared.layout),
+            send,
+            receiving: vec![false; receive.count()],
+            sending: vec![false; to_send],
+            receive_waiting: VecDeque::with_capacity(receive.count()),
+            transmit_waiting: VecDeque::with_capacity(to_send),
+            sent: Sent::new(send),
             sent_since: now,
             unsent: None,
-            return_at: (transmit_buffers / 4).max(1),
-            return_along: (transmit_buffers / 16).max(1),
-            interrupt_at: (transmit_buffers / 2).max(1),
+            return_at: (to_send / 4).max(1),
+            return_along: (to_send / 16).max(1),
+            interrupt_at: (to_send / 2).max(1),
             large_missing: 0,
-            large_few: usize::from(large_to_send).div_ceil(2).max(1),
+            large_few: usize::from(send.large).div_ceil(2).max(1),
             link_up: link_now,
             link_news: link_now != link_up,
             watchdog: WATCHDOG,
@@ -262,7 +259,7 @@ impl<R: Registers> Session<R> {
             match self.channel.receive() {
                 Ok(None) => return Ok(taken),
                 Ok(Some(ToDriver::Receive { buffers })) => {
-                    self.own(buffers)?;
+                    own(&mut self.receiving, buffers)?;
                     for buffer in buffers.range() {
                         // One of the pool, whose numbers have 16 bits.
                         self.post_receive(buffer as u16);
@@ -273,14 +270,14 @@ impl<R: Registers> Session<R> {
                     len,
                     offload,
                 })) => {
-                    self.own(Run::one(buffer))?;
-                    self.headers.write(buffer, len, offload)?;
-                    let is_large = buffer >= self.layout.small;
+                    own(&mut self.sending, Run::one(buffer))?;
+                    let header = self.headers.make(buffer, len, offload)?;
+                    let is_large = buffer >= self.send.small;
                     self.large_missing = self.large_missing.saturating_add(is_large.into());
                     // Those that wait go first.
                     let may = self.transmit_waiting.is_empty();
-                    if !(may && self.nic.post_transmit(buffer, len)) {
-                        self.transmit_waiting.push_back((buffer, len));
+                    if !(may && self.nic.post_transmit(buffer, len, header)) {
+                        self.transmit_waiting.push_back((buffer, len, header));
                     }
                 }
                 Err(_) => return Err(StackError::Channel.into()),
@@ -289,35 +286,9 @@ impl<R: Registers> Session<R> {
         Ok(BUDGET)
     }
 
-    /// Notes that the stack gave buffers.
-    #[inline]
-    fn own(&mut self, buffers: Run) -> Result<(), StackError> {
-        let range = buffers.range();
-        let ours = self
-            .ours
-            .get_mut(range)
-            .filter(|ours| !ours.is_empty())
-            .ok_or(StackError::NoSuchBuffer(buffers.first))?;
-        if ours.iter().any(|ours| *ours) {
-            return Err(StackError::NotYours(buffers.first));
-        }
-        for ours in ours {
-            *ours = true;
-        }
-        Ok(())
-    }
-
     /// Whether the stack may have to wait for large buffers to send from.
     fn is_short_of_large(&self) -> bool {
         self.large_missing >= self.large_few
-    }
-
-    /// Notes that the stack is told that buffers are its own again.
-    #[inline]
-    fn disown(&mut self, buffers: Run) {
-        for ours in self.ours.get_mut(buffers.range()).unwrap_or_default() {
-            *ours = false;
-        }
     }
 
     /// Takes back what the device has sent; returns how many frames.
@@ -347,10 +318,10 @@ impl<R: Registers> Session<R> {
     #[cold]
     fn post_transmits(&mut self) {
         while self.nic.has_transmit_room() {
-            let Some((buffer, len)) = self.transmit_waiting.pop_front() else {
+            let Some((buffer, len, header)) = self.transmit_waiting.pop_front() else {
                 break;
             };
-            if !self.nic.post_transmit(buffer, len) {
+            if !self.nic.post_transmit(buffer, len, header) {
                 // Not reachable with a buffer of the pool. The frame is dropped, the buffer is not lost.
                 self.sent.push(buffer);
             }
@@ -377,7 +348,7 @@ impl<R: Registers> Session<R> {
                 continue;
             };
             self.counters.received = self.counters.received.wrapping_add(1);
-            self.disown(Run::one(buffer));
+            disown(&mut self.receiving, Run::one(buffer));
             self.send(ToStack::Received {
                 buffer,
                 len,
@@ -416,8 +387,8 @@ impl<R: Registers> Session<R> {
             let Some(buffers) = self.sent.pop() else {
                 break;
             };
-            self.disown(buffers);
-            if buffers.first >= self.layout.small {
+            disown(&mut self.sending, buffers);
+            if buffers.first >= self.send.small {
                 self.large_missing = self.large_missing.saturating_sub(buffers.count.into());
             }
             self.send(ToStack::Transmitted { buffers })?;
@@ -457,6 +428,30 @@ impl<R: Registers> Session<R> {
             }
             Err(SendError::Peer(_)) => Err(StackError::Channel.into()),
         }
+    }
+}
+
+/// Notes that the stack gave buffers.
+#[inline]
+fn own(ours: &mut [bool], buffers: Run) -> Result<(), StackError> {
+    let ours = ours
+        .get_mut(buffers.range())
+        .filter(|ours| !ours.is_empty())
+        .ok_or(StackError::NoSuchBuffer(buffers.first))?;
+    if ours.iter().any(|ours| *ours) {
+        return Err(StackError::NotYours(buffers.first));
+    }
+    for ours in ours {
+        *ours = true;
+    }
+    Ok(())
+}
+
+/// Notes that the stack is told that buffers are its own again.
+#[inline]
+fn disown(ours: &mut [bool], buffers: Run) {
+    for ours in ours.get_mut(buffers.range()).unwrap_or_default() {
+        *ours = false;
     }
 }
 

@@ -12,24 +12,20 @@ use ipc_proto::{
     setup::{DevReply, DevRequest},
     shm::Shm,
 };
-use netstack::{FramePool, Instant, RECEIVE_BUFFERS, Stack, testing::offload};
+use netstack::{
+    FramePool, Instant, Stack,
+    testing::{offload, send_pool},
+};
 use std::collections::VecDeque;
 
-/// Buffers of the pool: few to send from, so that they run out.
-fn pool(offloads: Offloads) -> Pool {
-    let offloads = offloads.and(offloads);
-    let small = if offloads.receive_segments {
-        0
-    } else {
-        RECEIVE_BUFFERS
+/// Buffers of the pools: few to send from, so that they run out.
+fn pools(offloads: Offloads) -> [Pool; 2] {
+    let [receive, send] = netstack::pools(offloads);
+    let few = Pool {
+        small: 64,
+        large: send.large.min(4),
     };
-    Pool {
-        small: small + 64,
-        large: match offloads.transmit_segments {
-            true => netstack::pool(offloads).large - 12,
-            false => netstack::pool(offloads).large,
-        },
-    }
+    [receive, few]
 }
 
 /// What a device can do with frames, by the bits of a number.
@@ -46,8 +42,7 @@ fn abilities(bits: u64) -> Offloads {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Stack,
-    Receiving,
-    Sending,
+    Driver,
 }
 
 /// A driver.
@@ -55,13 +50,15 @@ pub struct Driver {
     channel: Channel<ToStack, ToDriver>,
     /// The memory of the channel, to write nonsense into.
     pub memory: Shm,
-    pool: Shm,
-    layout: Pool,
+    /// The pool to receive into, and what is shown of that to send from.
+    pools: [Shm; 2],
+    layouts: [Pool; 2],
     /// How many buffers it gets to receive into.
     share: usize,
     /// What the stack lets the device do.
     offloads: Offloads,
-    holders: Vec<Holder>,
+    /// By pool.
+    holders: [Vec<Holder>; 2],
     empty: VecDeque<u16>,
     sent: Vec<u16>,
     inbox: VecDeque<Vec<u8>>,
@@ -103,8 +100,9 @@ impl Driver {
         ring: Target,
     ) -> Option<Driver> {
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let layout = pool(abilities(can));
-        let pool = Shm::heap(layout.bytes());
+        let layouts = pools(abilities(can));
+        let pool = Shm::heap(layouts[0].bytes());
+        let (send, shown) = send_pool(layouts[1]);
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
             mac,
@@ -113,27 +111,22 @@ impl Driver {
             offloads: abilities(can),
         };
         let bell = Box::new(bells.bell(me));
-        let frames = FramePool {
+        let receive = FramePool {
             memory: pool.clone(),
-            layout,
+            layout: layouts[0],
         };
-        let reply = stack.attach(&request, memory.clone(), frames, bell, now);
-        let DevReply::Attached {
-            offloads,
-            receive_buffers,
-            ..
-        } = reply
-        else {
+        let reply = stack.attach(&request, memory.clone(), receive, send, bell, now);
+        let DevReply::Attached { offloads, .. } = reply else {
             return None;
         };
         Some(Driver {
             channel: Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?,
             memory,
-            pool,
-            layout,
-            share: receive_buffers.into(),
+            pools: [pool, shown],
+            layouts,
+            share: layouts[0].count(),
             offloads,
-            holders: vec![Holder::Stack; layout.count()],
+            holders: layouts.map(|layout| vec![Holder::Stack; layout.count()]),
             empty: VecDeque::new(),
             sent: Vec::new(),
             inbox: VecDeque::new(),
@@ -219,12 +212,14 @@ impl Driver {
 
     fn take(&mut self, message: ToDriver, moved: &mut Moved) {
         moved.taken += 1;
-        let (buffers, holder) = match message {
-            ToDriver::Receive { buffers } => (buffers, Holder::Receiving),
-            ToDriver::Transmit { buffer, .. } => (Run::one(buffer), Holder::Sending),
+        let (buffers, pool) = match message {
+            ToDriver::Receive { buffers } => (buffers, 0),
+            ToDriver::Transmit { buffer, .. } => (Run::one(buffer), 1),
         };
-        match self.holders.get_mut(buffers.range()) {
-            Some(known) if known.iter().all(|known| *known == Holder::Stack) => known.fill(holder),
+        match self.holders[pool].get_mut(buffers.range()) {
+            Some(known) if known.iter().all(|known| *known == Holder::Stack) => {
+                known.fill(Holder::Driver);
+            }
             _ if self.rogue => return,
             _ => {
                 moved.finding = Some(format!("{buffers:?} given to the driver twice"));
@@ -260,10 +255,10 @@ impl Driver {
             Offload::Checksum { .. } => self.offloads.transmit_checksum,
             Offload::Segment { .. } => self.offloads.transmit_segments,
         };
-        let (start, size) = self.layout.place(buffer)?;
+        let (start, size) = self.layouts[1].place(buffer)?;
         let fits = (14..=size - HEADROOM).contains(&usize::from(len));
         let mut frame = vec![0; len.into()];
-        self.pool.read(start + HEADROOM, &mut frame).ok()?;
+        self.pools[1].read(start + HEADROOM, &mut frame).ok()?;
         let frames = offload::perform(frame, offload)?;
         let is_short = frames.iter().all(|frame| frame.len() <= 1514);
         (may && fits && is_short).then_some(frames)
@@ -276,11 +271,11 @@ impl Driver {
             while random.chance(900)
                 && let Some(next) = (self.sent.iter())
                     .position(|buffer| usize::from(*buffer) == buffers.range().end)
-                && buffers.extend(self.sent[next], self.layout)
+                && buffers.extend(self.sent[next], self.layouts[1])
             {
                 self.sent.swap_remove(next);
             }
-            self.holders[buffers.range()].fill(Holder::Stack);
+            self.holders[1][buffers.range()].fill(Holder::Stack);
             ToStack::Transmitted { buffers }
         } else if let Some(mut frame) = self.inbox.pop_front() {
             let mut is_joined = false;
@@ -296,9 +291,9 @@ impl Driver {
             let Some(buffer) = self.empty.pop_front() else {
                 return false;
             };
-            self.holders[usize::from(buffer)] = Holder::Stack;
-            if let Some((start, _)) = self.layout.place(buffer) {
-                let _ = self.pool.write(start + HEADROOM, &frame);
+            self.holders[0][usize::from(buffer)] = Holder::Stack;
+            if let Some((start, _)) = self.layouts[0].place(buffer) {
+                let _ = self.pools[0].write(start + HEADROOM, &frame);
             }
             // A device says what it knows, or not.
             let is_right = self.offloads.receive_checksum && offload::is_right(&frame);

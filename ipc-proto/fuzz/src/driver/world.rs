@@ -13,14 +13,14 @@ use std::collections::VecDeque;
 use virtio_net::{
     device::ETHERNET_HEADER,
     error::AttachError,
-    fake::{self, FakeNic, POOL},
+    fake::{self, FakeNic},
     hal::HEADER_START,
-    offload::HEADER,
+    offload::{HEADER, Header},
     server::{Attachment, Events, Platform},
     session::Shared,
 };
 
-/// Buffers of a pool: more than are named by most messages, few enough to be named twice. The last ones are large.
+/// Buffers of each pool: more than are named by most messages, few enough to be named twice. The last ones are large.
 pub(super) const BUFFERS: u16 = 16;
 const LAYOUT: Pool = Pool {
     small: BUFFERS - 2,
@@ -53,11 +53,11 @@ pub(super) enum Phase {
     Done,
 }
 
-/// A descriptor that the device holds.
+/// A buffer that the device holds: its first descriptor, and what it has of it in its pool.
 #[derive(Clone, Copy)]
 pub(super) struct Held {
     pub(super) id: u16,
-    pub(super) address: u64,
+    pub(super) offset: usize,
     pub(super) len: u32,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct World {
     pub(super) stack: Option<(Channel<ToDriver, ToStack>, Shm)>,
     /// What the stack answers to the next attempts to attach.
     pub(super) refusals: VecDeque<AttachError>,
-    /// How much less memory than it says the next attachment brings, in bytes: of the channel, of the pool.
+    /// How much less memory than it says the next attachment brings, in bytes: of the channel, of the pool to receive into.
     pub(super) short: [usize; 2],
     /// The stack has written over its own view of the channel: what it reads means nothing.
     pub(super) spoiled: bool,
@@ -86,7 +86,8 @@ pub(super) struct World {
     chosen: Offloads,
     liar: Liar,
     pool_len: usize,
-    given: [Option<ToDriver>; BUFFERS as usize],
+    /// What the driver has, by pool.
+    given: [[bool; BUFFERS as usize]; 2],
     resets: u32,
     attachments: u32,
     waits: u32,
@@ -114,7 +115,7 @@ impl World {
         };
         while let Ok(Some(message)) = stack.receive() {
             self.told.push(message);
-            let (buffers, is_use) = match message {
+            let (buffers, pool) = match message {
                 ToStack::Received {
                     buffer,
                     len,
@@ -125,9 +126,9 @@ impl World {
                     assert!(whole || self.spoiled, "a frame of {len} bytes");
                     let told = checksum == Checksum::Unknown || self.chosen.receive_checksum;
                     assert!(told || self.spoiled, "vouches unasked");
-                    (Run::one(buffer), [true, false])
+                    (Run::one(buffer), 0)
                 }
-                ToStack::Transmitted { buffers } => (buffers, [false, true]),
+                ToStack::Transmitted { buffers } => (buffers, 1),
                 ToStack::Link { .. } => continue,
             };
             if self.spoiled {
@@ -136,20 +137,16 @@ impl World {
             for buffer in buffers.range() {
                 let number = buffer as u16;
                 let (start, len) = LAYOUT.place(number).expect("a buffer");
-                let place = POOL + start as u64..POOL + (start + len) as u64;
-                let held = self.held.iter().flatten();
-                let held = held.filter(|held| place.contains(&held.address));
+                let place = start..start + len;
+                let held = self.held[pool].iter();
+                let held = held.filter(|held| place.contains(&held.offset));
                 assert!(
                     held.count() == 0 || self.liar == Liar::Device,
                     "buffer {buffer} is the device's, and was returned"
                 );
                 if self.liar == Liar::Device && self.phase == Phase::Anything {
-                    let given = match self.given[buffer].take() {
-                        Some(ToDriver::Receive { .. }) => [true, false],
-                        Some(ToDriver::Transmit { .. }) => [false, true],
-                        None => [false, false],
-                    };
-                    assert_eq!(given, is_use, "buffer {buffer} was not given for that");
+                    let was_given = core::mem::take(&mut self.given[pool][buffer]);
+                    assert!(was_given, "buffer {buffer} was not given for that");
                 }
             }
         }
@@ -167,41 +164,31 @@ impl World {
             while self.device.is_enabled(queue)
                 && let Some(id) = self.device.take_available(queue)
             {
-                let (address, len, flags) = self.device.descriptor(queue, id);
-                assert_eq!(flags, [2, 0][queue], "one descriptor of its direction");
-                let offset = usize::try_from(address - POOL).expect("an offset");
+                let (offset, len, from) = if queue == 0 {
+                    let (offset, len) = self.device.to_receive(id);
+                    (offset, len, HEADER_START)
+                } else {
+                    let (offset, len, header) = self.device.to_send(id);
+                    self.judge_header(header, len as usize);
+                    (offset, len, HEADROOM)
+                };
                 let mut places = (0..BUFFERS).filter_map(|buffer| LAYOUT.place(buffer));
-                let place = places.find(|(start, _)| offset == start + HEADER_START);
+                let place = places.find(|(start, _)| offset == start + from);
                 let (start, room) = place.expect("not the start of a buffer");
                 let end = offset + len as usize;
-                assert!(end <= self.pool_len, "{end:#x} is outside of the pool");
                 assert!(end <= start + room, "{len} bytes");
-                assert!(len as usize >= HEADER + ETHERNET_HEADER, "{len} bytes");
-                if queue == 1 {
-                    self.judge_header(offset, len as usize - HEADER);
-                }
-                let known = self
-                    .held
-                    .iter()
-                    .flatten()
-                    .find(|held| held.address == address);
+                assert!(queue == 1 || end <= self.pool_len, "outside of the pool");
+                assert!(len as usize >= ETHERNET_HEADER, "{len} bytes");
+                let known = self.held[queue].iter().find(|held| held.offset == offset);
                 assert!(known.is_none() || self.liar == Liar::Device, "given twice");
-                self.held[queue].push(Held { id, address, len });
-                assert!(self.held[queue].len() <= 256 || self.liar == Liar::Device);
+                self.held[queue].push(Held { id, offset, len });
+                assert!(self.held[queue].len() <= [256, 128][queue] || self.liar == Liar::Device);
             }
         }
     }
 
-    /// A header asks for no more than was agreed on, and names no byte outside of the frame. The stack may have written over it since.
-    fn judge_header(&self, offset: usize, len: usize) {
-        if self.liar == Liar::Stack {
-            return;
-        }
-        let mut header = [0; HEADER];
-        let pool = self.device.0.borrow().pool.clone();
-        pool.expect("a pool")
-            .read(offset, &mut header)
-            .expect("in the pool");
+    /// A header asks for no more than was agreed on, and names no byte outside of the frame, whatever the stack writes.
+    fn judge_header(&self, header: Header, len: usize) {
         let [flags, kind, headers, _, _, _, start, _, place, ..] = header;
         assert!(flags == 0 || self.chosen.transmit_checksum);
         assert!(kind == 0 || self.chosen.transmit_segments && flags == 1);
@@ -216,7 +203,7 @@ impl World {
             let count = self.held[queue].len().min(input.below(4));
             for held in self.held[queue].drain(..count).collect::<Vec<_>>() {
                 let len = if queue == 0 {
-                    self.write_header(held.address, input);
+                    self.write_header(held.offset, input);
                     u32::from(input.u8()).clamp(HEADER as u32, held.len)
                 } else {
                     0
@@ -227,7 +214,7 @@ impl World {
     }
 
     /// The device says of a frame what was agreed on; a hostile one says anything.
-    fn write_header(&mut self, address: u64, input: &mut Input<'_>) {
+    fn write_header(&mut self, offset: usize, input: &mut Input<'_>) {
         let mut header = [0; HEADER];
         match input.below(4) {
             0 if self.chosen.receive_checksum => header[0] = 2,
@@ -238,20 +225,21 @@ impl World {
             }
             _ => {}
         }
-        let pool = self.device.0.borrow().pool.clone();
-        let _ = pool
-            .expect("a pool")
-            .write((address - POOL) as usize, &header);
+        let pools = self.device.0.borrow().pools.clone();
+        let [pool, _] = pools.expect("pools");
+        let _ = pool.write(offset, &header);
     }
 
     /// The stack gives some buffers, each once, and reads.
     pub(super) fn stack_behaves(&mut self, input: &mut Input<'_>) {
         self.read();
         for buffer in 0..BUFFERS {
-            if self.given[usize::from(buffer)].is_some() {
+            // The first half is to receive into, two more are to send from.
+            let pool = usize::from(buffer >= BUFFERS / 2);
+            if self.given[pool][usize::from(buffer)] {
                 continue;
             }
-            let message = if buffer < BUFFERS / 2 {
+            let message = if pool == 0 {
                 ToDriver::Receive {
                     buffers: Run::one(buffer),
                 }
@@ -273,7 +261,7 @@ impl World {
                 continue;
             };
             if self.give(message) {
-                self.given[usize::from(buffer)] = Some(message);
+                self.given[pool][usize::from(buffer)] = true;
             }
         }
     }
@@ -293,9 +281,10 @@ impl World {
         Events::STACK_GONE
     }
 
-    /// Changes a word of the channel or of the pool.
+    /// Changes a word of the channel or of the pool to receive into.
     pub(super) fn scribble(&mut self, in_pool: bool, at: usize, change: impl Fn(u32) -> u32) {
-        let pool = self.device.0.borrow().pool.clone();
+        let pools = self.device.0.borrow().pools.clone();
+        let pool = pools.map(|[pool, _]| pool);
         let channel = self.stack.as_ref().map(|(_, memory)| memory.clone());
         let Some(memory) = (if in_pool { pool } else { channel }) else {
             return;
@@ -330,7 +319,7 @@ impl<F: FnMut(&mut World) -> Events> Scripted<F> {
             chosen: Offloads::default(),
             liar,
             pool_len: 0,
-            given: [None; BUFFERS as usize],
+            given: Default::default(),
             resets: 0,
             attachments: 0,
             waits: 0,
@@ -373,7 +362,7 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
             return Err(error);
         }
         world.attachments += 1;
-        world.given = [None; BUFFERS as usize];
+        world.given = Default::default();
         world.told.clear();
         world.held = Default::default();
         world.spoiled = false;
@@ -382,7 +371,7 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
         let memory = Shm::heap(bytes);
         let stack = Channel::new(memory.clone(), Side::Stack, FRAME_CHANNEL);
         world.stack = Some((stack.expect("a channel"), memory.clone()));
-        let pool = fake::pool(&world.device, LAYOUT);
+        let [pool, _] = fake::pools(&world.device, [LAYOUT; 2]);
         world.chosen = match world.modest {
             true => offloads.and(world.choice),
             false => world.choice,
@@ -397,11 +386,11 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
             shared: Shared {
                 channel: part(&memory, channel_short),
                 pool: part(&pool, pool_short),
-                layout: LAYOUT,
-                receive_buffers: BUFFERS / 2,
+                receive: LAYOUT,
+                send: LAYOUT,
                 offloads: world.chosen,
             },
-            memory: fake::memory(LAYOUT),
+            memory: fake::memory([LAYOUT; 2]),
             generation: world.attachments,
         })
     }

@@ -13,18 +13,22 @@ use ipc_proto::{
 };
 use netstack::{
     FramePool, Instant, Stack,
-    testing::{Bell, offload},
+    testing::{Bell, offload, send_pool},
 };
 use std::collections::VecDeque;
 
+/// Small buffers in both pools, and how many of them are to receive into; of large ones, if joined segments come in these.
 const BUFFERS: u16 = 128;
+const TO_RECEIVE: u16 = 48;
+const LARGE_TO_RECEIVE: u16 = 4;
 
 /// A driver.
 pub(super) struct Driver {
     channel: Channel<ToStack, ToDriver>,
     memory: Shm,
-    pool: Shm,
-    layout: Pool,
+    /// The pool to receive into, and what is shown of that to send from.
+    pools: [Shm; 2],
+    layouts: [Pool; 2],
     /// What the stack lets the device do.
     pub(super) offloads: Offloads,
     /// Buffers that it may receive into.
@@ -53,12 +57,21 @@ impl Driver {
             bits = input.u8();
             large = input.pick(&[0, 3, 4, 6]);
         }
-        let layout = Pool {
-            small: buffers,
-            large,
+        let to_receive = Pool {
+            small: buffers.min(TO_RECEIVE),
+            large: if large < LARGE_TO_RECEIVE {
+                0
+            } else {
+                LARGE_TO_RECEIVE
+            },
+        };
+        let to_send = Pool {
+            small: buffers.saturating_sub(TO_RECEIVE),
+            large: large.saturating_sub(to_receive.large),
         };
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(layout.bytes());
+        let pool = Shm::heap(to_receive.bytes());
+        let (send, shown) = send_pool(to_send);
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
             mac,
@@ -72,11 +85,11 @@ impl Driver {
             },
         };
         let bell = Box::new(Bell::default());
-        let frames = FramePool {
+        let receive = FramePool {
             memory: pool.clone(),
-            layout,
+            layout: to_receive,
         };
-        let reply = stack.attach(&request, memory.clone(), frames, bell, now);
+        let reply = stack.attach(&request, memory.clone(), receive, send, bell, now);
         let channel = Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL).ok()?;
         let DevReply::Attached { offloads, .. } = reply else {
             return None;
@@ -84,8 +97,8 @@ impl Driver {
         Some(Driver {
             channel,
             memory,
-            pool,
-            layout,
+            pools: [pool, shown],
+            layouts: [to_receive, to_send],
             offloads,
             empty: VecDeque::new(),
             sending: VecDeque::new(),
@@ -108,9 +121,9 @@ impl Driver {
                     offload,
                 } => {
                     let mut frame = vec![0; len.into()];
-                    let place = self.place(buffer);
+                    let place = self.place(1, buffer);
                     let is_read =
-                        place.is_some_and(|place| self.pool.read(place, &mut frame).is_ok());
+                        place.is_some_and(|place| self.pools[1].read(place, &mut frame).is_ok());
                     if is_read && frame.len() >= 14 {
                         // What it scribbled on may make no sense.
                         frames.extend(offload::perform(frame, offload).into_iter().flatten());
@@ -150,9 +163,9 @@ impl Driver {
         let is_joined = self.offloads.receive_segments && offload::join(&mut joined, &next);
         if is_joined
             && let Some(buffer) = self.empty.pop_front()
-            && let Some(place) = self.place(buffer)
+            && let Some(place) = self.place(0, buffer)
         {
-            let _ = self.pool.write(place, &joined);
+            let _ = self.pools[0].write(place, &joined);
             self.tell(&ToStack::Received {
                 buffer,
                 len: joined.len() as u32,
@@ -161,9 +174,10 @@ impl Driver {
         }
     }
 
-    /// Where the frame of a buffer starts.
-    fn place(&self, buffer: u16) -> Option<usize> {
-        self.layout.place(buffer).map(|(start, _)| start + HEADROOM)
+    /// Where the frame of a buffer starts in the pool to receive into (0) or to send from (1).
+    fn place(&self, pool: usize, buffer: u16) -> Option<usize> {
+        let (start, _) = self.layouts[pool].place(buffer)?;
+        Some(start + HEADROOM)
     }
 
     /// Says anything.
@@ -179,8 +193,8 @@ impl Driver {
             return;
         }
         if let Some(buffer) = self.empty.pop_front() {
-            if let Some(place) = self.place(buffer) {
-                let _ = self.pool.write(place, frame);
+            if let Some(place) = self.place(0, buffer) {
+                let _ = self.pools[0].write(place, frame);
             }
             let is_right = self.offloads.receive_checksum && offload::is_right(frame);
             self.tell(&ToStack::Received {
@@ -210,7 +224,7 @@ impl Driver {
             let mut known = run.take();
             if !known
                 .as_mut()
-                .is_some_and(|run| run.extend(buffer, self.layout))
+                .is_some_and(|run| run.extend(buffer, self.layouts[1]))
             {
                 self.give_back(known.replace(Run::one(buffer)));
             }
@@ -229,11 +243,11 @@ impl Driver {
         }
     }
 
-    /// Writes to the channel or the pool.
+    /// Writes to the channel or the pool to receive into.
     pub(super) fn scribble(&mut self, input: &mut Input<'_>) {
         if input.flag() {
             let at = usize::from(input.u8()) * BUFFER_SIZE + HEADROOM;
-            let _ = self.pool.write(at, input.bytes(40));
+            let _ = self.pools[0].write(at, input.bytes(40));
             return;
         }
         let at = match input.below(3) {

@@ -97,11 +97,14 @@ pub(super) fn dev_replies() -> Rows<DevReply> {
         (
             DevReply::Attached {
                 generation: 3,
-                pool: Pool {
-                    small: 512,
+                receive: Pool {
+                    small: 0,
+                    large: 96,
+                },
+                send: Pool {
+                    small: 256,
                     large: 16,
                 },
-                receive_buffers: 256,
                 offloads: Offloads {
                     transmit_checksum: false,
                     receive_checksum: true,
@@ -110,7 +113,7 @@ pub(super) fn dev_replies() -> Rows<DevReply> {
                 },
             },
             &[
-                0x00, 0x03, 0x80, 0x04, 0x10, 0x80, 0x02, 0x00, 0x01, 0x00, 0x01,
+                0x00, 0x03, 0x00, 0x60, 0x80, 0x02, 0x10, 0x00, 0x01, 0x00, 0x01,
             ],
         ),
         (

@@ -9,7 +9,9 @@ use crate::{
     Instant,
     blind::{Position, Verdict, is_after},
     classify::{self, Segment},
-    engine::{Acknowledging, Engine, TcpState, ajar, bare, challenging, with_other_window},
+    engine::{
+        Acknowledging, Engine, FrameSink, TcpState, ajar, bare, challenging, with_other_window,
+    },
     turn::Context,
 };
 
@@ -102,7 +104,7 @@ impl Connection {
         }
         self.note_state(true);
         if sent.frames > 0 {
-            self.note_ack(context.engine);
+            self.note_ack(context.engine, context.frames);
         }
     }
 
@@ -155,8 +157,8 @@ impl Connection {
     }
 
     /// Learns from a frame that was sent how far the peer may acknowledge, and what it may believe.
-    pub(super) fn note_sent(&mut self, engine: &Engine) {
-        let Some(segment) = classify::own_tcp(engine.last_frame()) else {
+    pub(super) fn note_sent(&mut self, engine: &Engine, sink: &dyn FrameSink) {
+        let Some(segment) = classify::own_tcp(engine.last_frame(sink)) else {
             return;
         };
         if is_after(segment.end(), self.sent) {
@@ -167,10 +169,10 @@ impl Connection {
         self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;
     }
 
-    pub(super) fn note_ack(&mut self, engine: &Engine) {
+    pub(super) fn note_ack(&mut self, engine: &Engine, sink: &dyn FrameSink) {
         // In the state before, FIN has been acknowledged too.
         if matches!(self.tcp.state(), TcpState::Closing | TcpState::TimeWait) {
-            self.last_ack = Some(engine.last_frame().into());
+            self.last_ack = Some(engine.last_frame(sink).into());
         }
     }
 }

@@ -217,8 +217,8 @@ impl Connection {
                 turn.stalled.push(self.key.remote.ip());
                 break;
             }
-            self.note_sent(context.engine);
-            self.note_ack(context.engine);
+            self.note_sent(context.engine, context.frames);
+            self.note_ack(context.engine, context.frames);
         }
         turn.more |= turn.frames >= TURN_FRAMES;
         None

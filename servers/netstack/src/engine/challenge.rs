@@ -2,7 +2,7 @@
 //! once a second for each connection), and to put right what it gets wrong.
 
 use super::FrameSink;
-use crate::classify;
+use crate::{checksum::Unfinished, classify};
 use alloc::vec::Vec;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
@@ -97,6 +97,22 @@ impl FrameSink for Acknowledging<'_> {
     fn send_segments(&mut self, frame: &[u8], size: u16) {
         // With data: no bare acknowledgment.
         self.sink.send_segments(frame, size);
+    }
+
+    fn place(&mut self, len: usize, size: Option<u16>) -> Option<&mut [u8]> {
+        // What may be a bare acknowledgment is looked at when it is done.
+        match len > LONGEST_BARE {
+            true => self.sink.place(len, size),
+            false => None,
+        }
+    }
+
+    fn send_placed(&mut self, unfinished: Option<Unfinished>, size: Option<u16>) {
+        self.sink.send_placed(unfinished, size);
+    }
+
+    fn last_placed(&self) -> &[u8] {
+        self.sink.last_placed()
     }
 }
 

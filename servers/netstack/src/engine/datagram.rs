@@ -1,7 +1,7 @@
 //! Datagrams to neighbours that are known: their headers are written here and not by a socket of smoltcp's, which would copy
-//! the data twice more. Touches the engine's scratch buffer.
+//! the data twice more. Touches the place that frames are sent from, or if there is none the engine's scratch buffer.
 
-use super::{Engine, FrameSink};
+use super::{Engine, FrameSink, Last};
 use crate::{
     checksum::{self, Unfinished},
     classify::ETHERNET,
@@ -154,9 +154,10 @@ impl Engine {
         if total > usize::from(self.mtu).saturating_add(ETHERNET) {
             return Ok(false);
         }
-        let Some((place, body)) = self
-            .scratch
-            .get_mut(..total)
+        let place = sink.place(total, None);
+        let is_placed = place.is_some();
+        let Some((place, body)) = place
+            .or_else(|| self.scratch.get_mut(..total))
             .and_then(|frame| frame.split_at_mut_checked(start))
         else {
             return Ok(false);
@@ -165,9 +166,13 @@ impl Engine {
         // `len` is bounded by the MTU.
         let len = (UDP + len) as u16;
         head.write(place, len);
-        self.last = total;
-        let unfinished = Unfinished::of_datagram((start - UDP) as u8, head.addresses, len);
-        sink.send_unfinished(self.last_frame(), unfinished);
+        if is_placed {
+            let unfinished = Unfinished::of_datagram((start - UDP) as u8, head.addresses, len);
+            sink.send_placed(Some(unfinished), None);
+        } else {
+            sink.send(self.scratch.get(..total).unwrap_or_default());
+        }
+        self.last = Last::Nothing;
         Ok(true)
     }
 }
@@ -187,12 +192,13 @@ fn concat(mut to: &mut [u8], pieces: &[&[u8]]) {
 mod tests {
     use super::*;
     use crate::Instant;
-    use alloc::vec::Vec;
+    use alloc::{vec, vec::Vec};
     use smoltcp::wire::{
         EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet, Ipv6Packet, UdpPacket,
     };
 
-    struct Sent(Vec<Vec<u8>>);
+    /// What was sent, and the place for the next.
+    struct Sent(Vec<Vec<u8>>, Vec<u8>);
 
     impl FrameSink for Sent {
         fn has_room(&self) -> bool {
@@ -202,13 +208,18 @@ mod tests {
             self.0.push(frame.to_vec());
         }
 
-        fn send_unfinished(&mut self, frame: &[u8], unfinished: Unfinished) {
-            assert_eq!(
-                Unfinished::find(frame).unwrap().pseudo(),
-                unfinished.pseudo()
-            );
-            assert_eq!(Unfinished::find(frame).unwrap().place(), unfinished.place());
-            self.send(frame);
+        fn place(&mut self, len: usize, size: Option<u16>) -> Option<&mut [u8]> {
+            assert_eq!(size, None);
+            self.1 = vec![0xaa; len];
+            Some(&mut self.1)
+        }
+
+        fn send_placed(&mut self, unfinished: Option<Unfinished>, size: Option<u16>) {
+            assert_eq!(size, None);
+            let (found, known) = (Unfinished::find(&self.1).unwrap(), unfinished.unwrap());
+            assert_eq!(found.pseudo(), known.pseudo());
+            assert_eq!(found.place(), known.place());
+            self.0.push(self.1.clone());
         }
 
         fn send_segments(&mut self, _frame: &[u8], size: u16) {
@@ -218,7 +229,7 @@ mod tests {
 
     fn sent(from: &str, to: &str, hops: u8, data: &[u8]) -> (bool, Vec<Vec<u8>>) {
         let mut engine = Engine::new([2, 3, 4, 5, 6, 7], (1500, 0), 1, Instant::from_nanos(0));
-        let mut sink = Sent(Vec::new());
+        let mut sink = Sent(Vec::new(), Vec::new());
         let way = Way {
             mac: [8, 9, 10, 11, 12, 13],
             from: from.parse().unwrap(),

@@ -1,7 +1,13 @@
 //! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
 
-use crate::checksum::Unfinished;
-use core::num::{NonZeroU16, NonZeroUsize};
+use crate::{
+    checksum::Unfinished,
+    classify::{be16, ipv4, ipv6},
+};
+use core::{
+    net::IpAddr,
+    num::{NonZeroU16, NonZeroUsize},
+};
 use ipc_proto::frame::MIN_SEGMENT;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -20,12 +26,20 @@ pub(crate) trait FrameSink {
     fn has_room(&self) -> bool;
     /// Takes a frame.
     fn send(&mut self, frame: &[u8]);
-    /// Takes a frame of which it is known what has to be filled in.
-    fn send_unfinished(&mut self, frame: &[u8], _unfinished: Unfinished) {
-        self.send(frame);
-    }
     /// Takes a TCP segment that is to be cut into some with so many bytes of data each.
     fn send_segments(&mut self, frame: &[u8], size: u16);
+    /// A place where a frame of `len` bytes, to be cut to a size, can be built and sent from as it lies there. In it are bytes of an earlier one.
+    /// If it gives none, the frame is built elsewhere, and given to the two above.
+    fn place(&mut self, _len: usize, _size: Option<u16>) -> Option<&mut [u8]> {
+        None
+    }
+    /// Takes the frame in the place that was given just before, for the same size. Where something has to be filled in, it is looked for
+    /// unless it is known.
+    fn send_placed(&mut self, _unfinished: Option<Unfinished>, _size: Option<u16>) {}
+    /// The last frame that was sent from its place.
+    fn last_placed(&self) -> &[u8] {
+        &[]
+    }
 }
 
 /// A sink for an engine that has nowhere to send to.
@@ -41,6 +55,29 @@ impl FrameSink for Nowhere {
     fn send_segments(&mut self, _frame: &[u8], _size: u16) {}
 }
 
+/// Where the frame lies that was sent last.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Last {
+    /// There was none.
+    #[default]
+    Nothing,
+    /// In the scratch buffer, with this length.
+    Scratch(usize),
+    /// Where the sink had it built.
+    Placed,
+}
+
+/// What a step of the engine sent.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Steps {
+    /// How many frames.
+    pub(super) frames: u32,
+    /// The last of them.
+    pub(super) last: Last,
+    /// The neighbour that this one asks for.
+    pub(super) asked: Option<IpAddr>,
+}
+
 /// A device for one step of the engine.
 pub(super) struct OneFrame<'a> {
     medium: Medium,
@@ -52,8 +89,7 @@ pub(super) struct OneFrame<'a> {
 struct Transmit<'a> {
     sink: &'a mut dyn FrameSink,
     scratch: &'a mut [u8],
-    frames: u32,
-    last: usize,
+    sent: Steps,
     /// The segment in the scratch buffer is to be cut to this size.
     size: Option<NonZeroU16>,
 }
@@ -79,16 +115,15 @@ impl<'a> OneFrame<'a> {
             transmit: Transmit {
                 sink,
                 scratch,
-                frames: 0,
-                last: 0,
+                sent: Steps::default(),
                 size: None,
             },
         }
     }
 
-    /// Frames sent, and the length of the last, which lies in the scratch buffer.
-    pub(super) fn finish(self) -> (u32, usize) {
-        (self.transmit.frames, self.transmit.last)
+    /// What was sent.
+    pub(super) fn finish(self) -> Steps {
+        self.transmit.sent
     }
 }
 
@@ -113,39 +148,59 @@ impl TxToken for Sending<'_, '_> {
         let Transmit {
             sink,
             scratch,
-            frames,
-            last,
+            sent,
             size,
         } = self.0;
-        let Some(buffer) = scratch.get_mut(..len) else {
+        // Less than the least is a flood. A peer that wants no more gets more than it wants, as from others.
+        let size = size.take().map(|size| size.get().max(MIN_SEGMENT));
+        let result = if let Some(place) = sink.place(len, size) {
+            let result = build(place, sent, f);
+            sent.last = Last::Placed;
+            sink.send_placed(None, size);
+            result
+        } else if let Some(buffer) = scratch.get_mut(..len) {
+            let result = build(buffer, sent, f);
+            sent.last = Last::Scratch(len);
+            match size {
+                Some(size) => sink.send_segments(buffer, size),
+                None => sink.send(buffer),
+            }
+            result
+        } else {
             // Longer than the device said it takes: built to satisfy the caller, and thrown away.
             return f(&mut alloc::vec![0; len]);
         };
-        // Nothing of an earlier frame may leak into padding of the headers, or into bytes of them that the engine leaves
-        // alone. What lies behind is written as a whole.
-        let headers = buffer.len().min(HEADERS);
-        buffer.get_mut(..headers).unwrap_or_default().fill(0);
-        let result = f(buffer);
         // Each piece counts, against the rates of a session.
-        let pieces = match size.take() {
-            // Less than the least is a flood. A peer that wants no more gets more than it wants, as from others.
-            Some(size) => {
-                let size = size.get().max(MIN_SEGMENT);
-                sink.send_segments(buffer, size);
-                len.div_ceil(size.into()) as u32
-            }
-            None => {
-                sink.send(buffer);
-                1
-            }
-        };
-        *frames = frames.saturating_add(pieces);
-        *last = len;
+        let pieces = size.map_or(1, |size| len.div_ceil(size.into()) as u32);
+        sent.frames = sent.frames.saturating_add(pieces);
         result
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
         self.0.size = meta.segmentation_offload_size;
+    }
+}
+
+/// Has a frame built, and looks at it.
+#[inline(always)]
+fn build<R>(frame: &mut [u8], sent: &mut Steps, f: impl FnOnce(&mut [u8]) -> R) -> R {
+    // Nothing of an earlier frame may leak into padding of the headers, or into bytes of them that the engine leaves
+    // alone. What lies behind is written as a whole.
+    let headers = frame.len().min(HEADERS);
+    frame.get_mut(..headers).unwrap_or_default().fill(0);
+    let result = f(frame);
+    sent.asked = neighbor_asked_for(frame);
+    result
+}
+
+/// The neighbour that a frame asks for.
+fn neighbor_asked_for(frame: &[u8]) -> Option<IpAddr> {
+    match be16(frame, 12)? {
+        0x0806 if be16(frame, 20) == Some(1) => ipv4(frame, 38).map(IpAddr::V4),
+        0x86dd if frame.get(20) == Some(&58) && frame.get(54) == Some(&135) => {
+            ipv6(frame, 62).map(IpAddr::V6)
+        }
+        _ => None,
     }
 }
 

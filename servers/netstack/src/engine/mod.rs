@@ -34,7 +34,7 @@ use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque, vec};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) use device::LONGEST_SEGMENT;
-use device::{OneFrame, SCRATCH};
+use device::{Last, OneFrame, SCRATCH, Steps};
 use smoltcp::{
     iface::{Config, Interface, Route, SocketSet},
     phy::Medium,
@@ -61,7 +61,9 @@ pub(crate) struct Sent {
 pub(crate) struct Engine {
     iface: Interface,
     scratch: Box<[u8]>,
-    last: usize,
+    /// The frame that was sent last, and the neighbour that it asks for.
+    last: Last,
+    last_asked: Option<IpAddr>,
     /// Neighbours that it has asked for by itself, since somebody looked.
     asked: VecDeque<IpAddr>,
     /// It has forgotten all neighbours, since somebody looked.
@@ -103,7 +105,8 @@ impl Engine {
         Engine {
             iface,
             scratch,
-            last: 0,
+            last: Last::Nothing,
+            last_asked: None,
             asked: VecDeque::new(),
             forgot: false,
             mac,
@@ -179,10 +182,16 @@ impl Engine {
         self.finish(done)
     }
 
-    fn finish(&mut self, (frames, last): (u32, usize)) -> Sent {
+    fn finish(&mut self, done: Steps) -> Sent {
+        let Steps {
+            frames,
+            last,
+            asked,
+        } = done;
         if frames > 0 {
             self.last = last;
-            if let Some(neighbor) = self.neighbor_asked_for() {
+            self.last_asked = asked;
+            if let Some(neighbor) = asked {
                 if self.asked.len() >= MAX_ASKED {
                     self.asked.pop_front();
                 }
@@ -192,27 +201,18 @@ impl Engine {
         Sent { frames }
     }
 
-    /// The frame that was sent last.
-    pub(crate) fn last_frame(&self) -> &[u8] {
-        self.scratch.get(..self.last).unwrap_or_default()
+    /// The frame that was sent last, to this sink.
+    pub(crate) fn last_frame<'a>(&'a self, sink: &'a dyn FrameSink) -> &'a [u8] {
+        match self.last {
+            Last::Nothing => &[],
+            Last::Scratch(len) => self.scratch.get(..len).unwrap_or_default(),
+            Last::Placed => sink.last_placed(),
+        }
     }
 
     /// Whether the frame that was sent last asks for a neighbour: then nothing else of its set is sent before the answer.
     pub(crate) fn asked_for_neighbor(&self) -> bool {
-        self.neighbor_asked_for().is_some()
-    }
-
-    /// The neighbour that the frame that was sent last asks for.
-    fn neighbor_asked_for(&self) -> Option<IpAddr> {
-        use crate::classify::{be16, ipv4, ipv6};
-        let frame = self.last_frame();
-        match be16(frame, 12)? {
-            0x0806 if be16(frame, 20) == Some(1) => ipv4(frame, 38).map(IpAddr::V4),
-            0x86dd if frame.get(20) == Some(&58) && frame.get(54) == Some(&135) => {
-                ipv6(frame, 62).map(IpAddr::V6)
-            }
-            _ => None,
-        }
+        self.last_asked.is_some()
     }
 
     /// A neighbour that the engine has asked for by itself, each once.

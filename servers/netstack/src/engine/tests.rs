@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use smoltcp::wire::{Icmpv6Packet, NdiscRepr, RawHardwareAddress};
 use std::{vec, vec::Vec};
 
+/// What was sent, and the place where frames are built, if it gives one: full of other bytes.
 #[derive(Default)]
-struct Wire(Vec<Vec<u8>>);
+struct Wire(Vec<Vec<u8>>, Option<Vec<u8>>);
 
 impl FrameSink for Wire {
     fn has_room(&self) -> bool {
@@ -19,6 +20,22 @@ impl FrameSink for Wire {
 
     fn send_segments(&mut self, frame: &[u8], _size: u16) {
         panic!("{} bytes to cut", frame.len());
+    }
+
+    fn place(&mut self, len: usize, size: Option<u16>) -> Option<&mut [u8]> {
+        assert_eq!(size, None);
+        let place = self.1.as_mut()?;
+        *place = vec![0xaa; len];
+        Some(place)
+    }
+
+    fn send_placed(&mut self, unfinished: Option<crate::checksum::Unfinished>, _: Option<u16>) {
+        assert_eq!(unfinished, None);
+        self.0.extend(self.1.clone());
+    }
+
+    fn last_placed(&self) -> &[u8] {
+        self.1.as_deref().unwrap_or_default()
     }
 }
 
@@ -43,6 +60,36 @@ fn syn_of(isn: u32, wire: &mut Wire) -> (Engine, TcpSocket) {
     wire.0.clear();
     engine.egress(Instant::ZERO, &mut socket, wire);
     (engine, socket)
+}
+
+/// A frame is the same wherever it is built, and can be read back.
+#[test]
+fn nothing_of_an_earlier_frame_shows_in_one_built_in_its_place() {
+    let [elsewhere, in_place] = [None, Some(vec![])].map(|place| {
+        let mut wire = Wire(vec![], place);
+        let (engine, _) = syn_of(1, &mut wire);
+        assert_eq!(wire.0.last().unwrap(), engine.last_frame(&wire));
+        assert!(!engine.asked_for_neighbor());
+        let mut frames = wire.0;
+        // DHCP, and a question for a neighbour.
+        let mut wire = Wire(vec![], wire.1);
+        let mut engine = super::tests::engine(3);
+        let mut control = Dhcp::new(true);
+        engine.egress(Instant::ZERO, &mut control, &mut wire);
+        assert_eq!(wire.0.last().unwrap(), engine.last_frame(&wire));
+        let mut socket = TcpSocket::new(4096);
+        let (local, remote) = (([10, 0, 0, 3], 50000).into(), ([10, 0, 0, 4], 80).into());
+        socket
+            .connect(&engine, Instant::ZERO, local, remote, 5)
+            .unwrap();
+        engine.egress(Instant::ZERO, &mut socket, &mut wire);
+        assert!(engine.asked_for_neighbor());
+        assert_eq!(engine.take_asked(), Some([10, 0, 0, 4].into()));
+        frames.extend(wire.0);
+        frames
+    });
+    assert_eq!(elsewhere.len(), 3);
+    assert_eq!(elsewhere, in_place);
 }
 
 #[test]

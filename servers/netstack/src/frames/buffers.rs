@@ -1,20 +1,32 @@
-//! The frame pool, and who owns which of its buffers. Touches the pool's memory, in buffers that are the stack's.
+//! The frame pools, and who owns which of their buffers. Touches the pools' memory, in buffers that are the stack's.
 //!
-//! Each buffer has one use: to receive into, or to send from. So whoever floods the stack with frames takes nothing from those
-//! that it sends, and the other way round.
+//! There is one pool to receive into, and one to send from. So whoever floods the stack with frames takes nothing from those
+//! that it sends, and the other way round; and what is sent lies where nobody else writes, so that it is built in place.
 
 use super::share::Share;
+use alloc::boxed::Box;
+use core::ops::Range;
 use ipc_proto::{
     frame::{HEADROOM, Pool, Run},
     shm::Shm,
 };
 
-/// The frame pool that an attachment is given.
-pub struct FramePool {
+/// A frame pool that an attachment is given.
+pub struct FramePool<M> {
     /// Its memory.
-    pub memory: Shm,
+    pub memory: M,
     /// Which buffers it has.
     pub layout: Pool,
+}
+
+/// Memory that the stack alone writes, whoever reads it.
+pub trait SendMemory {
+    /// All of it.
+    fn bytes(&self) -> &[u8];
+    /// All of it.
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// The bytes in a range are complete: others may look at them from here on. Nothing, where they look at the memory itself.
+    fn publish(&mut self, _range: Range<usize>) {}
 }
 
 /// Buffers to receive into are handed over when this part of them is missing.
@@ -27,9 +39,10 @@ pub(super) enum Size {
     Large,
 }
 
-/// The buffers of a pool.
+/// The buffers of both pools.
 pub(super) struct Buffers {
-    pool: FramePool,
+    receive_pool: FramePool<Shm>,
+    send_pool: FramePool<Box<dyn SendMemory>>,
     receive: Share,
     /// To send from, by size.
     small: Share,
@@ -37,26 +50,30 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// All of them are the stack's, `receiving` of this size to receive into. `None` if there are not enough: of this size that many, of small
-    /// ones at least one more, and as many as the memory has room for.
-    pub(super) fn new(pool: FramePool, receives_into: Size, receiving: u16) -> Option<Buffers> {
-        let Pool { small, .. } = pool.layout;
-        let total = u16::try_from(pool.layout.count()).ok()?;
-        let (receive, to_send, large) = match receives_into {
-            Size::Small => (0..receiving, receiving..small, small..total),
-            Size::Large => {
-                let end = small.checked_add(receiving)?;
-                (small..end, 0..small, end..total)
-            }
+    /// All of them are the stack's; those of this size are there to receive into. `None` if there are none of them, or no small ones to
+    /// send from, or more than the memory has room for.
+    pub(super) fn new(
+        receive: FramePool<Shm>,
+        receives_into: Size,
+        send: FramePool<Box<dyn SendMemory>>,
+    ) -> Option<Buffers> {
+        let all = |layout: Pool| u16::try_from(layout.count()).ok();
+        let (receives, sends) = (receive.layout, send.layout);
+        let to_receive = match receives_into {
+            Size::Small => 0..receives.small,
+            Size::Large => receives.small..all(receives)?,
         };
-        if to_send.is_empty() || large.start > large.end || pool.memory.len() < pool.layout.bytes()
-        {
+        let large = sends.small..all(sends)?;
+        let is_short =
+            receive.memory.len() < receives.bytes() || send.memory.bytes().len() < sends.bytes();
+        if to_receive.is_empty() || sends.small == 0 || is_short {
             return None;
         }
         Some(Buffers {
-            pool,
-            receive: Share::new(receive),
-            small: Share::new(to_send),
+            receive_pool: receive,
+            send_pool: send,
+            receive: Share::new(to_receive),
+            small: Share::new(0..sends.small),
             large: Share::new(large),
         })
     }
@@ -103,19 +120,21 @@ impl Buffers {
         self.receive.give(buffers);
     }
 
-    /// A buffer for a frame of `len` bytes. Until [`Buffers::give_to_send`] it is still the stack's.
+    /// The place for a frame of `len` bytes, in a buffer that is the stack's until [`Buffers::give_to_send`].
     #[inline]
-    pub(super) fn next_to_send(&self, len: usize) -> Option<u16> {
-        match len <= super::MAX_FRAME {
+    pub(super) fn next_to_send(&self, len: usize) -> Option<Place> {
+        let buffer = match len <= super::MAX_FRAME {
             true => self.small.next(),
             false => self.large.next(),
-        }
+        }?;
+        let start = place(self.send_pool.layout, buffer, len)?.start;
+        Some(Place { buffer, start, len })
     }
 
     /// Hands that to the driver.
     #[inline]
     pub(super) fn give_to_send(&mut self, id: u16) {
-        match id < self.pool.layout.small {
+        match id < self.send_pool.layout.small {
             true => self.small.give_one(id),
             false => self.large.give_one(id),
         }
@@ -132,26 +151,30 @@ impl Buffers {
         self.small.take_back(buffers) || self.large.take_back(buffers)
     }
 
-    /// Where `len` bytes of the frame in a buffer are, from byte `at` of it on.
-    #[inline]
-    fn place(&self, id: u16, at: usize, len: usize) -> Option<usize> {
-        let (start, size) = self.pool.layout.place(id)?;
-        let from = HEADROOM.checked_add(at)?;
-        (from.checked_add(len)? <= size).then(|| start.saturating_add(from))
-    }
-
-    /// Copies a frame out. False if it does not lie within the buffer.
+    /// Copies a received frame out. False if it does not lie within the buffer.
     #[inline]
     pub(super) fn read(&self, id: u16, frame: &mut [u8]) -> bool {
-        let place = self.place(id, 0, frame.len());
-        place.is_some_and(|place| self.pool.memory.read(place, frame).is_ok())
+        let place = place(self.receive_pool.layout, id, frame.len());
+        let memory = &self.receive_pool.memory;
+        place.is_some_and(|place| memory.read(place.start, frame).is_ok())
     }
 
-    /// Copies bytes to byte `at` of the frame and on. False if they don't lie within the buffer.
+    /// The bytes of a frame to send. Those of an earlier, longer frame still lie behind it, where the driver can read them; it could
+    /// when they were sent.
+    pub(super) fn sent_frame(&self, place: Place) -> Option<&[u8]> {
+        self.send_pool.memory.bytes().get(place.range())
+    }
+
+    /// The bytes where a frame to send is built: those of an earlier one.
     #[inline]
-    pub(super) fn write(&self, id: u16, at: usize, bytes: &[u8]) -> bool {
-        let place = self.place(id, at, bytes.len());
-        place.is_some_and(|place| self.pool.memory.write(place, bytes).is_ok())
+    pub(super) fn frame(&mut self, place: Place) -> Option<&mut [u8]> {
+        self.send_pool.memory.bytes_mut().get_mut(place.range())
+    }
+
+    /// The frame that was built there is complete.
+    #[inline]
+    pub(super) fn publish(&mut self, place: Place) {
+        self.send_pool.memory.publish(place.range());
     }
 
     /// Panics unless the counts are those of the buffers.
@@ -161,4 +184,29 @@ impl Buffers {
             share.check();
         }
     }
+}
+
+/// Where a frame to send lies.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    /// In which buffer.
+    pub(super) buffer: u16,
+    /// From where on in the pool, and how long it is.
+    start: usize,
+    pub(super) len: usize,
+}
+
+impl Place {
+    #[inline]
+    fn range(self) -> Range<usize> {
+        self.start..self.start.saturating_add(self.len)
+    }
+}
+
+/// Where the `len` bytes of the frame in a buffer are; `None` if there is not so much room.
+#[inline]
+fn place(layout: Pool, id: u16, len: usize) -> Option<Range<usize>> {
+    let (start, size) = layout.place(id)?;
+    let from = start.saturating_add(HEADROOM);
+    (len <= size.saturating_sub(HEADROOM)).then(|| from..from.saturating_add(len))
 }

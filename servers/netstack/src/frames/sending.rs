@@ -1,7 +1,13 @@
 //! Frames on their way out: as they are, with checksums filled in here or by the device, and TCP segments cut here or by it. Touches free
-//! buffers of the pool, and the channel.
+//! buffers of the pool to send from, and the channel.
+//!
+//! The engine builds a frame where it is sent from, if there is a buffer and nothing is cut here; else it builds it elsewhere, and what
+//! becomes of it is decided when it is done.
 
-use super::{Driver, Frames, buffers::Size};
+use super::{
+    Driver, Frames,
+    buffers::{Place, Size},
+};
 use crate::{
     checksum::Unfinished,
     engine::FrameSink,
@@ -44,32 +50,46 @@ impl Frames {
         let (headers, data) = pieces.next(completes)?;
         let len = headers.len().saturating_add(data.len());
         let submit = |driver: &mut Driver| {
-            let id = driver.buffers.next_to_send(len)?;
-            let written = driver.buffers.write(id, 0, headers)
-                && driver.buffers.write(id, headers.len(), data);
-            let len = u16::try_from(len).ok().filter(|_| written)?;
-            driver.transmit(id, len, offload, now)
+            let place = driver.buffers.next_to_send(len)?;
+            let frame = driver.buffers.frame(place)?;
+            let (head, body) = frame.split_at_mut_checked(headers.len())?;
+            head.copy_from_slice(headers);
+            body.copy_from_slice(data);
+            driver.transmit(place, offload, now)
         };
         let may =
             |driver: &&mut Driver| driver.link_up && driver.buffers.sendable(Size::Small) > RESERVE;
         Some((len, driver.filter(may).and_then(submit)))
     }
 
-    /// Sends a frame, with what is `unfinished` in it filled in here or by the device, cut by the device to segments of a size.
+    /// Sends a frame of which it is known what has to be filled in.
+    pub(crate) fn send_unfinished(&mut self, frame: &[u8], unfinished: Unfinished) {
+        self.send_copied(frame, Some(unfinished));
+    }
+
+    /// Sends a frame that was built elsewhere.
+    fn send_copied(&mut self, frame: &[u8], unfinished: Option<Unfinished>) {
+        match self.place(frame.len(), None) {
+            Some(place) => {
+                place.copy_from_slice(frame);
+                self.send_placed(unfinished, None);
+            }
+            None => self.count(frame.len(), None),
+        }
+    }
+
+    /// Sends the frame that was built in a place, with what is `unfinished` in it filled in here or by the device, cut by the
+    /// device to segments of a size.
     fn submit(
         &mut self,
-        frame: &[u8],
+        place: Place,
         unfinished: Option<Unfinished>,
         size: Option<u16>,
     ) -> Option<()> {
-        let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
-        let len = u16::try_from(frame.len()).ok()?;
-        let id = driver.buffers.next_to_send(frame.len())?;
-        if !driver.buffers.write(id, 0, frame) {
-            return None;
-        }
+        let driver = self.driver.as_mut()?;
+        let frame = driver.buffers.frame(place)?;
         let mut offload = Offload::Nothing;
-        if let Some(unfinished) = unfinished {
+        if let Some(unfinished) = unfinished.or_else(|| Unfinished::find(frame)) {
             let bytes = if driver.offloads.transmit_checksum {
                 let Unfinished { start, offset, .. } = unfinished;
                 offload = match size {
@@ -85,11 +105,9 @@ impl Frames {
             } else {
                 unfinished.checksum(frame)
             };
-            if !driver.buffers.write(id, unfinished.place(), &bytes) {
-                return None;
-            }
+            *frame.get_mut(unfinished.place()..)?.first_chunk_mut()? = bytes;
         }
-        driver.transmit(id, len, offload, self.now)
+        driver.transmit(place, offload, self.now)
     }
 }
 
@@ -100,19 +118,21 @@ impl Driver {
     }
 
     /// Hands a buffer with a frame over, to be sent.
-    fn transmit(&mut self, id: u16, len: u16, offload: Offload, now: Instant) -> Option<()> {
+    fn transmit(&mut self, place: Place, offload: Offload, now: Instant) -> Option<()> {
+        self.buffers.publish(place);
+        let len = u16::try_from(place.len).ok()?;
         if self.buffers.transmitting() == 0 {
             self.progress = now;
         }
         let message = ToDriver::Transmit {
-            buffer: id,
+            buffer: place.buffer,
             len,
             offload,
         };
         if !self.tell(&message) {
             return None;
         }
-        self.buffers.give_to_send(id);
+        self.buffers.give_to_send(place.buffer);
         Some(())
     }
 }
@@ -130,21 +150,40 @@ impl FrameSink for Frames {
         })
     }
 
-    fn send(&mut self, frame: &[u8]) {
-        let sent = self.submit(frame, Unfinished::find(frame), None);
-        self.count(frame.len(), sent);
+    fn place(&mut self, len: usize, size: Option<u16>) -> Option<&mut [u8]> {
+        let driver = self.driver.as_mut().filter(|driver| driver.link_up)?;
+        if size.is_some() && !driver.offloads.transmit_segments {
+            return None;
+        }
+        let place = driver.buffers.next_to_send(len)?;
+        self.placed = Some(place);
+        driver.buffers.frame(place)
     }
 
-    fn send_unfinished(&mut self, frame: &[u8], unfinished: Unfinished) {
-        let sent = self.submit(frame, Some(unfinished), None);
-        self.count(frame.len(), sent);
+    fn send_placed(&mut self, unfinished: Option<Unfinished>, size: Option<u16>) {
+        // Once only: from here on the buffer is the driver's.
+        if let Some(place) = self.placed.take() {
+            self.last = place;
+            let sent = self.submit(place, unfinished, size);
+            self.count(place.len, sent);
+        }
+    }
+
+    fn last_placed(&self) -> &[u8] {
+        let driver = self.driver.as_ref();
+        let frame = driver.and_then(|driver| driver.buffers.sent_frame(self.last));
+        frame.unwrap_or_default()
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        self.send_copied(frame, None);
     }
 
     fn send_segments(&mut self, frame: &[u8], size: u16) {
         let driver = self.driver.as_ref();
         if driver.is_some_and(|driver| driver.offloads.transmit_segments) {
-            let sent = self.submit(frame, Unfinished::find(frame), Some(size));
-            return self.count(frame.len(), sent);
+            // For the device to cut, but there was no place for it.
+            return self.count(frame.len(), None);
         }
         let Some(mut pieces) = Pieces::new(frame, size.into()) else {
             return self.count(frame.len(), None);

@@ -5,10 +5,12 @@ mod client;
 mod network;
 mod nic;
 pub mod offload;
+mod shown;
 
 pub use client::{ARENA, Client, Socket};
 pub use network::{Faults, Host, Network};
 pub use nic::{BUFFERS, Nic};
+pub use shown::{Shown, send_pool};
 
 use crate::Doorbell;
 use std::{cell::Cell, rc::Rc};

@@ -51,7 +51,7 @@ pub struct Network {
     /// Time that a frame takes.
     pub latency: Duration,
     /// Buffers in a driver's pool.
-    pub buffers: Pool,
+    pub buffers: [Pool; 2],
     /// What the devices can do.
     pub offloads: Offloads,
     /// Passes in which everything that happens at one time must come to an end.

@@ -1,6 +1,6 @@
 //! A driver without a device: what the stack sends comes out here, what is put in here the stack receives.
 
-use super::{Bell, offload};
+use super::{Bell, offload, send_pool};
 use crate::{FramePool, Instant, Stack};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, Side},
@@ -17,12 +17,12 @@ pub struct Nic {
     pub memory: Shm,
     /// See `memory`.
     pub channel: Channel<ToStack, ToDriver>,
-    /// The frame pool.
-    pub pool: Shm,
+    /// The pool to receive into, and what it sees of that to send from.
+    pub pools: [Shm; 2],
     /// Its doorbell.
     pub bell: Bell,
-    /// Which buffers that has.
-    pub layout: Pool,
+    /// Which buffers those have.
+    pub layouts: [Pool; 2],
     /// What the stack lets the device do.
     pub offloads: Offloads,
     /// Buffers that it may receive into.
@@ -31,11 +31,11 @@ pub struct Nic {
     pub withholds: bool,
 }
 
-/// Buffers in a pool, unless said otherwise.
-pub const BUFFERS: Pool = Pool {
-    small: 512,
+/// Buffers to receive into and to send from, unless said otherwise.
+pub const BUFFERS: [Pool; 2] = [Pool {
+    small: 256,
     large: 0,
-};
+}; 2];
 
 impl Nic {
     /// Attaches a driver to a stack.
@@ -46,19 +46,20 @@ impl Nic {
         Nic::attach_with(stack, mac, BUFFERS, Offloads::default(), now)
     }
 
-    /// Attaches a driver to a stack, with such a pool and a device that can do so much.
+    /// Attaches a driver to a stack, with such pools and a device that can do so much.
     ///
     /// # Panics
     /// If the stack refuses it.
     pub fn attach_with(
         stack: &mut Stack,
         mac: [u8; 6],
-        layout: Pool,
+        layouts: [Pool; 2],
         offloads: Offloads,
         now: Instant,
     ) -> Nic {
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let pool = Shm::heap(layout.bytes());
+        let pool = Shm::heap(layouts[0].bytes());
+        let (send, shown) = send_pool(layouts[1]);
         let bell = Bell::default();
         let request = DevRequest::Attach {
             hello: Hello::FRAME,
@@ -67,33 +68,35 @@ impl Nic {
             link_up: true,
             offloads,
         };
-        let frames = FramePool {
+        let receive = FramePool {
             memory: pool.clone(),
-            layout,
+            layout: layouts[0],
         };
         let reply = stack.attach(
             &request,
             memory.clone(),
-            frames,
+            receive,
+            send,
             Box::new(bell.clone()),
             now,
         );
         let DevReply::Attached {
             offloads,
-            pool: told,
+            receive,
+            send,
             ..
         } = reply
         else {
             panic!("{reply:?}");
         };
-        assert_eq!(told, layout);
+        assert_eq!([receive, send], layouts);
         let channel = Channel::new(memory.clone(), Side::Client, FRAME_CHANNEL)
             .unwrap_or_else(|error| panic!("{error:?}"));
         Nic {
             memory,
             channel,
-            pool,
-            layout,
+            pools: [pool, shown],
+            layouts,
             offloads,
             bell,
             empty: VecDeque::new(),
@@ -129,8 +132,8 @@ impl Nic {
                     };
                     assert!(may, "{offload:?}");
                     let mut frame = vec![0; len.into()];
-                    self.pool
-                        .read(self.place(buffer), &mut frame)
+                    self.pools[1]
+                        .read(self.place(1, buffer), &mut frame)
                         .unwrap_or_else(|error| panic!("{error:?}"));
                     let sent = offload::perform(frame, offload);
                     frames.extend(sent.unwrap_or_else(|| panic!("{offload:?}")));
@@ -145,12 +148,12 @@ impl Nic {
         frames
     }
 
-    /// Where the frame of a buffer starts in the pool.
+    /// Where the frame of a buffer starts in the pool to receive into (0) or to send from (1).
     ///
     /// # Panics
     /// If there is no such buffer.
-    pub fn place(&self, buffer: u16) -> usize {
-        let place = self.layout.place(buffer);
+    pub fn place(&self, pool: usize, buffer: u16) -> usize {
+        let place = self.layouts[pool].place(buffer);
         place.unwrap_or_else(|| panic!("buffer {buffer}")).0 + HEADROOM
     }
 
@@ -197,7 +200,7 @@ impl Nic {
         let Some(buffer) = self.empty.pop_front() else {
             return false;
         };
-        if self.pool.write(self.place(buffer), frame).is_err() {
+        if self.pools[0].write(self.place(0, buffer), frame).is_err() {
             return false;
         }
         self.tell(&ToStack::Received {

@@ -229,7 +229,7 @@ fn an_unfinished_checksum_is_taken_if_the_device_says_so_and_only_then() {
 fn segmenting(seed: u64, offloads: Offloads) -> Network {
     let mut net = Network::new(seed);
     net.offloads = offloads;
-    net.buffers = crate::pool(offloads);
+    net.buffers = crate::pools(offloads);
     net.log = Some(Vec::new());
     let large = |last| Config {
         tcp_buffer: 256 * 1024,
@@ -302,7 +302,7 @@ fn a_pool_without_large_buffers_leaves_segments_to_the_stack() {
     net.add(config(1));
     let nic = net.hosts[0].nic.as_ref().unwrap();
     assert_eq!(nic.offloads, CHECKSUMS);
-    net.buffers.large = 1;
+    net.buffers[1].large = 1;
     net.add(config(2));
     let nic = net.hosts[1].nic.as_ref().unwrap();
     let cut = Offloads {

@@ -11,7 +11,11 @@ fn start(prepare: impl FnOnce(&mut State)) -> Result<Identity, DeviceError> {
     let _turn = fake::take_turn();
     let device = FakeNic::new();
     prepare(&mut device.0.borrow_mut());
-    let started = Nic::start(device.transport(), fake::memory(fake::small(8)), EVERYTHING);
+    let started = Nic::start(
+        device.transport(),
+        fake::memory([fake::small(8); 2]),
+        EVERYTHING,
+    );
     let identity = started.map(|nic| *nic.identity());
     let status = device.0.borrow().status;
     if !device.0.borrow().never_resets {
@@ -105,12 +109,14 @@ fn notification_registers_outside_their_structure_are_refused() {
 fn a_pool_beyond_the_address_space_is_refused() {
     let _turn = fake::take_turn();
     let device = FakeNic::new();
-    let memory = DeviceMemory {
-        pool: u64::MAX - 4096,
-        ..fake::memory(fake::small(8))
-    };
+    let mut memory = fake::memory([fake::small(8); 2]);
+    memory.receive.start = u64::MAX - 4096;
     let error = Nic::start(device.transport(), memory, EVERYTHING).err();
     assert_eq!(error, Some(DeviceError::QueueSetup(RECEIVE)));
+    let mut memory = fake::memory([fake::small(8); 2]);
+    memory.send.start = u64::MAX - 4096;
+    let error = Nic::start(device.transport(), memory, EVERYTHING).err();
+    assert_eq!(error, Some(DeviceError::QueueSetup(TRANSMIT)));
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn without_memory_for_queues_the_device_is_not_started() {
     let device = FakeNic::new();
     let memory = DeviceMemory {
         arena: crate::hal::testing::arena(5, 0x5000),
-        ..fake::memory(fake::small(8))
+        ..fake::memory([fake::small(8); 2])
     };
     let error = Nic::start(device.transport(), memory, EVERYTHING).err();
     assert_eq!(error, Some(DeviceError::QueueSetup(TRANSMIT)));

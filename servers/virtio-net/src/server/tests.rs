@@ -108,15 +108,17 @@ impl Platform for Fake {
         let channel = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
         let stack = Channel::new(channel.clone(), Side::Stack, FRAME_CHANNEL).unwrap();
         self.world.stack = Some(stack);
+        let layouts = [fake::small(BUFFERS); 2];
+        let [pool, _] = fake::pools(&self.world.device, layouts);
         Ok(Attachment {
             shared: Shared {
                 channel,
-                pool: fake::pool(&self.world.device, fake::small(BUFFERS)),
-                layout: fake::small(BUFFERS),
-                receive_buffers: BUFFERS / 2,
+                pool,
+                receive: fake::small(BUFFERS),
+                send: fake::small(BUFFERS),
                 offloads: core::mem::take(&mut self.world.chosen),
             },
-            memory: fake::memory(fake::small(BUFFERS)),
+            memory: fake::memory(layouts),
             generation: self.world.attachments,
         })
     }

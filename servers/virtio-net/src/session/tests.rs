@@ -4,42 +4,47 @@ mod hostile;
 mod offloads;
 
 use super::*;
-use crate::fake::{self, FakeNic, frame};
+use crate::{
+    fake::{self, FakeNic, frame},
+    queue::SENT_AT_ONCE,
+};
 use ipc_proto::frame::{Checksum, HEADROOM, Offload};
 use std::{boxed::Box, sync::MutexGuard};
 
-const BUFFERS: u16 = 64;
-const RECEIVE_BUFFERS: u16 = 32;
+/// Buffers to receive into, and as many to send from.
+const BUFFERS: u16 = 32;
 
 struct Rig {
     device: FakeNic,
     session: Session<FakeNic>,
     stack: Channel<ToDriver, ToStack>,
     pool: Shm,
+    /// The pool to send from.
+    frames: Shm,
     now: u64,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Rig {
     fn new() -> Rig {
-        Rig::with(BUFFERS, RECEIVE_BUFFERS)
+        Rig::with(BUFFERS, BUFFERS)
     }
 
-    fn with(buffers: u16, receive_buffers: u16) -> Rig {
-        Rig::offloading(fake::small(buffers), receive_buffers, Offloads::default())
+    fn with(receive: u16, send: u16) -> Rig {
+        Rig::offloading([receive, send].map(fake::small), Offloads::default())
     }
 
-    fn offloading(layout: Pool, receive_buffers: u16, offloads: Offloads) -> Rig {
+    fn offloading([receive, send]: [Pool; 2], offloads: Offloads) -> Rig {
         let turn = fake::take_turn();
         let device = FakeNic::new();
-        let pool = fake::pool(&device, layout);
+        let [pool, frames] = fake::pools(&device, [receive, send]);
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
-        let nic = Nic::start(device.transport(), fake::memory(layout), offloads).unwrap();
+        let nic = Nic::start(device.transport(), fake::memory([receive, send]), offloads).unwrap();
         let shared = Shared {
             channel: memory.clone(),
             pool: pool.clone(),
-            layout,
-            receive_buffers,
+            receive,
+            send,
             offloads,
         };
         Rig {
@@ -47,6 +52,7 @@ impl Rig {
             session: Session::new(nic, shared, true, 0).unwrap(),
             stack: Channel::new(memory, Side::Stack, FRAME_CHANNEL).unwrap(),
             pool,
+            frames,
             now: 0,
             _turn: turn,
         }
@@ -63,9 +69,10 @@ impl Rig {
         }
     }
 
-    /// Where the frame of a buffer starts in the pool.
+    /// Where the frame of a buffer starts in the pool to receive into.
     fn place(&self, buffer: u16) -> usize {
-        self.session.layout.place(buffer).unwrap().0 + HEADROOM
+        let [receive, _] = self.device.0.borrow().layouts;
+        receive.place(buffer).unwrap().0 + HEADROOM
     }
 
     /// Has the stack send a frame.
@@ -74,7 +81,8 @@ impl Rig {
     }
 
     fn send_with(&mut self, buffer: u16, bytes: &[u8], offload: Offload) {
-        self.pool.write(self.place(buffer), bytes).unwrap();
+        let place = self.session.send.place(buffer).unwrap().0 + HEADROOM;
+        self.frames.write(place, bytes).unwrap();
         let len = bytes.len() as u16;
         self.give(ToDriver::Transmit {
             buffer,
@@ -148,7 +156,7 @@ fn frames_travel_both_ways_and_buffers_come_back() {
     for round in 0..1000u16 {
         let bytes = frame(round as u8, 14 + usize::from(round) % 1500);
         let buffer = rig.device.receive(&bytes).unwrap();
-        rig.send(40, &bytes);
+        rig.send(8, &bytes);
         rig.pass().unwrap();
         let sent = rig.device.transmit();
         assert_eq!(sent.len(), 1);
@@ -164,7 +172,7 @@ fn frames_travel_both_ways_and_buffers_come_back() {
             )
             .unwrap();
         let len = bytes.len() as u32;
-        let expected = [received(buffer, len), transmitted(40, 1)];
+        let expected = [received(buffer, len), transmitted(8, 1)];
         assert_eq!(rig.told(), expected);
         let mut content = Box::<[u8]>::from(std::vec![0; bytes.len()]);
         rig.pool.read(rig.place(buffer), &mut content).unwrap();
@@ -186,7 +194,7 @@ fn only_the_features_in_use_are_negotiated() {
 fn a_batch_takes_one_kick_and_one_doorbell() {
     let mut rig = Rig::new();
     rig.give_receive(0..30);
-    for buffer in 40..60 {
+    for buffer in 8..28 {
         rig.send(buffer, &frame(1, 60));
     }
     assert!(rig.stack.prepare_sleep());
@@ -204,7 +212,7 @@ fn a_batch_takes_one_kick_and_one_doorbell() {
 #[test]
 fn a_sleeping_stack_is_not_woken_for_one_sent_frame_but_gets_it_back_in_time() {
     let mut rig = Rig::new();
-    rig.send(40, &frame(1, 60));
+    rig.send(8, &frame(1, 60));
     rig.pass().unwrap();
     let deadline = rig.session.prepare_sleep(rig.now).unwrap().unwrap();
     assert_eq!(deadline, RETURN_WITHIN);
@@ -221,14 +229,14 @@ fn a_sleeping_stack_is_not_woken_for_one_sent_frame_but_gets_it_back_in_time() {
         ..Wake::default()
     };
     assert!(rig.session.pass(deadline, watchdog).unwrap().ring_stack);
-    assert_eq!(rig.told(), [transmitted(40, 1)]);
+    assert_eq!(rig.told(), [transmitted(8, 1)]);
     assert_eq!(rig.session.prepare_sleep(0).unwrap(), Some(WATCHDOG));
 }
 
 #[test]
 fn a_stack_short_of_buffers_gets_them_back_by_interrupt() {
     let mut rig = Rig::new();
-    for buffer in 32..64 {
+    for buffer in 0..32 {
         rig.send(buffer, &frame(1, 60));
     }
     rig.pass().unwrap();
@@ -236,14 +244,14 @@ fn a_stack_short_of_buffers_gets_them_back_by_interrupt() {
     assert!(rig.device.wants_interrupt(1));
     rig.device.transmit();
     rig.pass().unwrap();
-    assert_eq!(rig.told(), [transmitted(32, 32)]);
+    assert_eq!(rig.told(), [transmitted(0, 32)]);
 }
 
 #[test]
 fn sent_buffers_go_along_with_received_frames_several_at_a_time() {
     let mut rig = Rig::new();
     rig.give_receive(0..4);
-    for (sent, back) in [(40, None), (41, Some(transmitted(40, 2)))] {
+    for (sent, back) in [(8, None), (9, Some(transmitted(8, 2)))] {
         rig.send(sent, &frame(1, 60));
         rig.pass().unwrap();
         rig.device.transmit();
@@ -257,9 +265,9 @@ fn sent_buffers_go_along_with_received_frames_several_at_a_time() {
 /// The watchdog barks only when nothing happens.
 #[test]
 fn a_sent_buffer_comes_back_in_time_while_frames_keep_coming() {
-    let mut rig = Rig::with(512, 256);
+    let mut rig = Rig::with(256, 256);
     rig.give_receive(0..200);
-    rig.send(300, &frame(1, 60));
+    rig.send(44, &frame(1, 60));
     rig.pass().unwrap();
     rig.device.transmit();
     let mut told = Vec::new();
@@ -270,7 +278,7 @@ fn a_sent_buffer_comes_back_in_time_while_frames_keep_coming() {
         assert!(rig.session.prepare_sleep(rig.now).unwrap().is_some());
         rig.now += 10 * MS;
     }
-    assert!(told.contains(&transmitted(300, 1)), "{told:?}");
+    assert!(told.contains(&transmitted(44, 1)), "{told:?}");
 }
 
 #[test]
@@ -300,16 +308,16 @@ fn a_frame_that_arrives_while_falling_asleep_is_not_missed() {
 
 #[test]
 fn more_buffers_than_descriptors_wait_their_turn() {
-    let mut rig = Rig::with(700, 400);
+    let mut rig = Rig::with(400, 300);
     rig.give_receive(0..400);
-    for buffer in 400..700 {
+    for buffer in 0..300 {
         rig.send(buffer, &frame(1, 60));
     }
     while rig.pass().unwrap().again {}
-    assert_eq!(rig.device.transmit().len(), QUEUE_SIZE);
-    rig.pass().unwrap();
-    assert_eq!(rig.device.transmit().len(), 300 - QUEUE_SIZE);
-    rig.pass().unwrap();
+    for at_once in [SENT_AT_ONCE, SENT_AT_ONCE, 300 - 2 * SENT_AT_ONCE] {
+        assert_eq!(rig.device.transmit().len(), at_once);
+        rig.pass().unwrap();
+    }
     for _ in 0..400 {
         rig.device
             .receive(&frame(1, 60))
@@ -335,7 +343,7 @@ fn more_buffers_than_descriptors_wait_their_turn() {
 #[test]
 fn a_stack_that_does_not_read_costs_neither_buffers_nor_time() {
     // More buffers than slots on the ring, so that the ring can fill.
-    let mut rig = Rig::with(3000, 2500);
+    let mut rig = Rig::with(2500, 500);
     let mut given = 0;
     let mut received = 0;
     while given < 2500 {

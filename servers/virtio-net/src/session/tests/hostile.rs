@@ -86,7 +86,7 @@ fn a_device_that_asks_for_a_reset_ends_the_session() {
 #[test]
 fn a_device_that_sits_on_frames_is_stuck_unless_the_link_is_down() {
     let mut rig = Rig::new();
-    rig.send(40, &frame(1, 60));
+    rig.send(8, &frame(1, 60));
     rig.pass().unwrap();
     rig.now = STUCK_AFTER - 1;
     rig.pass().unwrap();
@@ -143,7 +143,7 @@ fn runs_of_buffers_that_make_no_sense_end_the_session() {
         assert_eq!(rig.stack_error(), StackError::NoSuchBuffer(first));
     }
     let mut rig = Rig::new();
-    rig.give(transmit(3, 60));
+    rig.give(receive(3, 1));
     rig.give(receive(0, 8));
     assert_eq!(rig.stack_error(), StackError::NotYours(0));
 }
@@ -153,8 +153,44 @@ fn a_buffer_given_twice_ends_the_session() {
     let mut rig = Rig::new();
     rig.give(receive(3, 1));
     rig.pass().unwrap();
+    rig.give(receive(3, 1));
+    assert_eq!(rig.stack_error(), StackError::NotYours(3));
+    drop(rig);
+    let mut rig = Rig::new();
+    // Its namesake in the other pool is another buffer.
+    rig.give(receive(3, 1));
+    rig.send(3, &frame(1, 60));
+    rig.pass().unwrap();
     rig.give(transmit(3, 60));
     assert_eq!(rig.stack_error(), StackError::NotYours(3));
+}
+
+#[test]
+fn of_a_frame_to_send_only_the_first_descriptor_is_one_that_comes_back() {
+    for id in [1, 2, 3, 254, 255, 256] {
+        let mut rig = Rig::new();
+        rig.send(5, &frame(1, 60));
+        rig.pass().unwrap();
+        rig.device.push_used(1, id, 0);
+        let expected = DeviceError::UsedId { queue: 1, id };
+        assert_eq!(rig.device_error(), expected);
+        assert_eq!(rig.told(), []);
+    }
+}
+
+#[test]
+fn what_a_device_writes_over_descriptors_of_frames_to_send_has_no_effect() {
+    let mut rig = Rig::new();
+    rig.send(5, &frame(1, 60));
+    rig.pass().unwrap();
+    rig.device.corrupt_descriptors(1);
+    rig.device.push_used(1, 0, u32::MAX);
+    let watchdog = Wake {
+        watchdog: true,
+        ..Wake::default()
+    };
+    rig.session.pass(0, watchdog).unwrap();
+    assert_eq!(rig.told(), [transmitted(5, 1)]);
 }
 
 #[test]
@@ -192,15 +228,15 @@ fn memory_that_is_too_small_is_refused() {
     ] {
         let nic = Nic::start(
             device.transport(),
-            fake::memory(fake::small(BUFFERS)),
+            fake::memory([fake::small(BUFFERS); 2]),
             Offloads::default(),
         )
         .unwrap();
         let shared = Shared {
             channel: Shm::heap(channel),
             pool: Shm::heap(pool),
-            layout: fake::small(BUFFERS),
-            receive_buffers: RECEIVE_BUFFERS,
+            receive: fake::small(BUFFERS),
+            send: fake::small(BUFFERS),
             offloads: Offloads::default(),
         };
         let error = Session::new(nic, shared, true, 0).err();
@@ -257,17 +293,19 @@ proptest! {
     #[test]
     fn no_buffer_is_delivered_twice(steps in proptest::collection::vec(step(), 1..200)) {
         let mut rig = Rig::new();
-        let mut given = [false; BUFFERS as usize];
+        // By pool.
+        let mut given = [[false; BUFFERS as usize]; 2];
         for step in steps {
             let outcome = match step {
                 Step::Give(message) => {
-                    let range = match message {
-                        ToDriver::Receive { buffers } => buffers.range(),
-                        ToDriver::Transmit { buffer, .. } => Run::one(buffer).range(),
+                    let (pool, range) = match message {
+                        ToDriver::Receive { buffers } => (0, buffers.range()),
+                        ToDriver::Transmit { buffer, .. } => (1, Run::one(buffer).range()),
                     };
                     // Given once only; what happens otherwise is tested above.
-                    if !given[range.clone()].contains(&true) {
-                        given[range].fill(true);
+                    let given = &mut given[pool][range];
+                    if !given.contains(&true) {
+                        given.fill(true);
                         rig.give(message);
                     }
                     Ok(())
@@ -292,13 +330,14 @@ proptest! {
                 Step::Sleep => rig.session.prepare_sleep(0).map(|_| ()),
             };
             for message in rig.told() {
-                let range = match message {
-                    ToStack::Received { buffer, .. } => Run::one(buffer).range(),
-                    ToStack::Transmitted { buffers } => buffers.range(),
+                let (pool, range) = match message {
+                    ToStack::Received { buffer, .. } => (0, Run::one(buffer).range()),
+                    ToStack::Transmitted { buffers } => (1, buffers.range()),
                     ToStack::Link { .. } => continue,
                 };
-                prop_assert!(!given[range.clone()].contains(&false), "{message:?}");
-                given[range].fill(false);
+                let given = &mut given[pool][range];
+                prop_assert!(!given.contains(&false), "{message:?}");
+                given.fill(false);
                 if let ToStack::Received { len, .. } = message {
                     prop_assert!((ETHERNET_HEADER..=MAX_FRAME).contains(&(len as usize)));
                 }

@@ -13,7 +13,7 @@ const CHECKSUMS: Offloads = Offloads {
 const POOL: Pool = Pool { small: 8, large: 4 };
 
 fn rig(offloads: Offloads) -> Rig {
-    Rig::offloading(POOL, 4, offloads)
+    Rig::offloading([POOL; 2], offloads)
 }
 
 const CHECKSUM: Offload = Offload::Checksum {
@@ -41,7 +41,7 @@ fn just_what_the_stack_chose_is_negotiated() {
 }
 
 #[test]
-fn what_the_stack_asks_for_stands_in_front_of_the_frame() {
+fn what_the_stack_asks_for_goes_in_front_of_the_frame() {
     let mut rig = rig(EVERYTHING);
     let (short, long) = (frame(1, 1514), frame(2, 65_000));
     rig.send_with(0, &short, CHECKSUM);
@@ -59,6 +59,15 @@ fn what_the_stack_asks_for_stands_in_front_of_the_frame() {
     for ((sent, header), content) in sent.iter().zip(headers).zip(contents) {
         assert_eq!(sent[..12], header);
         assert_eq!(sent[12..], **content);
+    }
+    // Nothing of an earlier header is left.
+    rig.pass().unwrap();
+    rig.send(2, &short);
+    rig.send(3, &short);
+    rig.send(4, &short);
+    rig.pass().unwrap();
+    for sent in rig.device.transmit() {
+        assert_eq!(sent[..12], [0; 12]);
     }
 }
 
@@ -186,24 +195,24 @@ fn frames_of_which_the_device_says_what_can_not_be_are_dropped_and_counted() {
 
 #[test]
 fn a_stack_short_of_large_buffers_gets_them_back_by_interrupt() {
-    // Four large ones to receive into, four to send from.
-    let pool = Pool {
+    let receive = Pool { small: 0, large: 4 };
+    let send = Pool {
         small: 300,
-        large: 8,
+        large: 4,
     };
-    let mut rig = Rig::offloading(pool, 4, EVERYTHING);
+    let mut rig = Rig::offloading([receive, send], EVERYTHING);
     let long = frame(1, 60_000);
-    rig.send_with(304, &long, SEGMENT);
+    rig.send_with(300, &long, SEGMENT);
     rig.pass().unwrap();
     assert!(rig.session.prepare_sleep(0).unwrap().is_some());
     assert!(!rig.device.wants_interrupt(1), "there are others");
-    rig.send_with(305, &long, SEGMENT);
+    rig.send_with(301, &long, SEGMENT);
     rig.pass().unwrap();
     assert!(rig.session.prepare_sleep(0).unwrap().is_some());
     assert!(rig.device.wants_interrupt(1));
     rig.device.transmit();
     rig.pass().unwrap();
-    assert_eq!(rig.told(), [transmitted(304, 2)]);
+    assert_eq!(rig.told(), [transmitted(300, 2)]);
     assert!(rig.session.prepare_sleep(0).unwrap().is_some());
     assert!(!rig.device.wants_interrupt(1), "it has all again");
 }
