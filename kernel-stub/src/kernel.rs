@@ -40,8 +40,8 @@ pub struct Kernel<P: Platform> {
     pub(crate) deleted: u64,
     /// Number of the last call of an endpoint.
     pub(crate) sequence: u32,
-    pub(crate) platform: P,
     pub(crate) vectors: Vectors,
+    pub(crate) platform: P,
     pub(crate) console: Console,
     pub(crate) log: Log,
     /// All devices, also those that nobody has a capability to any more.
