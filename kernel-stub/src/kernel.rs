@@ -127,10 +127,7 @@ impl<P: Platform> Kernel<P> {
         let next = self.choose();
         let deadline = self.deadlines.next();
         let Some(thread) = next else {
-            self.sched.rest(&mut self.platform, deadline);
-            let trap = self.platform.idle();
-            self.handle_event(trap);
-            self.reap();
+            self.rest(deadline);
             return;
         };
         let Ok((running, others)) = self.store.split::<Thread<P::Context>>(thread.cast()) else {
@@ -179,6 +176,15 @@ impl<P: Platform> Kernel<P> {
             ),
             trap => self.handle_event(trap),
         }
+        self.reap();
+    }
+
+    /// Waits for something to happen, and handles that.
+    #[inline(never)]
+    fn rest(&mut self, deadline: u64) {
+        self.sched.rest(&mut self.platform, deadline);
+        let trap = self.platform.idle();
+        self.handle_event(trap);
         self.reap();
     }
 

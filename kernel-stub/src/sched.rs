@@ -160,7 +160,7 @@ impl Scheduler {
             self.current = Some(thread);
             self.priority = tcb.priority;
             if self.idle {
-                self.wake_up(platform.now());
+                self.end_idle(platform);
             }
             // Used up, unless it is preempted before.
             let slice = core::mem::replace(&mut tcb.slice, SLICE_NS);
@@ -191,10 +191,13 @@ impl Scheduler {
         self.set_timer(platform, next);
     }
 
-    fn wake_up(&mut self, now: u64) {
+    #[inline(never)]
+    fn end_idle<P: Platform>(&mut self, platform: &P) -> u64 {
+        let now = platform.now();
         self.idle_ns = self.idle_ns.wrapping_add(now.wrapping_sub(self.since));
         self.since = now;
         self.idle = false;
+        now
     }
 
     #[inline]
@@ -223,6 +226,7 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// Whether the current thread has to make room for another.
+    #[inline(never)]
     fn choose_again(&mut self, thread: Ref<Tcb>) -> Option<Ref<Tcb>> {
         let best = self.sched.best();
         if best.is_none_or(|best| best <= self.sched.priority) {
@@ -258,18 +262,18 @@ impl<P: Platform> Kernel<P> {
 
     /// Books the time since the last booking; returns what time it is.
     pub(crate) fn account(&mut self) -> u64 {
+        if self.sched.idle {
+            let now = self.sched.end_idle(&self.platform);
+            self.sched.idle = true;
+            return now;
+        }
         let now = self.platform.now();
-        match self.sched.current {
-            Some(thread) => self.must(|k| {
+        // Between two threads it is the next one's time.
+        if let Some(thread) = self.sched.current {
+            self.must(|k| {
                 k.sched.book(k.store.get_mut(thread)?, now);
                 Ok(())
-            }),
-            None if self.sched.idle => {
-                self.sched.wake_up(now);
-                self.sched.idle = true;
-            }
-            // Between two threads: the next one's time.
-            None => {}
+            });
         }
         now
     }

@@ -76,6 +76,8 @@ pub(super) fn timestamp() -> u64 {
 }
 
 /// Whether `rdtsc` works in user mode (CR4.TSD); the kernel may always use it.
+#[cold]
+#[inline(never)]
 pub(super) fn let_user_count(allowed: bool) {
     let mut cr4: u64;
     // SAFETY: reading a control register has no effect.

@@ -97,6 +97,7 @@ impl Machine {
     }
 
     /// What an interrupt means to the kernel; `None` if nothing.
+    #[inline(never)]
     fn interrupt(&mut self, vector: u8) -> Option<Trap> {
         if vector == SPURIOUS_VECTOR {
             return None;
@@ -112,6 +113,33 @@ impl Machine {
             vector if DEVICE_VECTORS.contains(&vector) => Some(Trap::Interrupt(vector)),
             _ => None,
         }
+    }
+}
+
+impl Machine {
+    /// What stopped user code that made no system call; `None` if it may go on.
+    #[inline(never)]
+    fn interrupted(&mut self, context: &mut Context) -> Option<Trap> {
+        let registers = &context.registers;
+        let vector = registers.vector as u8;
+        if vector < 32 {
+            return Some(Trap::Fault {
+                vector,
+                error: registers.error,
+                address: if vector == PAGE_FAULT {
+                    cpu::fault_address()
+                } else {
+                    0
+                },
+                instruction: registers.rip,
+            });
+        }
+        let trap = self.interrupt(vector)?;
+        if self.owner.saves() {
+            // SAFETY: it is switched on.
+            unsafe { cpu::save_extended(&mut context.extended) };
+        }
+        Some(trap)
     }
 }
 
@@ -139,6 +167,7 @@ impl Platform for Machine {
         self.timer.set(&mut self.apic, &self.clock, deadline);
     }
 
+    #[inline(always)]
     fn run_user(&mut self, root: Frame, context: &mut Context) -> Trap {
         self.switch_to(root);
         self.load_extended(context);
@@ -150,24 +179,7 @@ impl Platform for Machine {
             if registers.vector == SYSCALL {
                 return Trap::Syscall;
             }
-            let vector = registers.vector as u8;
-            if vector < 32 {
-                return Trap::Fault {
-                    vector,
-                    error: registers.error,
-                    address: if vector == PAGE_FAULT {
-                        cpu::fault_address()
-                    } else {
-                        0
-                    },
-                    instruction: registers.rip,
-                };
-            }
-            if let Some(trap) = self.interrupt(vector) {
-                if self.owner.saves() {
-                    // SAFETY: it is switched on.
-                    unsafe { cpu::save_extended(&mut context.extended) };
-                }
+            if let Some(trap) = self.interrupted(context) {
                 return trap;
             }
         }

@@ -197,6 +197,7 @@ impl Timer {
     }
 
     /// Asks for an interrupt at `deadline`.
+    #[inline(never)]
     pub(super) fn set(&mut self, apic: &mut LocalApic, clock: &Clock, deadline: Option<u64>) {
         self.wanted = deadline;
         if let Some(deadline) = deadline
