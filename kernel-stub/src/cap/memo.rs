@@ -3,7 +3,8 @@
 //!
 //! What is in a slot changes only when the capability in it is deleted, so that one number says that nothing changed: how many
 //! capabilities were deleted on this machine. Whatever deletes one (its holder, a revocation, the end of a process) makes every
-//! memo worthless at once. What is noted are [`Ref`]s, which the store checks at each use as any others.
+//! memo worthless at once. What is noted are [`Ref`]s, which the store checks at each use as any others. Who deletes capabilities all the
+//! time makes others look at their tables again, and nothing worse.
 
 use crate::object::{Interrupt, Notification, Watch};
 use crate::store::{Object, Ref};
