@@ -168,19 +168,51 @@ impl Stack {
         (owner, session_id, charge): (Option<Owner>, Option<SessionId>, Option<Charge>),
         turn: &mut Turn,
     ) {
-        let charge = charge.filter(|charge| charge.is_limited && turn.frames > 0);
-        if let Some(account) = charge.and_then(|charge| self.accounts.get_mut(&charge.root)) {
-            account.bucket.take(turn.frames);
-        }
-        if let Some(session) = session_id.and_then(|id| self.sessions.get_mut(id)) {
-            session.bucket.take(turn.frames);
+        if turn.frames > 0 {
+            self.pay(session_id, charge, turn.frames);
         }
         if let Some(owner) = owner
             && turn.raise
         {
             self.sessions.raise(owner.session, owner.index);
         }
-        if let Some(session) = session_id {
+        if turn.released.is_some() || !turn.replies.is_empty() || !turn.stalled.is_empty() {
+            self.answer_flow(id, owner, session_id, turn);
+        }
+        if turn.finished {
+            self.remove_flow(id);
+            return;
+        }
+        if turn.more {
+            self.wake(id);
+        }
+        if turn.starved && !self.starved.contains(&id) {
+            self.starved.push(id);
+        }
+        self.timers.set(id, turn.deadline);
+    }
+
+    /// Counts frames against the rates of a session and its account.
+    fn pay(&mut self, session: Option<SessionId>, charge: Option<Charge>, frames: u32) {
+        let charge = charge.filter(|charge| charge.is_limited);
+        if let Some(account) = charge.and_then(|charge| self.accounts.get_mut(&charge.root)) {
+            account.bucket.take(frames);
+        }
+        if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
+            session.bucket.take(frames);
+        }
+    }
+
+    /// What few turns lead to: answers, the end of a client's handle, and a neighbour to be found.
+    #[inline(never)]
+    fn answer_flow(
+        &mut self,
+        id: Id,
+        owner: Option<Owner>,
+        session: Option<SessionId>,
+        turn: &mut Turn,
+    ) {
+        if let Some(session) = session {
             for reply in turn.replies.drain(..) {
                 self.sessions.reply(session, reply);
             }
@@ -198,17 +230,6 @@ impl Stack {
         for to in &turn.stalled {
             self.look_for(*to, id);
         }
-        if turn.finished {
-            self.remove_flow(id);
-            return;
-        }
-        if turn.more {
-            self.wake(id);
-        }
-        if turn.starved && !self.starved.contains(&id) {
-            self.starved.push(id);
-        }
-        self.timers.set(id, turn.deadline);
     }
 
     /// Asks for the neighbour on the way to an address, unless that was done a moment ago.
