@@ -93,6 +93,7 @@ impl Udp {
         Some(self.lanes.len().saturating_sub(1))
     }
 
+    #[inline(never)]
     pub(super) fn egress(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
         let now = context.now;
         for lane in &mut self.lanes {
