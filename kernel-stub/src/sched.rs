@@ -1,9 +1,12 @@
 //! The scheduler: 16 priorities, round robin inside each, no tick. Touches the ready queues, the deadlines and
 //! the accounts of processor time.
 //!
-//! The running thread (`current`) is in no queue. The timer is only ever set for the next deadline, or for
+//! The running thread (`current`) is in no queue, nor need be the one that runs next. The timer is only ever set for the next deadline, or for
 //! the end of a slice while another thread of the same priority is ready.
 #![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "testing"))]
+mod testing;
 
 use crate::kernel::Kernel;
 use crate::object::{Chain, Process, Tcb, Thread, ThreadList, ThreadState};
@@ -20,6 +23,9 @@ pub(crate) struct Scheduler {
     queues: [ThreadList; PRIORITIES as usize],
     /// Which queues have threads, one bit each.
     ready: u16,
+    /// A thread that is ready and in no queue, since none of the threads in queues is as urgent.
+    next: Option<Ref<Tcb>>,
+    next_priority: u8,
     pub(crate) current: Option<Ref<Tcb>>,
     /// Priority of the current thread.
     priority: u8,
@@ -47,6 +53,8 @@ impl Scheduler {
         Scheduler {
             queues: [ThreadList::EMPTY; PRIORITIES as usize],
             ready: 0,
+            next: None,
+            next_priority: 0,
             current: None,
             priority: 0,
             stale: true,
@@ -67,11 +75,29 @@ impl Scheduler {
         self.root
     }
 
-    /// Highest priority with a ready thread.
+    /// Highest priority with a thread in its queue.
     fn best(&self) -> Option<u8> {
         self.ready.checked_ilog2().map(|bit| bit as u8)
     }
 
+    /// A thread became ready that is the last of its priority. Mostly nobody else is, and it runs as soon as the current one stops.
+    #[inline(always)]
+    pub(crate) fn make_ready(
+        &mut self,
+        store: &mut Store,
+        thread: Ref<Tcb>,
+        priority: u8,
+    ) -> Result<(), Error> {
+        if self.next.is_some() || self.ready.wrapping_shr(priority.into()) != 0 {
+            return self.enqueue(store, thread, priority, false);
+        }
+        self.next = Some(thread);
+        self.next_priority = priority;
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Puts a ready thread into its queue.
     #[inline(never)]
     pub(crate) fn enqueue(
         &mut self,
@@ -80,27 +106,31 @@ impl Scheduler {
         priority: u8,
         front: bool,
     ) -> Result<(), Error> {
-        if !front {
-            return self.enqueue_last(store, thread, priority);
-        }
-        let queue = self.queues.get_mut(priority as usize);
-        let queue = queue.ok_or(Error::BadArgument)?;
-        queue.push_front(store, Chain::Queue, thread)?;
-        self.ready |= 1 << priority;
-        self.stale = true;
-        Ok(())
+        self.settle(store)?;
+        self.push(store, thread, priority, front)
     }
 
-    #[inline(always)]
-    pub(crate) fn enqueue_last(
+    /// From here on all threads that are ready are in queues.
+    fn settle(&mut self, store: &mut Store) -> Result<(), Error> {
+        match self.next.take() {
+            Some(thread) => self.push(store, thread, self.next_priority, true),
+            None => Ok(()),
+        }
+    }
+
+    fn push(
         &mut self,
         store: &mut Store,
         thread: Ref<Tcb>,
         priority: u8,
+        front: bool,
     ) -> Result<(), Error> {
         let queue = self.queues.get_mut(priority as usize);
         let queue = queue.ok_or(Error::BadArgument)?;
-        queue.push_back(store, Chain::Queue, thread)?;
+        match front {
+            true => queue.push_front(store, Chain::Queue, thread)?,
+            false => queue.push_back(store, Chain::Queue, thread)?,
+        }
         self.ready |= 1 << priority;
         self.stale = true;
         Ok(())
@@ -112,6 +142,7 @@ impl Scheduler {
         thread: Ref<Tcb>,
         priority: u8,
     ) -> Result<(), Error> {
+        self.settle(store)?;
         let queue = self.queues.get_mut(priority as usize);
         let queue = queue.ok_or(Error::BadArgument)?;
         queue.remove(store, Chain::Queue, thread)?;
@@ -124,6 +155,15 @@ impl Scheduler {
 
     #[inline]
     fn pop(&mut self, store: &mut Store) -> Option<Ref<Tcb>> {
+        match self.next.take() {
+            Some(thread) => Some(thread),
+            None if self.ready == 0 => None,
+            None => self.pop_queued(store),
+        }
+    }
+
+    #[inline(never)]
+    fn pop_queued(&mut self, store: &mut Store) -> Option<Ref<Tcb>> {
         let best = self.best()?;
         let thread = self.queues.get(best as usize)?.head?;
         self.dequeue(store, thread, best).ok()?;
@@ -228,6 +268,7 @@ impl<P: Platform> Kernel<P> {
     /// Whether the current thread has to make room for another.
     #[inline(never)]
     fn choose_again(&mut self, thread: Ref<Tcb>) -> Option<Ref<Tcb>> {
+        self.must(|k| k.sched.settle(&mut k.store));
         let best = self.sched.best();
         if best.is_none_or(|best| best <= self.sched.priority) {
             return Some(thread);
@@ -318,7 +359,7 @@ impl<P: Platform> Kernel<P> {
     /// A new thread may run.
     pub(crate) fn make_ready(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
         let priority = self.store.get(thread)?.priority;
-        self.sched.enqueue(&mut self.store, thread, priority, false)
+        self.sched.make_ready(&mut self.store, thread, priority)
     }
 
     /// Changes a thread's priority.
@@ -335,28 +376,5 @@ impl<P: Platform> Kernel<P> {
                 .enqueue(&mut self.store, thread, priority, false)?;
         }
         Ok(())
-    }
-
-    /// Makes a ready thread the current one, out of turn.
-    #[cfg(any(test, feature = "testing"))]
-    #[allow(clippy::unwrap_used, reason = "for tests")]
-    pub(crate) fn run_next(&mut self, thread: Ref<Tcb>) {
-        let tcb = self.store.get_mut(thread).unwrap();
-        assert_eq!(tcb.state, ThreadState::Ready, "it waits");
-        self.yield_now();
-        self.set_priority(thread, 15).unwrap();
-        self.sched.dequeue(&mut self.store, thread, 15).unwrap();
-        self.enter(thread);
-    }
-
-    /// Makes the chosen thread the current one.
-    #[cfg(any(test, feature = "testing"))]
-    #[allow(clippy::unwrap_used, reason = "for tests")]
-    pub(crate) fn enter(&mut self, thread: Ref<Tcb>) {
-        let next = self.deadlines.next();
-        let chosen = self.store.split::<Thread<P::Context>>(thread.cast());
-        let (chosen, others) = chosen.unwrap();
-        self.sched
-            .enter(&mut self.platform, next, thread, &mut chosen.tcb, &others);
     }
 }

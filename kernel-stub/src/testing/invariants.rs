@@ -213,6 +213,12 @@ fn check_cap(kernel: &Kernel<Sim>, at: CapRef, cap: &Cap, count: &mut Count) {
 fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
     let store = &kernel.store;
     let mut armed = 0;
+    let waiting = kernel.sched.waiting_to_run(store);
+    let mut ready: BTreeSet<_> = waiting
+        .iter()
+        .map(|(thread, priority)| (thread.frame(), *priority))
+        .collect();
+    assert_eq!(ready.len(), waiting.len());
     for frame in index.of(FrameKind::Process) {
         let process = store.at::<Process>(frame).unwrap();
         let threads = list(kernel, Chain::Family, process.threads);
@@ -232,7 +238,11 @@ fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
             check_memo(kernel, thread);
             let is_seen_to = tcb.timer.armed && tcb.timer.key <= tcb.deadline;
             let queue = match tcb.state {
-                ThreadState::Ready => continue,
+                ThreadState::Ready => {
+                    let runs = kernel.sched.current == Some(thread);
+                    assert!(runs != ready.remove(&(thread.frame(), tcb.priority)));
+                    continue;
+                }
                 _ if tcb.deadline != FOREVER && !is_seen_to => panic!("it would wait for ever"),
                 ThreadState::Dead => panic!("a dead thread in a process"),
                 ThreadState::Calling(endpoint) => store.get(endpoint).unwrap().callers,
@@ -243,6 +253,7 @@ fn check_threads(kernel: &Kernel<Sim>, index: &Index, count: &mut Count) {
             assert!(list(kernel, Chain::Queue, queue).contains(&thread));
         }
     }
+    assert!(ready.is_empty(), "somebody would run who is not ready");
     for frame in index.of(FrameKind::Notification) {
         let notification = store.at::<Notification>(frame).unwrap();
         for thread in list(kernel, Chain::Queue, notification.waiters) {

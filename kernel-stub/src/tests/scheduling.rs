@@ -4,7 +4,7 @@ use crate::object::{Tcb, ThreadState};
 use crate::sched::SLICE_NS;
 use crate::store::Ref;
 use crate::testing::{Bench, SCRATCH};
-use kernel_abi::{BOOT_STACK_TOP, FOREVER, Syscall};
+use kernel_abi::{BOOT_STACK_TOP, FOREVER, ProcessState, Syscall};
 use proptest::prelude::*;
 
 /// Threads of init, known by their arguments, at these priorities; init waits for ever.
@@ -92,6 +92,80 @@ fn waking_a_more_urgent_thread_preempts_and_the_preempted_comes_next() {
     bench.wait(made[2], Syscall::NotificationWait, &[bell, 1, FOREVER]);
     assert_eq!(run(&mut bench, 1), [before]);
     bench.check();
+}
+
+/// Two threads of these priorities, of which the first has just woken the second, and runs on.
+fn woken(bench: &mut Bench, priorities: [u64; 2]) -> [Ref<Tcb>; 2] {
+    let made = threads(bench, &priorities);
+    let bell = bench.get(made[1], Syscall::NotificationCreate, &[2]);
+    bench.wait(made[1], Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench
+        .kernel
+        .set_priority(made[1], priorities[1] as u8)
+        .unwrap();
+    bench.get(made[0], Syscall::NotificationSignal, &[bell, 1]);
+    bench
+        .kernel
+        .set_priority(made[0], priorities[0] as u8)
+        .unwrap();
+    bench.check();
+    [made[0], made[1]]
+}
+
+#[test]
+fn who_was_woken_runs_at_once_only_if_it_is_more_urgent() {
+    for (priorities, first) in [([4, 9], 101), ([9, 4], 100), ([4, 4], 100)] {
+        let mut bench = Bench::new();
+        woken(&mut bench, priorities);
+        assert_eq!(run(&mut bench, 1), [first], "{priorities:?}");
+        let ends = bench.kernel.platform.timer.is_some();
+        assert_eq!(ends, priorities == [4, 4], "the slice of {priorities:?}");
+        bench.check();
+    }
+}
+
+#[test]
+fn who_was_woken_can_change_and_end_before_it_runs() {
+    let mut bench = Bench::new();
+    let [_, second] = woken(&mut bench, [4, 3]);
+    bench.kernel.set_priority(second, 5).unwrap();
+    bench.check();
+    assert_eq!(run(&mut bench, 1), [101]);
+
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let child = bench.spawn(init, 64);
+    let bell = bench.get(init, Syscall::NotificationCreate, &[2]);
+    let there = bench.grant(init, bell, child.slot);
+    let arguments = [there, 1, FOREVER];
+    bench.wait(child.thread, Syscall::NotificationWait, &arguments);
+    bench.get(init, Syscall::NotificationSignal, &[bell, 1]);
+    bench.check();
+    let process = bench.process(child.thread);
+    let killed = ProcessState::Killed(0);
+    bench.kernel.end_process(process, killed);
+    bench.kernel.reap();
+    bench.check();
+    // Others that become ready meanwhile come after it, or before it if they are more urgent.
+    let mut bench = Bench::new();
+    let made = threads(&mut bench, &[4, 6, 5, 4]);
+    let bell = bench.get(made[0], Syscall::NotificationCreate, &[2]);
+    for (index, thread) in made.iter().enumerate().skip(1) {
+        let arguments = [bell, 1 << index, FOREVER];
+        bench.wait(*thread, Syscall::NotificationWait, &arguments);
+    }
+    for (thread, priority) in made.iter().zip([4, 6, 5, 4]) {
+        bench.kernel.set_priority(*thread, priority).unwrap();
+    }
+    bench.get(made[0], Syscall::NotificationSignal, &[bell, u64::MAX]);
+    bench.kernel.set_priority(made[0], 3).unwrap();
+    let mut order = Vec::new();
+    for thread in [1, 2, 3, 0] {
+        order.extend(run(&mut bench, 1));
+        bench.kernel.set_priority(made[thread], 1).unwrap();
+        bench.check();
+    }
+    assert_eq!(order, [101, 102, 103, 100]);
 }
 
 #[test]
