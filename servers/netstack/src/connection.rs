@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     acked: u32,
     was_roomy: bool,
     owes_since: Instant,
+    /// The engine sent no segment when it was asked last: it may wait for a neighbour.
+    may_wait: bool,
     /// Changes with each repeated acknowledgment of all but the FIN.
     told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
@@ -113,6 +115,7 @@ impl Connection {
             acked: peer_isn.map_or(0, |isn| isn.wrapping_add(1)),
             was_roomy: peer_isn.is_some(),
             owes_since: now,
+            may_wait: false,
             told_twice: false,
             shut: None,
             answer_at: None,
@@ -151,11 +154,11 @@ impl Connection {
             .flatten()
     }
 
-    /// Its socket, to be used again, if it has ended in order: everything was acknowledged.
+    /// Its socket, to be used again, if it has ended in order: everything was acknowledged, and it does not wait for a neighbour.
     pub(crate) fn into_spare(self) -> Option<TcpSocket> {
         let has_ended = matches!(self.tcp.state(), TcpState::Closed | TcpState::TimeWait);
         let in_order = self.status.error.is_none() && self.tcp.unacknowledged() == 0;
-        (has_ended && in_order).then_some(self.tcp)
+        (has_ended && in_order && !self.may_wait).then_some(self.tcp)
     }
 
     /// Learns from a change of state why a connection ended. Called behind every step of the engine.

@@ -58,11 +58,11 @@ impl Spares {
         // The latest is likelier to be in the processor's cache.
         let at = self.entries.iter().rposition(fits);
         let spare = at.and_then(|at| self.entries.remove(at));
-        let renewed = spare.and_then(|spare| {
-            self.bytes = self.bytes.saturating_sub(buffer.saturating_mul(2));
-            spare.socket.renewed()
-        });
-        renewed.unwrap_or_else(|| TcpSocket::new(buffer))
+        let Some(spare) = spare else {
+            return TcpSocket::new(buffer);
+        };
+        self.bytes = self.bytes.saturating_sub(buffer.saturating_mul(2));
+        spare.socket.renewed()
     }
 
     /// Lets go of the oldest, until there are no more than so many bytes.

@@ -209,11 +209,13 @@ impl Connection {
             };
             let sent = context.engine.egress(context.now, &mut self.tcp, &mut sink);
             self.note_state(false);
+            self.may_wait = sent.frames == 0;
             if sent.frames == 0 {
                 break;
             }
             turn.frames = turn.frames.saturating_add(sent.frames);
             if context.engine.asked_for_neighbor() {
+                self.may_wait = true;
                 turn.stalled.push(self.key.remote.ip());
                 break;
             }

@@ -10,7 +10,7 @@ use core::{
 use ipc_proto::socket::SocketState;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::{Socket, tcp, udp},
+    socket::{tcp, udp},
     wire::{IpEndpoint, IpListenEndpoint},
 };
 
@@ -66,23 +66,19 @@ impl TcpSocket {
         }
     }
 
-    /// As [`new`](Self::new), with the buffers of a connection that has ended in order. They are not zeroed: the engine reads of a buffer
-    /// only what was written to it since it was emptied.
+    /// As [`new`](Self::new), with the buffers of a connection that has ended in order, and waits for no neighbour. They are not zeroed: the
+    /// engine reads of a buffer only what was written to it since it was emptied.
     ///
     /// What smoltcp leaves as it was when a closed socket begins anew (0.14) is set here, or by the first segment of the peer's; after an
     /// orderly end, no retransmission is pending.
-    pub(crate) fn renewed(mut self) -> Option<TcpSocket> {
-        // Taken out and put back, it waits for no neighbour.
-        let Socket::Tcp(mut socket) = self.set.remove(self.handle) else {
-            return None;
-        };
+    pub(crate) fn renewed(mut self) -> TcpSocket {
+        let socket = self.socket();
         socket.abort();
         socket.set_congestion_control(tcp::CongestionControl::Reno);
         socket.set_keep_alive(None);
         socket.set_hop_limit(None);
-        self.handle = self.set.add(socket);
         self.taken = 0;
-        Some(self)
+        self
     }
 
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
