@@ -3,6 +3,7 @@
 //! It outlives its client: what a client has written before it closes is still sent, for a bounded time.
 
 mod ingress;
+mod quiet;
 mod turn;
 
 use crate::{
@@ -94,13 +95,12 @@ impl Connection {
     /// A connection around a socket, with the sequence numbers of its SYN and of the peer's, if that has come. Its address is one of the
     /// engine's, as it counts them.
     pub(crate) fn new(
-        mut tcp: TcpSocket,
+        tcp: TcpSocket,
         key: FlowKey,
         (isn, peer_isn): (u32, Option<u32>),
         epoch: u64,
         now: Instant,
     ) -> Connection {
-        tcp.set_no_delay(false);
         let before = tcp.state();
         Connection {
             tcp,

@@ -3,7 +3,7 @@
 use crate::{
     classify::Segment,
     connection::{Connection, FlowKey},
-    engine::{Completed, Offer, SynAck, Way},
+    engine::{Completed, Headers, Offer, SYN_ACK, Way},
     flow::{Entry, Flow},
     listener::HalfOpen,
     session::{Owner, Target},
@@ -108,7 +108,9 @@ impl Stack {
         let window = u16::try_from(entry.buffer).unwrap_or(u16::MAX);
         let segment = self.engine.max_segment(key.local.ip());
         let offer = entry.offer.answer(segment, entry.buffer);
-        if let Some(answer) = SynAck::new(&way, self.engine.mac(), numbers, window, &offer) {
+        if let Some(answer) =
+            Headers::new(&way, self.engine.mac(), numbers, (SYN_ACK, window), &offer)
+        {
             self.frames
                 .send_unfinished(answer.bytes(), answer.unfinished());
         }
@@ -147,13 +149,8 @@ impl Stack {
             window: segment.window,
             is_bare,
         };
-        let socket = self.handshake.complete(
-            &mut self.engine,
-            self.now,
-            &completed,
-            self.spares.take(root, buffer),
-            &mut self.frames,
-        );
+        let socket = self.spares.take(root, buffer);
+        let socket = completed.bring_up(&mut self.engine, self.now, socket, &mut self.frames);
         let Some(socket) = socket else {
             self.half_open.put_back(key, entry);
             return self.dropped();

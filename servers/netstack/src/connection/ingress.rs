@@ -25,7 +25,8 @@ impl Connection {
     ) -> bool {
         match self.judge(segment) {
             // The engine need not hear what ends the connection, and it with that.
-            Verdict::Hear if self.is_last(segment) => self.tcp.abort(),
+            Verdict::Hear if self.is_last(segment) => self.tcp.forget(),
+            Verdict::Hear if self.is_quiet_end(segment) => self.end_quietly(segment, context.now),
             Verdict::Hear => self.hear(context, segment, frame),
             Verdict::Challenge => {
                 // Half of the circle ahead would be behind.
@@ -39,21 +40,6 @@ impl Connection {
             Verdict::Drop => return false,
         }
         true
-    }
-
-    /// Whether a segment is the last of a connection without a client: it acknowledges the FIN, all else was acknowledged and received before,
-    /// and it says nothing more (RFC 9293 section 3.10.7.4, LAST-ACK).
-    fn is_last(&self, segment: &Segment) -> bool {
-        self.sent_fin
-            && self.owner.is_none()
-            && self.backlog_of.is_none()
-            && self.tcp.state() == TcpState::LastAck
-            && self.tcp.unacknowledged() == 0
-            && self.tcp.received() == 0
-            && segment.is_only_ack()
-            && segment.len == 0
-            && segment.ack == self.sent
-            && self.peer_isn.map(|isn| self.tcp.receive_next(isn)) == Some(segment.seq)
     }
 
     fn judge(&self, segment: &Segment) -> Verdict {
@@ -121,7 +107,7 @@ impl Connection {
     }
 
     /// Notes whether the peer has room. A segment out of order says nothing of that.
-    fn note_window(&mut self, segment: &Segment, now: Instant) {
+    pub(super) fn note_window(&mut self, segment: &Segment, now: Instant) {
         let Some(peer_isn) = self.peer_isn else {
             return;
         };

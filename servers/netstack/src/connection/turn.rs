@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The engine (smoltcp 0.14) waits no less for an acknowledgment, ...
-const LEAST_RTO: Duration = Duration::from_secs(1);
+pub(super) const LEAST_RTO: Duration = Duration::from_secs(1);
 /// ... and holds back one of its own for so long, ...
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// ... of fewer bytes than the least segment of a peer that tells none.
@@ -179,6 +179,9 @@ impl Connection {
             TcpState::CloseWait => self.awaits_client(context.now),
             _ => false,
         };
+        if is_held && self.tcp.quiet().is_some() {
+            return Some(self.answer_at);
+        }
         if is_held || !context.may_send {
             return None;
         }
@@ -187,6 +190,12 @@ impl Connection {
         let has_moved = core::mem::replace(&mut self.epoch, epoch) != epoch;
         let mut is_due = taken > 0 || ends || has_moved;
         self.before = state;
+        if taken == 0
+            && !has_moved
+            && let Some(at) = self.quiet_egress(context, turn)
+        {
+            return Some(at);
+        }
         while turn.frames < TURN_FRAMES {
             if !is_due {
                 let settled = settled.map(|sent| sent.wrapping_add(taken as u32));

@@ -4,24 +4,23 @@
 //! from a few of them. Here each number is chosen by the caller (from a CSPRNG): a throw-away interface is
 //! seeded so that its next draw is just that number, and the draw is made there.
 //!
-//! So a half-open connection is only two numbers and what the SYN offered, from which the SYN-ACK is made (`syn_ack`); when the peer's
-//! ACK shows that it is real, a socket is made for it and brought to where both stand.
+//! So a half-open connection is only two numbers and what the SYN offered, from which the SYN-ACK is made (`headers`); when the peer's
+//! ACK shows that it is real, it gets a socket, which is told of all that when it is needed (`quiet`).
 
 use super::{
-    Engine, Sockets, TcpSocket,
-    datagram::Way,
-    device::{FrameSink, Nowhere, OneFrame, SCRATCH},
+    Engine, TcpSocket,
+    device::{FrameSink, Nowhere, OneFrame},
+    headers::Offer,
+    quiet::Quiet,
     smol,
-    syn_ack::{Offer, SynAck},
 };
-use crate::{classify::ETHERNET, time::Instant};
-use alloc::boxed::Box;
+use crate::time::Instant;
 use core::net::SocketAddr;
 use smoltcp::{
     iface::{Config, Interface},
     phy::Medium,
     socket::tcp,
-    wire::{HardwareAddress, IpEndpoint},
+    wire::HardwareAddress,
 };
 
 /// The seed with which a new interface draws `wanted` after the identifier for fragments that it draws first.
@@ -56,28 +55,15 @@ fn seed_for(wanted: u32) -> u64 {
 }
 
 /// An interface whose next random number is `isn`. It takes every address for its own and knows no neighbours.
-pub(super) fn seeder(engine: &Engine, isn: u32, now: Instant) -> Interface {
+pub(super) fn seeder(mtu: u16, isn: u32, now: Instant) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed_for(isn);
     let mut nowhere = Nowhere;
     // Only asked what it can do.
-    let mut device = OneFrame::new(Medium::Ip, engine.mtu(), None, &mut nowhere, &mut []);
+    let mut device = OneFrame::new(Medium::Ip, mtu, None, &mut nowhere, &mut []);
     let mut iface = Interface::new(config, &mut device, smol(now));
     iface.set_any_ip(true);
     iface
-}
-
-/// Brings up sockets of connections whose handshake is over.
-pub(crate) struct Handshake {
-    scratch: Box<[u8; SCRATCH]>,
-}
-
-impl Default for Handshake {
-    fn default() -> Handshake {
-        Handshake {
-            scratch: Box::new([0; SCRATCH]),
-        }
-    }
 }
 
 /// A handshake that the peer has completed.
@@ -97,62 +83,28 @@ pub(crate) struct Completed<'a> {
     pub(crate) is_bare: bool,
 }
 
-impl Handshake {
-    /// Makes a closed socket that of a connection. `None` if the peer's acknowledgment does not make sense.
-    ///
-    /// The socket opens it, in an interface of its own, and hears the SYN-ACK with the peer's numbers: one segment, where a socket that
-    /// listens would hear two. What is on the wire is the same from then on.
-    pub(crate) fn complete(
-        &mut self,
+impl Completed<'_> {
+    /// Makes a closed socket that of the connection. `None` if the peer's acknowledgment does not make sense.
+    pub(crate) fn bring_up(
+        &self,
         engine: &mut Engine,
         now: Instant,
-        completed: &Completed<'_>,
         mut socket: TcpSocket,
         sink: &mut dyn FrameSink,
     ) -> Option<TcpSocket> {
-        let Completed {
-            local,
-            remote,
-            numbers: (isn, peer_isn),
-            offer,
-            ack,
-            window,
-            is_bare,
-        } = *completed;
-        let mut seeder = seeder(engine, isn, now);
-        socket
-            .socket()
-            .connect(
-                seeder.context(),
-                IpEndpoint::from(remote),
-                IpEndpoint::from(local),
-            )
-            .ok()?;
         // Never shifted in a SYN: what is beyond 16 bits is told by the acknowledgment itself.
-        let whole = usize::from(window) << offer.shift.unwrap_or(0);
+        let whole = usize::from(self.window) << self.offer.shift.unwrap_or(0);
         let fits = u16::try_from(whole);
-        let way = Way {
-            mac: [0; 6],
-            from: remote,
-            to: local,
-            hops: 0,
-        };
-        let numbers = (peer_isn, isn.wrapping_add(1));
-        let heard = SynAck::new(&way, [0; 6], numbers, fits.unwrap_or(u16::MAX), &offer)?;
-        let packet = heard.bytes().get(ETHERNET..)?;
-        let (mut nowhere, scratch) = (Nowhere, self.scratch.as_mut());
-        let mut device = OneFrame::new(
-            Medium::Ip,
+        socket.begin(Quiet::new(
+            (self.local, self.remote),
+            self.numbers,
+            self.offer,
+            fits.unwrap_or(u16::MAX),
             engine.mtu(),
-            Some(packet),
-            &mut nowhere,
-            scratch,
-        );
-        seeder.poll_ingress_single(smol(now), &mut device, socket.set());
-        // It acknowledges the peer's SYN, as our SYN-ACK has.
-        seeder.poll_egress(smol(now), &mut device, socket.set());
-        if socket.state() == tcp::State::Established && !(is_bare && fits.is_ok()) {
-            engine.ingress(now, ack, &mut socket, sink);
+            now,
+        ));
+        if !(self.is_bare && fits.is_ok()) {
+            engine.ingress(now, self.ack, &mut socket, sink);
         }
         match socket.state() {
             tcp::State::Established | tcp::State::CloseWait => Some(socket),

@@ -13,11 +13,13 @@ mod dhcp_message;
 mod emit;
 mod fragments;
 mod handshake;
+mod headers;
 mod icmp;
+mod quiet;
 mod sockets;
-mod syn_ack;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 pub(crate) use challenge::{Acknowledging, ajar, bare, challenging, with_other_window};
 pub(crate) use datagram::{Head, Way};
@@ -25,10 +27,11 @@ pub(crate) use device::FrameSink;
 pub(crate) use dhcp::{Dhcp, DhcpEvent, Lease};
 pub(crate) use emit::{announce, answer, is_intact_icmpv6, solicit, solicit_router};
 pub(crate) use fragments::whole;
-pub(crate) use handshake::{Completed, Handshake};
+pub(crate) use handshake::Completed;
+pub(crate) use headers::{FIN_ACK, Headers, Offer, SYN_ACK};
 pub(crate) use icmp::Ping;
-pub(crate) use sockets::{Glance, TcpSocket, TcpState, UdpSocket};
-pub(crate) use syn_ack::{Offer, SynAck};
+pub(crate) use sockets::{Glance, TcpSocket, TcpState};
+pub(crate) use udp::UdpSocket;
 
 use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque, vec};

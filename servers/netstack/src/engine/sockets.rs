@@ -1,17 +1,14 @@
-//! TCP and UDP sockets, each alone in its set.
+//! TCP sockets, each alone in its set.
 
-use super::{Engine, Sockets};
+use super::{Engine, Sockets, headers::Headers, quiet::Quiet};
 use crate::time::Instant;
 use alloc::vec;
-use core::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use core::{net::SocketAddr, time::Duration};
 use ipc_proto::socket::SocketState;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::{tcp, udp},
-    wire::{IpEndpoint, IpListenEndpoint},
+    socket::tcp,
+    wire::IpEndpoint,
 };
 
 /// State of a connection (RFC 9293 section 3.3.2).
@@ -21,6 +18,8 @@ pub(crate) type TcpState = tcp::State;
 pub(crate) struct TcpSocket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// What the socket has yet to be told.
+    quiet: Option<Quiet>,
     /// Bytes of each buffer.
     buffer: usize,
     /// Bytes of the peer that were taken, in the circle of sequence numbers.
@@ -29,6 +28,7 @@ pub(crate) struct TcpSocket {
 
 impl Sockets for TcpSocket {
     fn set(&mut self) -> &mut SocketSet<'static> {
+        self.tell();
         &mut self.set
     }
 }
@@ -61,6 +61,7 @@ impl TcpSocket {
         TcpSocket {
             set,
             handle,
+            quiet: None,
             buffer,
             taken: 0,
         }
@@ -77,14 +78,55 @@ impl TcpSocket {
         socket.set_congestion_control(tcp::CongestionControl::Reno);
         socket.set_keep_alive(None);
         socket.set_hop_limit(None);
+        socket.set_nagle_enabled(true);
         self.taken = 0;
         self
     }
 
+    /// Makes a closed socket that of a connection, of which it is told when it is needed.
+    pub(super) fn begin(&mut self, quiet: Quiet) {
+        self.quiet = Some(quiet);
+    }
+
+    /// Tells the socket what it has not heard yet.
+    #[inline]
+    fn tell(&mut self) {
+        if let Some(quiet) = self.quiet.take() {
+            // What makes no sense leaves it closed.
+            let _ = quiet.tell(&mut self.set, self.handle);
+        }
+    }
+
+    /// What the socket has not been told of yet.
+    pub(crate) fn quiet(&self) -> Option<&Quiet> {
+        self.quiet.as_ref()
+    }
+
+    /// The peer of a quiet connection ends its direction, next in order, and says nothing else.
+    pub(crate) fn end_quietly(&mut self, window: u16, now: Instant) {
+        if let Some(quiet) = &mut self.quiet {
+            quiet.end(window, now);
+        }
+    }
+
+    /// The FIN of a quiet connection, if it is to be sent now, from a station to another. It counts as sent.
+    pub(crate) fn quiet_fin(&mut self, mac: [u8; 6], to: [u8; 6], now: Instant) -> Option<Headers> {
+        self.quiet.as_mut()?.fin(mac, to, self.buffer, now)
+    }
+
+    /// Ends the connection, of which the peer has said the last word.
+    pub(crate) fn forget(&mut self) {
+        if self.quiet.take().is_none() {
+            self.socket().abort();
+        }
+    }
+
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.tell();
         self.set.get_mut(self.handle)
     }
 
+    /// The socket, if it has been told all.
     fn view(&self) -> &tcp::Socket<'static> {
         self.set.get(self.handle)
     }
@@ -101,7 +143,7 @@ impl TcpSocket {
         remote: SocketAddr,
         isn: u32,
     ) -> Result<(), Unaddressable> {
-        let mut seeder = super::handshake::seeder(engine, isn, now);
+        let mut seeder = super::handshake::seeder(engine.mtu(), isn, now);
         self.socket()
             .connect(
                 seeder.context(),
@@ -114,6 +156,13 @@ impl TcpSocket {
     /// All of it at once: to find the socket in its set takes more than to look at it.
     #[inline]
     pub(crate) fn glance(&self) -> Glance {
+        if let Some(quiet) = &self.quiet {
+            return Glance {
+                state: quiet.state(),
+                received: 0,
+                unacknowledged: 0,
+            };
+        }
         let view = self.view();
         Glance {
             state: view.state(),
@@ -124,7 +173,10 @@ impl TcpSocket {
 
     /// State of the connection.
     pub(crate) fn state(&self) -> TcpState {
-        self.view().state()
+        match &self.quiet {
+            Some(quiet) => quiet.state(),
+            None => self.view().state(),
+        }
     }
 
     /// The same, as clients see it.
@@ -146,7 +198,10 @@ impl TcpSocket {
 
     /// Bytes received and not yet taken.
     pub(crate) fn received(&self) -> usize {
-        self.view().recv_queue()
+        match self.quiet {
+            Some(_) => 0,
+            None => self.view().recv_queue(),
+        }
     }
 
     /// Bytes of the receive buffer.
@@ -183,12 +238,18 @@ impl TcpSocket {
 
     /// Bytes given and not yet acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
-        self.view().send_queue()
+        match self.quiet {
+            Some(_) => 0,
+            None => self.view().send_queue(),
+        }
     }
 
     /// Whether more bytes can be given now.
     pub(crate) fn can_send(&self) -> bool {
-        self.view().can_send()
+        match &self.quiet {
+            Some(quiet) => quiet.state() != TcpState::LastAck,
+            None => self.view().can_send(),
+        }
     }
 
     /// Gives bytes: `f` fills a part of the transmit buffer and tells how much.
@@ -222,12 +283,17 @@ impl TcpSocket {
 
     /// Whether the peer has sent FIN and everything before it was taken.
     pub(crate) fn at_end(&mut self) -> bool {
+        if let Some(quiet) = &self.quiet {
+            return quiet.state() != TcpState::Established;
+        }
         matches!(self.socket().peek(0), Err(tcp::RecvError::Finished))
     }
 
     /// Ends the sending direction behind what was given (FIN).
     pub(crate) fn close(&mut self) {
-        self.socket().close();
+        if !self.quiet.as_mut().is_some_and(Quiet::close) {
+            self.socket().close();
+        }
     }
 
     /// Ends the connection (RST).
@@ -255,89 +321,4 @@ fn duration(value: Duration) -> smoltcp::time::Duration {
     let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
     // An hour-long ceiling far above any use keeps sums with the clock in range.
     smoltcp::time::Duration::from_micros(micros.min(1 << 50))
-}
-
-/// A UDP socket.
-pub(crate) struct UdpSocket {
-    set: SocketSet<'static>,
-    handle: SocketHandle,
-}
-
-impl Sockets for UdpSocket {
-    fn set(&mut self) -> &mut SocketSet<'static> {
-        &mut self.set
-    }
-}
-
-/// A datagram does not fit in what is left of the buffer, now or ever.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct NoRoom;
-
-impl UdpSocket {
-    /// A socket on a port (not zero) with room for so many datagrams and bytes each way.
-    pub(crate) fn new(
-        address: Option<IpAddr>,
-        port: u16,
-        receive: (usize, usize),
-        transmit: (usize, usize),
-    ) -> UdpSocket {
-        let buffer = |(packets, bytes): (usize, usize)| {
-            udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; packets], vec![0; bytes])
-        };
-        let mut socket = udp::Socket::new(buffer(receive), buffer(transmit));
-        let endpoint = IpListenEndpoint {
-            addr: address.map(Into::into),
-            port,
-        };
-        // Fails for port zero only, and leaves a socket that receives nothing.
-        let _ = socket.bind(endpoint);
-        let mut set = SocketSet::new(vec![]);
-        let handle = set.add(socket);
-        UdpSocket { set, handle }
-    }
-
-    fn socket(&mut self) -> &mut udp::Socket<'static> {
-        self.set.get_mut(self.handle)
-    }
-
-    /// Bytes waiting to be sent.
-    pub(crate) fn queued(&self) -> usize {
-        self.set.get::<udp::Socket<'_>>(self.handle).send_queue()
-    }
-
-    /// Queues a datagram.
-    ///
-    /// # Errors
-    /// [`NoRoom`] if it does not fit.
-    pub(crate) fn send(&mut self, to: SocketAddr, bytes: &[u8]) -> Result<(), NoRoom> {
-        self.socket()
-            .send_slice(bytes, IpEndpoint::from(to))
-            .map_err(|_| NoRoom)
-    }
-
-    /// Takes a datagram: sender, address that it was sent to, and bytes.
-    pub(crate) fn receive(&mut self) -> Option<(SocketAddr, Option<IpAddr>, &[u8])> {
-        let (bytes, meta) = self.socket().recv().ok()?;
-        Some((
-            meta.endpoint.into(),
-            meta.local_address.map(Into::into),
-            bytes,
-        ))
-    }
-
-    /// Whether nothing was received that is still here.
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.set.get::<udp::Socket<'_>>(self.handle).can_recv()
-    }
-
-    /// Looks at the next datagram.
-    pub(crate) fn peek(&mut self) -> Option<(SocketAddr, &[u8])> {
-        let (bytes, meta) = self.socket().peek().ok()?;
-        Some((meta.endpoint.into(), bytes))
-    }
-
-    /// Time to live of what is sent; 0 is the default of 64.
-    pub(crate) fn set_hop_limit(&mut self, hops: u8) {
-        self.socket().set_hop_limit((hops != 0).then_some(hops));
-    }
 }

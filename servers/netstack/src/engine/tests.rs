@@ -135,8 +135,8 @@ fn a_replayed_handshake_gives_a_connection() {
         is_bare: true,
     };
     let socket = TcpSocket::new(4096);
-    let mut accepted = Handshake::default()
-        .complete(&mut server, Instant::ZERO, &completed, socket, &mut wire)
+    let mut accepted = completed
+        .bring_up(&mut server, Instant::ZERO, socket, &mut wire)
         .unwrap();
     assert!(wire.0.is_empty());
     accepted
@@ -177,7 +177,8 @@ fn answer(server: &Engine, syn: &[u8], mac: [u8; 6], isn: u32, buffer: usize) ->
     let offer = offer(syn).answer(server.max_segment(way.from.ip()), buffer);
     let numbers = (isn, segment.seq.wrapping_add(1));
     let window = u16::try_from(buffer).unwrap_or(u16::MAX);
-    let answer = SynAck::new(&way, server.mac(), numbers, window, &offer).unwrap();
+    let rest = (SYN_ACK, window);
+    let answer = Headers::new(&way, server.mac(), numbers, rest, &offer).unwrap();
     let found = crate::checksum::Unfinished::find(answer.bytes());
     assert_eq!(found, Some(answer.unfinished()));
     answer.bytes().to_vec()
@@ -210,7 +211,7 @@ const OPTIONS: [&[u8]; 7] = [
 fn listening(server: &Engine, syn: &[u8], isn: u32, buffer: usize) -> (TcpSocket, Vec<u8>) {
     let mut socket = TcpSocket::new(buffer);
     socket.socket().listen(80).unwrap();
-    let mut seeder = handshake::seeder(server, isn, Instant::ZERO);
+    let mut seeder = handshake::seeder(server.mtu(), isn, Instant::ZERO);
     let (mut wire, mut scratch) = (Wire::default(), [0; SCRATCH]);
     let packet = &syn[crate::classify::ETHERNET..];
     let mut device = OneFrame::new(Medium::Ip, 1500, Some(packet), &mut wire, &mut scratch);
@@ -232,6 +233,100 @@ fn a_syn_ack_says_what_smoltcp_would_say() {
             assert_eq!(ours[..14], [9, 9, 9, 9, 9, 9, 2, 0, 0, 0, 0, 2, 8, 0]);
             assert_eq!(ours[14..], theirs, "{options:?} {buffer}");
         }
+    }
+}
+
+/// What a socket is like, and sends from a time on, if it is given much to send and then closed.
+fn says(server: &mut Engine, socket: &mut TcpSocket, now: Instant) -> (Vec<usize>, Vec<Vec<u8>>) {
+    let mut wire = Wire::default();
+    let mut answers = vec![socket.state() as usize, socket.received()];
+    let sent = socket.send(|room| {
+        room[..30_000].fill(7);
+        Ok::<_, ()>(30_000)
+    });
+    answers.push(sent.unwrap());
+    socket.close();
+    let mut at = now;
+    // As long as the neighbour is known.
+    while at < Instant::from_millis(30_000) && answers.len() < 30 {
+        server.egress(at, socket, &mut wire);
+        let next = server.poll_at(at, socket);
+        at = next.map_or(at, |next| next.max(at));
+        answers.push(at.nanos() as usize);
+    }
+    (answers, wire.0)
+}
+
+/// A socket that hears late of the peer's end and its own says what one would that has heard of them in time.
+#[test]
+fn a_quiet_connection_is_as_any_other() {
+    let mut server = engine(2);
+    let request = solicit(&engine(1), [10, 0, 0, 2].into()).unwrap();
+    let mut wire = Wire::default();
+    server.ingress(Instant::ZERO, &request, &mut Dhcp::new(false), &mut wire);
+    let times = [10, 20, 30].map(Instant::from_millis);
+    for (options, steps, buffer) in OPTIONS
+        .into_iter()
+        .flat_map(|options| (0..4).map(move |steps| (options, steps)))
+        .flat_map(|(options, steps)| [40_000, 200_000].map(|buffer| (options, steps, buffer)))
+    {
+        let name = (options, steps, buffer);
+        let syn = forged(options);
+        let from_peer = |seq, flags, window| crate::tests::forge::Forged {
+            seq,
+            ack: 78,
+            flags,
+            window,
+            options: Vec::new(),
+            ..syn.clone()
+        };
+        let window = if options.contains(&3) { 3 } else { 900 };
+        let ack = from_peer(0, 0x10, window).frame();
+        let fin = from_peer(0, FIN_ACK, window + 1).frame();
+        let syn = syn.frame();
+        let (mut heard, _) = listening(&server, &syn, 77, buffer);
+        server.ingress(times[0], &ack, &mut heard, &mut wire);
+        let completed = Completed {
+            local: ([10, 0, 0, 2], 80).into(),
+            remote: ([10, 0, 0, 1], 50_000).into(),
+            numbers: (77, u32::MAX),
+            offer: offer(&syn),
+            ack: &ack,
+            window,
+            is_bare: true,
+        };
+        let socket = TcpSocket::new(buffer);
+        let mut quiet = completed
+            .bring_up(&mut server, times[0], socket, &mut wire)
+            .unwrap();
+        if steps > 0 {
+            server.ingress(times[1], &fin, &mut heard, &mut wire);
+            quiet.end_quietly(window + 1, times[1]);
+        }
+        if steps > 1 {
+            heard.close();
+            quiet.close();
+        }
+        wire.0.clear();
+        if steps > 2 {
+            server.egress(times[2], &mut heard, &mut wire);
+            let ours = quiet.quiet_fin(server.mac(), [2, 0, 0, 0, 0, 1], times[2]);
+            assert_eq!(ours.unwrap().bytes(), wire.0[0], "{name:?}");
+        }
+        assert!(quiet.quiet().is_some());
+        assert_eq!(heard.glance(), quiet.glance(), "{name:?}");
+        assert_eq!(heard.at_end(), quiet.at_end(), "{name:?}");
+        assert_eq!(heard.can_send(), quiet.can_send(), "{name:?}");
+        assert_eq!(
+            heard.receive_next(u32::MAX),
+            quiet.receive_next(u32::MAX),
+            "{name:?}"
+        );
+        assert!(quiet.quiet().is_some());
+        let said = [&mut heard, &mut quiet].map(|socket| says(&mut server, socket, times[2]));
+        let [(theirs, frames), (ours, own)] = said;
+        assert_eq!(theirs, ours, "{name:?}");
+        assert!(frames == own && !own.is_empty(), "{name:?}");
     }
 }
 
@@ -276,28 +371,11 @@ fn a_socket_that_is_brought_up_is_as_one_that_has_listened() {
                 is_bare: flags == 0x10 && data.is_empty(),
             };
             let socket = TcpSocket::new(65_536);
-            let mut brought = Handshake::default()
-                .complete(&mut server, Instant::ZERO, &completed, socket, &mut wire)
+            let mut brought = completed
+                .bring_up(&mut server, Instant::ZERO, socket, &mut wire)
                 .unwrap();
-            let said = [&mut listened, &mut brought].map(|socket| {
-                wire.0.clear();
-                let mut answers = vec![socket.state() as usize, socket.received()];
-                let sent = socket.send(|room| {
-                    room[..30_000].fill(7);
-                    Ok::<_, ()>(30_000)
-                });
-                assert_eq!(sent, Ok(30_000));
-                socket.close();
-                let mut at = Instant::ZERO;
-                // As long as the neighbour is known.
-                while at < Instant::from_millis(30_000) && answers.len() < 30 {
-                    server.egress(at, socket, &mut wire);
-                    let next = server.poll_at(at, socket);
-                    at = next.map_or(at, |next| next.max(at));
-                    answers.push(at.nanos() as usize);
-                }
-                (answers, core::mem::take(&mut wire.0))
-            });
+            let at = Instant::ZERO;
+            let said = [&mut listened, &mut brought].map(|socket| says(&mut server, socket, at));
             let name = (options, flags, window, data);
             let [(listened, theirs), (brought, ours)] = said;
             assert_eq!(listened, brought, "{name:?}");

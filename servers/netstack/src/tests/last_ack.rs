@@ -90,3 +90,69 @@ fn other_acknowledgments_of_the_fin_end_it_too() {
     assert!(forged.put(&mut net).is_empty());
     assert!(!lives(&net));
 }
+
+/// The engine does not hear of the end of a connection that has carried nothing; what is no end is none all the same.
+#[test]
+fn only_the_next_segment_ends_a_connection_that_has_carried_nothing() {
+    for (seq, ack, flags) in [
+        (1, 0, FIN | ACK),
+        (u32::MAX, 0, FIN | ACK),
+        (1 << 20, 0, FIN | ACK),
+        (0, 1, FIN | ACK),
+        (0, u32::MAX, FIN | ACK),
+        (0, 1 << 31, FIN | ACK),
+        (0, 0, FIN),
+        (0, 0, FIN | SYN | ACK),
+    ] {
+        let (mut net, mut b, listener) = listening();
+        let peer = open(&mut net, 1000, &[]).unwrap();
+        let (far, _) = accept(&mut net, &mut b, listener).unwrap();
+        let forged = Forged {
+            seq: peer.seq.wrapping_add(seq),
+            ack: peer.ack.wrapping_add(ack),
+            flags,
+            ..peer.clone()
+        };
+        forged.put(&mut net);
+        let status = far.status.load();
+        assert!(
+            !status.peer_closed && status.error.is_none(),
+            "{seq} {ack} {flags:#x}"
+        );
+        assert!(lives(&net));
+        let fin = Forged {
+            flags: FIN | ACK,
+            ..peer
+        };
+        fin.put(&mut net);
+        assert!(far.status.load().peer_closed, "{seq} {ack} {flags:#x}");
+    }
+}
+
+/// A client that is slow to close, or has something to say behind the peer's end.
+#[test]
+fn what_the_client_says_behind_the_end_arrives() {
+    for wait in [0, 1] {
+        let (mut net, mut b, listener) = listening();
+        net.log = Some(Vec::new());
+        let mut peer = open(&mut net, 1000, &[]).unwrap();
+        let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+        let fin = Forged {
+            flags: FIN | ACK,
+            ..peer.clone()
+        };
+        fin.put(&mut net);
+        net.run(SECOND * wait);
+        far.writer.write(b"last words").unwrap();
+        b.touch(&far);
+        close(&mut net, &mut b, far.handle, false);
+        let said = last(&net, 1);
+        peer.seq = peer.seq.wrapping_add(1);
+        assert_eq!((said.flags & FIN, said.len, said.ack), (FIN, 10, peer.seq));
+        assert_eq!(said.seq, peer.ack);
+        peer.ack = said.end();
+        assert!(lives(&net));
+        peer.put(&mut net);
+        assert!(!lives(&net));
+    }
+}

@@ -1,5 +1,5 @@
-//! SYN-ACKs (RFC 9293 section 3.10.7.2): what a smoltcp socket would send in answer to a SYN, without one; and what it would have heard, had
-//! it opened the connection itself. Touches nothing.
+//! TCP segments without data (RFC 9293 section 3.10.7): what a smoltcp socket would send, without one, and what it is told of a connection
+//! that began without it. Touches nothing.
 
 use super::datagram::{Way, network};
 use crate::{
@@ -14,8 +14,9 @@ const HEADER: usize = 20;
 const OPTIONS: usize = 12;
 /// Bytes of the longest: Ethernet, IPv6, TCP.
 const LONGEST: usize = ETHERNET + 40 + HEADER + OPTIONS;
-/// SYN and ACK.
-const FLAGS: u32 = 0x12;
+/// Flags: SYN and ACK, FIN and ACK.
+pub(crate) const SYN_ACK: u8 = 0x12;
+pub(crate) const FIN_ACK: u8 = 0x11;
 /// Largest shift of a window (RFC 7323 section 2.3).
 const MAX_SHIFT: u8 = 14;
 
@@ -87,29 +88,29 @@ impl Offer {
     }
 }
 
-/// A frame with a SYN-ACK. Its TCP checksum is zero.
-pub(crate) struct SynAck {
+/// A frame with a segment without data. Its TCP checksum is zero.
+pub(crate) struct Headers {
     bytes: [u8; LONGEST],
     len: usize,
     unfinished: Unfinished,
 }
 
-impl SynAck {
-    /// A SYN-ACK from a station with this hardware address: its sequence number, what it acknowledges, its window, and what it offers. `None` if
-    /// the families of the addresses differ.
+impl Headers {
+    /// A segment from a station with this hardware address: its sequence number, what it acknowledges, its flags, its window, and what it
+    /// offers. `None` if the families of the addresses differ.
     pub(crate) fn new(
         way: &Way,
         mac: [u8; 6],
         (seq, ack): (u32, u32),
-        window: u16,
+        (flags, window): (u8, u16),
         offer: &Offer,
-    ) -> Option<SynAck> {
+    ) -> Option<Headers> {
         let (is_ipv4, front, addresses) = network(way, mac, TCP)?;
         let (options, options_len) = offer.options();
         let tcp = HEADER + options_len;
         let ports = u32::from(way.from.port()) << 16 | u32::from(way.to.port());
         let words = (tcp / 4) as u32;
-        let rest = words << 28 | FLAGS << 16 | u32::from(window);
+        let rest = words << 28 | u32::from(flags) << 16 | u32::from(window);
         // The urgent pointer and the checksum, behind these, are zero.
         let header = [ports, seq, ack, rest]
             .into_iter()
@@ -131,7 +132,7 @@ impl SynAck {
         } else {
             *ip.get_mut(5)? = tcp as u8;
         }
-        Some(SynAck {
+        Some(Headers {
             bytes,
             len: start + tcp,
             unfinished: Unfinished::of_segment(start as u8, addresses, tcp as u16),
@@ -150,7 +151,7 @@ impl SynAck {
 }
 
 /// How far smoltcp shifts the window of a buffer.
-fn shift(buffer: usize) -> u8 {
+pub(super) fn shift(buffer: usize) -> u8 {
     let bits = usize::BITS.saturating_sub(buffer.leading_zeros());
     bits.saturating_sub(16) as u8
 }
