@@ -71,18 +71,7 @@ impl Stack {
                         None => self.ingress(frame, vouches),
                     }
                 }
-                Ok(Some(Event::Link(up))) => {
-                    let link = if up { "up" } else { "down" };
-                    match self.link_lines.admit(self.now) {
-                        None => {}
-                        Some(0) => log::info!("link {link}"),
-                        Some(out) => log::info!("link {link} (and {out} changes before)"),
-                    }
-                    if up && !self.link_was_up {
-                        self.link_changed(true);
-                    }
-                    self.link_was_up = up;
-                }
+                Ok(Some(Event::Link(up))) => self.link_event(up),
                 Err(violation) => {
                     self.driver_violation(violation);
                     return false;
@@ -103,6 +92,7 @@ impl Stack {
             .flatten()
     }
 
+    #[inline(never)]
     fn deliver(&mut self, train: &Train, buffer: &mut [u8]) {
         train.finish(buffer);
         if let Some(frame) = buffer.get(..train.len()) {
@@ -110,6 +100,21 @@ impl Stack {
         }
     }
 
+    #[inline(never)]
+    fn link_event(&mut self, up: bool) {
+        let link = if up { "up" } else { "down" };
+        match self.link_lines.admit(self.now) {
+            None => {}
+            Some(0) => log::info!("link {link}"),
+            Some(out) => log::info!("link {link} (and {out} changes before)"),
+        }
+        if up && !self.link_was_up {
+            self.link_changed(true);
+        }
+        self.link_was_up = up;
+    }
+
+    #[inline(never)]
     fn driver_violation(&mut self, violation: Violation) {
         log::error!("driver {} broke the protocol: {violation}", self.generation);
         self.counters.driver_violations = self.counters.driver_violations.saturating_add(1);

@@ -218,6 +218,7 @@ impl Stack {
     }
 
     /// Ends a client's session because it broke the protocol.
+    #[inline(never)]
     pub(crate) fn violation(&mut self, id: SessionId, error: &PeerError) {
         if let Some(session) = self.sessions.get(id) {
             self.complain(session.badge, &format_args!("broke the protocol: {error}"));

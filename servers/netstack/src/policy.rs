@@ -154,10 +154,16 @@ impl Bucket {
     }
 
     /// Whether a packet may go now. If not, when one may.
+    #[inline]
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), Instant> {
-        if self.rate == 0 {
-            return Ok(());
+        match self.rate {
+            0 => Ok(()),
+            _ => self.check_rate(now),
         }
+    }
+
+    #[inline(never)]
+    fn check_rate(&mut self, now: Instant) -> Result<(), Instant> {
         let rate = i64::from(self.rate);
         let micros = i64::try_from(now.since(self.at).as_micros()).unwrap_or(i64::MAX);
         if micros > 0 {

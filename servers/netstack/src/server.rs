@@ -141,6 +141,7 @@ fn now() -> Instant {
 
 impl Server {
     /// A stack as the arguments and sessions in the start record say.
+    #[inline(never)]
     pub(crate) fn new(env: &Env) -> Result<Server, StartError> {
         let failed = |step| move |error| StartError::Kernel(step, error);
         let mut config =
@@ -180,7 +181,9 @@ impl Server {
     pub(crate) fn run(&mut self) -> u32 {
         loop {
             let next = self.stack.poll(now());
-            self.let_go();
+            if self.stack.has_ended_sessions() || !self.stack.has_driver() {
+                self.let_go();
+            }
             let busy = next.work_left || self.left != 0;
             let sleeps = !busy && self.stack.prepare_sleep();
             let deadline = match sleeps {
@@ -238,11 +241,10 @@ impl Server {
     }
 
     /// What the library has ended by itself.
+    #[inline(never)]
     fn let_go(&mut self) {
-        if self.stack.has_ended_sessions() {
-            for ended in self.stack.take_ended() {
-                self.clients.retain(|client| client.session != ended);
-            }
+        for ended in self.stack.take_ended() {
+            self.clients.retain(|client| client.session != ended);
         }
         if !self.stack.has_driver() {
             self.driver = None;

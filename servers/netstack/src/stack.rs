@@ -195,9 +195,7 @@ impl Stack {
         }
         work_left |= self.serve_sessions();
         if !self.starved.is_empty() && self.frames.has_room() {
-            for id in core::mem::take(&mut self.starved) {
-                self.wake(id);
-            }
+            self.wake_starved();
         }
         for _ in 0..PASS_TURNS {
             let Some(id) = self.ready.pop_front() else {
@@ -223,6 +221,13 @@ impl Stack {
         }
     }
 
+    #[inline(never)]
+    fn wake_starved(&mut self) {
+        for id in core::mem::take(&mut self.starved) {
+            self.wake(id);
+        }
+    }
+
     fn first_deadline(&mut self) -> Option<Instant> {
         if core::mem::take(&mut self.ages_anew) {
             self.ages_at = self.first_age();
@@ -243,9 +248,13 @@ impl Stack {
     /// Time in which the machine stood still (a paused guest, say) is not time in which peers or the driver were silent.
     fn notice_standstill(&mut self) {
         let late = self.due.map_or(Duration::ZERO, |due| self.now.since(due));
-        if late < STANDSTILL {
-            return;
+        if late >= STANDSTILL {
+            self.stood_still(late);
         }
+    }
+
+    #[inline(never)]
+    fn stood_still(&mut self, late: Duration) {
         log::warn!("the machine stood still for {} s", late.as_secs());
         self.frames.stood_still(late);
         for id in self.flows.ids() {
@@ -278,6 +287,7 @@ impl Stack {
         self.address_work = true;
     }
 
+    #[inline(never)]
     fn run_timers(&mut self) -> bool {
         let has_come = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now);
         self.address_work |= has_come(self.addressing_at);

@@ -47,6 +47,7 @@ impl Train {
     /// A frame as the first of a train. `None` if nothing can follow it, or the checksum is wrong.
     ///
     /// `vouches`: the device has looked at the checksum.
+    #[inline(never)]
     pub(crate) fn begin(frame: &[u8], vouches: bool) -> Option<Train> {
         // Most other frames are told by this.
         let protocol = match classify::be16(frame, 12)? {
@@ -140,6 +141,7 @@ impl Train {
 
     /// Joins the frame of `len` bytes that was received where [`keep`](Self::keep) has said, if it follows. If not, it is moved behind the
     /// train, from where it is then to be fetched.
+    #[inline(never)]
     pub(crate) fn join(&mut self, buffer: &mut [u8], len: usize, vouches: bool) -> bool {
         let at = self.next_at();
         let follows = buffer
