@@ -8,7 +8,7 @@ use crate::{
     error::DeviceError,
     hal::Arena,
     offload::Header,
-    queue::{Completed, DevicePool, Direction, Queue},
+    queue::{Completed, DevicePool, Queue, ReceiveQueue, TransmitQueue},
     registers::Registers,
     transport::{PciTransport, RECEIVE, TRANSMIT},
 };
@@ -29,8 +29,8 @@ pub struct DeviceMemory {
 pub struct Nic<R: Registers> {
     transport: PciTransport<R>,
     identity: Identity,
-    receive: Queue,
-    transmit: Queue,
+    receive: ReceiveQueue,
+    transmit: TransmitQueue,
     /// The queues' memory. Last, because it must outlive them.
     _arena: Arena,
 }
@@ -73,14 +73,14 @@ impl<R: Registers> Nic<R> {
         transport: &mut PciTransport<R>,
         [receive, send]: [DevicePool; 2],
         offloads: Offloads,
-    ) -> Result<(Identity, Queue, Queue), DeviceError> {
+    ) -> Result<(Identity, ReceiveQueue, TransmitQueue), DeviceError> {
         let identity = device::negotiate(transport, offloads)?;
         if identity.features.offloads() != offloads {
             return Err(DeviceError::OffloadsWithdrawn);
         }
         transport.set_config_vector()?;
-        let receive = Queue::new(transport, RECEIVE, Direction::Receive, receive)?;
-        let transmit = Queue::new(transport, TRANSMIT, Direction::Transmit, send)?;
+        let receive = Queue::new(transport, receive)?;
+        let transmit = Queue::new(transport, send)?;
         device::go(transport)?;
         Ok((identity, receive, transmit))
     }

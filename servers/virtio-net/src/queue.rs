@@ -14,7 +14,7 @@ use crate::{
     mmio::Page,
     offload::{HEADER, Header},
     registers::Registers,
-    transport::PciTransport,
+    transport::{PciTransport, RECEIVE, TRANSMIT},
 };
 use alloc::boxed::Box;
 use core::{
@@ -49,33 +49,6 @@ const NO_NOTIFY: u32 = 1;
 const _: () = assert!(DESCRIPTOR * QUEUE_SIZE <= PAGE_SIZE && 6 + 8 * QUEUE_SIZE <= PAGE_SIZE);
 const _: () = assert!(6 + 2 * QUEUE_SIZE <= HEADERS && HEADER <= HEADER_ROOM);
 const _: () = assert!(HEADERS + HEADER_ROOM * SENT_AT_ONCE <= PAGE_SIZE);
-
-/// Which way the buffers of a queue travel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// The device writes them.
-    Receive,
-    /// The device reads them.
-    Transmit,
-}
-
-impl Direction {
-    /// The number of the first descriptor of a buffer is that of its slot, so many bits to the left; the same is how many
-    /// descriptors lie in front of that of the frame.
-    #[inline(always)]
-    const fn shift(self) -> usize {
-        match self {
-            Direction::Receive => 0,
-            Direction::Transmit => 1,
-        }
-    }
-
-    /// Buffers that there is room for.
-    #[inline(always)]
-    const fn room(self) -> usize {
-        QUEUE_SIZE >> self.shift()
-    }
-}
 
 /// A frame pool as the device sees it.
 #[derive(Clone, Copy, Debug)]
@@ -112,10 +85,13 @@ pub struct Completed {
     pub written: u32,
 }
 
-/// A virtqueue.
-pub struct Queue {
-    index: u16,
-    direction: Direction,
+/// The queue with buffers to receive into, which the device writes.
+pub type ReceiveQueue = Queue<RECEIVE>;
+/// The queue with frames to send, which the device reads.
+pub type TransmitQueue = Queue<TRANSMIT>;
+
+/// The virtqueue with this number.
+pub struct Queue<const INDEX: u16> {
     pool: DevicePool,
     descriptors: Page,
     available: Page,
@@ -135,23 +111,29 @@ pub struct Queue {
     _pages: Pages,
 }
 
-impl Queue {
-    /// Sets queue `index` of the device up, with interrupts suppressed.
+impl<const INDEX: u16> Queue<INDEX> {
+    /// Whether the device writes the buffers.
+    const RECEIVES: bool = INDEX == RECEIVE;
+    /// The number of the first descriptor of a buffer is that of its slot, so many bits to the left; the same is how many
+    /// descriptors lie in front of that of the frame.
+    const SHIFT: usize = !Self::RECEIVES as usize;
+    /// Buffers that there is room for.
+    const ROOM: usize = QUEUE_SIZE >> Self::SHIFT;
+
+    /// Sets the device's queue up, with interrupts suppressed.
     ///
     /// # Errors
     /// [`DeviceError`] if the device's queue does not suit, or there is no memory for it.
     pub fn new<R: Registers>(
         transport: &mut PciTransport<R>,
-        index: u16,
-        direction: Direction,
         pool: DevicePool,
-    ) -> Result<Queue, DeviceError> {
-        let size = transport.max_queue_size(index);
+    ) -> Result<Self, DeviceError> {
+        let size = transport.max_queue_size(INDEX);
         if !size.is_power_of_two() || size < QUEUE_SIZE as u32 {
-            return Err(DeviceError::QueueSize { queue: index, size });
+            return Err(DeviceError::QueueSize { queue: INDEX, size });
         }
-        let failed = DeviceError::QueueSetup(index);
-        if transport.queue_used(index) {
+        let failed = DeviceError::QueueSetup(INDEX);
+        if transport.queue_used(INDEX) {
             return Err(failed);
         }
         let pages = Pages::take(PAGES).ok_or(failed)?;
@@ -159,8 +141,6 @@ impl Queue {
             [0, 1, 2].map(|page| pages.device().wrapping_add(page * PAGE_SIZE as u64));
         let view = |at| hal::page(at).ok_or(failed);
         let queue = Queue {
-            index,
-            direction,
             pool,
             descriptors: view(descriptors)?,
             available: view(available)?,
@@ -176,12 +156,12 @@ impl Queue {
             unannounced: false,
             _pages: pages,
         };
-        if direction == Direction::Transmit {
+        if !Self::RECEIVES {
             queue.link_headers(available);
         }
         queue.set_interrupts(false);
-        transport.queue_set(index, QUEUE_SIZE as u32, descriptors, available, used);
-        transport.used_ring(index)?;
+        transport.queue_set(INDEX, QUEUE_SIZE as u32, descriptors, available, used);
+        transport.used_ring(INDEX)?;
         Ok(queue)
     }
 
@@ -204,34 +184,7 @@ impl Queue {
     /// Whether there is room for another buffer.
     #[inline]
     pub fn has_room(&self) -> bool {
-        usize::from(self.in_flight) < self.direction.room()
-    }
-
-    /// Gives the device a buffer to receive into, from the header on. Returns `false`, and does nothing, if there is no room or no
-    /// such buffer. The device sees it at the next [`Queue::kick`].
-    #[inline]
-    pub fn post_receive(&mut self, buffer: u16) -> bool {
-        let size = self.pool.layout.place(buffer).map_or(0, |(_, size)| size);
-        let len = size.saturating_sub(HEADER_START) as u32;
-        self.post(buffer, HEADER_START, len).is_some()
-    }
-
-    /// Gives the device a buffer with a frame of `len` bytes, behind this header. Returns `false`, and does nothing, if there is no
-    /// room, no such buffer, or it has not so many bytes. The device sees it at the next [`Queue::kick`].
-    #[inline]
-    pub fn post_transmit(&mut self, buffer: u16, len: u16, header: Header) -> bool {
-        let Some(slot) = self.post(buffer, HEADROOM, len.into()) else {
-            return false;
-        };
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = header;
-        let words = [
-            u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            u64::from_le_bytes([i, j, k, l, 0, 0, 0, 0]),
-        ];
-        let at = HEADERS + HEADER_ROOM * usize::from(slot);
-        self.available.write64(at, words[0]);
-        self.available.write64(at + 8, words[1]);
-        true
+        usize::from(self.in_flight) < Self::ROOM
     }
 
     /// Gives `len` bytes of a buffer to the device, from byte `from` of it on. The slot, if it was done.
@@ -248,13 +201,9 @@ impl Queue {
             *place = Some(Posted { buffer, len });
         }
         let offset = start.saturating_add(from) as u64;
-        let flags = match self.direction {
-            Direction::Receive => DEVICE_WRITES,
-            Direction::Transmit => 0,
-        };
-        let shift = self.direction.shift();
-        let id = usize::from(slot) << shift;
-        let at = DESCRIPTOR * (id + shift);
+        let flags = if Self::RECEIVES { DEVICE_WRITES } else { 0 };
+        let id = usize::from(slot) << Self::SHIFT;
+        let at = DESCRIPTOR * (id + Self::SHIFT);
         let address = self.pool.start.wrapping_add(offset);
         self.descriptors.write64(at, address);
         self.descriptors
@@ -279,7 +228,7 @@ impl Queue {
         // The device's flag must not be read before our index is visible (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
         if self.used.read32(0) & NO_NOTIFY == 0 {
-            transport.notify(self.index);
+            transport.notify(INDEX);
         }
     }
 
@@ -289,11 +238,7 @@ impl Queue {
         let index = (self.used.read32(0) >> 16) as u16;
         let claimed = index.wrapping_sub(self.last_used);
         if claimed > self.in_flight {
-            return Err(DeviceError::UsedIndex {
-                queue: self.index,
-                claimed,
-                in_flight: self.in_flight,
-            });
+            return Err(self.too_many(claimed));
         }
         Ok(claimed)
     }
@@ -315,7 +260,6 @@ impl Queue {
         let place = 4 + 8 * (usize::from(self.last_used) % QUEUE_SIZE);
         let (id, len) = (self.used.read32(place), self.used.read32(place + 4));
         let known = &mut *self.known;
-        let shift = self.direction.shift();
         // One fewer are in flight: the slot joins those that are nobody's.
         let remaining = self.in_flight.wrapping_sub(1);
         let (Ok(token), Some(free)) = (u8::try_from(id), known.ids.get_mut(usize::from(remaining)))
@@ -323,10 +267,10 @@ impl Queue {
             return Err(self.unknown(id));
         };
         // The number of a first descriptor.
-        let slot = token >> shift;
+        let slot = token >> Self::SHIFT;
         let posted = known.posted.get_mut(usize::from(slot));
         let Some(posted) = posted
-            .filter(|_| slot << shift == token)
+            .filter(|_| slot << Self::SHIFT == token)
             .and_then(Option::take)
         else {
             return Err(self.unknown(id));
@@ -335,30 +279,31 @@ impl Queue {
         self.in_flight = remaining;
         self.claimed = self.claimed.saturating_sub(1);
         self.last_used = self.last_used.wrapping_add(1);
-        let written = match self.direction {
-            Direction::Receive if (HEADER as u32..=posted.len.get()).contains(&len) => len,
-            Direction::Receive => {
-                return Err(DeviceError::UsedLength {
-                    queue: self.index,
-                    len,
-                });
-            }
-            // What a device says that it wrote to a buffer that it may only read means nothing.
-            Direction::Transmit => 0,
-        };
+        // What a device says that it wrote to a buffer that it may only read means nothing.
+        let written = if Self::RECEIVES { len } else { 0 };
+        if Self::RECEIVES && !(HEADER as u32..=posted.len.get()).contains(&len) {
+            return Err(DeviceError::UsedLength { queue: INDEX, len });
+        }
         Ok(Some(Completed {
             buffer: posted.buffer,
             written,
         }))
     }
 
+    /// It claims to have given back more than it has.
+    #[cold]
+    fn too_many(&self, claimed: u16) -> DeviceError {
+        DeviceError::UsedIndex {
+            queue: INDEX,
+            claimed,
+            in_flight: self.in_flight,
+        }
+    }
+
     /// It gave back what it does not have.
     #[cold]
     fn unknown(&self, id: u32) -> DeviceError {
-        DeviceError::UsedId {
-            queue: self.index,
-            id,
-        }
+        DeviceError::UsedId { queue: INDEX, id }
     }
 
     /// Asks the device for interrupts, or for none.
@@ -375,5 +320,36 @@ impl Queue {
     pub fn is_quiet(&self) -> Result<bool, DeviceError> {
         fence(Ordering::SeqCst);
         Ok(self.look()? == 0)
+    }
+}
+
+impl ReceiveQueue {
+    /// Gives the device a buffer to receive into, from the header on. Returns `false`, and does nothing, if there is no room or no
+    /// such buffer. The device sees it at the next [`Queue::kick`].
+    #[inline]
+    pub fn post_receive(&mut self, buffer: u16) -> bool {
+        let size = self.pool.layout.place(buffer).map_or(0, |(_, size)| size);
+        let len = size.saturating_sub(HEADER_START) as u32;
+        self.post(buffer, HEADER_START, len).is_some()
+    }
+}
+
+impl TransmitQueue {
+    /// Gives the device a buffer with a frame of `len` bytes, behind this header. Returns `false`, and does nothing, if there is no
+    /// room, no such buffer, or it has not so many bytes. The device sees it at the next [`Queue::kick`].
+    #[inline]
+    pub fn post_transmit(&mut self, buffer: u16, len: u16, header: Header) -> bool {
+        let Some(slot) = self.post(buffer, HEADROOM, len.into()) else {
+            return false;
+        };
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = header;
+        let words = [
+            u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_le_bytes([i, j, k, l, 0, 0, 0, 0]),
+        ];
+        let at = HEADERS + HEADER_ROOM * usize::from(slot);
+        self.available.write64(at, words[0]);
+        self.available.write64(at + 8, words[1]);
+        true
     }
 }

@@ -244,7 +244,8 @@ fn serve<P: Platform>(
     error
 }
 
-/// Makes passes, and sleeps in between when there is nothing to do.
+/// Makes passes, and sleeps in between when there is nothing to do. Apart from what is done once, so that the registers are for this.
+#[inline(never)]
 fn exchange<P: Platform>(
     platform: &mut P,
     session: &mut Session<P::Registers>,
