@@ -151,8 +151,11 @@ impl Connection {
             self.sent = segment.end();
             self.sent_fin |= segment.is_fin();
         }
-        self.acked = segment.ack;
-        self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;
+        // A SYN acknowledges nothing, and the zero that stands there may be next to where the peer begins.
+        if segment.is_ack() {
+            self.acked = segment.ack;
+            self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;
+        }
     }
 
     pub(super) fn note_ack(&mut self, engine: &Engine, sink: &dyn FrameSink) {

@@ -274,3 +274,38 @@ fn a_syn_inside_a_handshake_is_asked_back() {
     from_peer(5001, second.0.wrapping_add(1), ACK).put(&mut net);
     accept(&mut net, &mut b, listener).unwrap();
 }
+
+/// A handshake ends with an acknowledgment at once, also where the peer's numbers begin so that little seems to be acknowledged.
+#[test]
+fn whoever_connects_answers_at_once_whatever_the_peer_counts_from() {
+    for isn in [0, 1, 500, 1 << 31, u32::MAX] {
+        let mut net = pair(1);
+        let (_a, _near, mut b, _far, right) = known(&mut net);
+        let id = b.id();
+        let (buffers, _) = b.buffers(16);
+        b.send(&Request::TcpConnect {
+            id,
+            remote: address(1, 9999),
+            local_port: 0,
+            buffers,
+        });
+        net.hosts[1].stack.heard(u64::MAX);
+        net.hosts[1].stack.poll(net.now);
+        let sent = net.hosts[1].nic.as_mut().unwrap().take();
+        let syn = sent.iter().find_map(|bytes| segment(bytes)).unwrap();
+        assert_eq!(syn.flags, SYN);
+        let answers = Forged {
+            src_port: syn.dst_port,
+            dst_port: syn.src_port,
+            seq: isn,
+            ack: syn.seq.wrapping_add(1),
+            flags: SYN | ACK,
+            ..right
+        }
+        .put(&mut net);
+        let [answer] = &answers[..] else {
+            panic!("{isn}: {answers:?}")
+        };
+        assert_eq!(segment(answer).unwrap().ack, isn.wrapping_add(1));
+    }
+}
