@@ -193,6 +193,7 @@ impl Engine {
         self.flush_soon();
     }
 
+    #[inline(never)]
     fn wants_session(&self) -> bool {
         !self.link_waiters.is_empty() || self.sockets.lost().next().is_some()
     }
@@ -250,6 +251,7 @@ impl Engine {
     }
 
     /// Collects why the program was woken, without waiting.
+    #[inline(never)]
     fn collect(&mut self) {
         let wake = self.system.wait(0);
         self.woke(wake);
@@ -323,6 +325,7 @@ impl Engine {
     }
 
     /// Tries to open a session.
+    #[inline(never)]
     fn open(&mut self, now: u64) {
         let opened = match self.system.open(Session::bytes(self.arena)) {
             Ok(opened) => Session::new(opened, now).map_err(|_| OpenError::NoMemory),
@@ -354,6 +357,7 @@ impl Engine {
     }
 
     /// Ends the session: connections are reset, listeners and UDP sockets come back with the next one.
+    #[inline(never)]
     pub(crate) fn lose(&mut self, why: &dyn fmt::Display) {
         let now = self.now();
         let Link::Up(session) = &self.link else {
@@ -389,6 +393,7 @@ impl Engine {
     }
 
     /// Asks for listeners and UDP sockets again that lost their session.
+    #[inline(never)]
     fn bring_back(&mut self, now: u64) {
         self.comeback_at = u64::MAX;
         let due: Vec<(Key, u64)> = self.sockets.lost().collect();

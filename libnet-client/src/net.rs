@@ -162,7 +162,7 @@ impl Net {
         let tasks = &self.shared.tasks;
         loop {
             if flag.take() {
-                if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                if let Poll::Ready(output) = poll_apart(future.as_mut(), &mut context) {
                     return Some(output);
                 }
                 if deadline.is_some_and(|deadline| deadline != u64::MAX && deadline <= self.now())
@@ -280,6 +280,12 @@ impl Net {
             Either::Second(()) => Err(self.with(|engine| Error::from(engine.refusals.1))),
         }
     }
+}
+
+/// What a program does in the beginning, and seldom later: not among the instructions of each pass.
+#[inline(never)]
+fn poll_apart<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(context)
 }
 
 impl fmt::Debug for Net {
