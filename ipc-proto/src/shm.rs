@@ -185,6 +185,20 @@ impl Shm {
         Ok(())
     }
 
+    /// Copies `len` bytes from `offset` on to `at` and on in another window, without a look at them. Where the two are the same memory,
+    /// any mix of its bytes arrives.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] in either; then nothing was copied.
+    #[inline]
+    pub fn pass(&self, offset: usize, to: &Self, at: usize, len: usize) -> Result<(), OutOfBounds> {
+        let from = self.locate(offset, len)?.as_ptr();
+        let to = to.locate(at, len)?.as_ptr();
+        // SAFETY: `locate` checked that the bytes lie within the windows, which `Shm::new` requires to be valid.
+        unsafe { copy::pass(to, from, len) };
+        Ok(())
+    }
+
     /// Copies the eight bytes at `offset`, a multiple of 8: [`read`](Self::read) without its loops.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use loom::{
         atomic::{self, AtomicU32, AtomicU64, Ordering},
     },
 };
-use std::vec::Vec;
+use std::{vec, vec::Vec};
 
 const WORD: usize = size_of::<u32>();
 /// Bytes that are tracked together. Protocols keep what different sides write at once further apart.
@@ -201,6 +201,18 @@ impl Shm {
             rest = later;
         }
         Ok(())
+    }
+
+    /// Copies bytes to another window.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    pub fn pass(&self, offset: usize, to: &Self, at: usize, len: usize) -> Result<(), OutOfBounds> {
+        self.locate(offset, len)?;
+        to.locate(at, len)?;
+        let mut bytes = vec![0; len];
+        self.read(offset, &mut bytes)?;
+        to.write(at, &bytes)
     }
 
     /// Copies the eight bytes at `offset`.

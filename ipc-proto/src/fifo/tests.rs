@@ -60,6 +60,34 @@ fn writes_are_short_when_the_fifo_fills() {
 }
 
 #[test]
+fn staged_bytes_are_seen_when_they_are_published_and_no_earlier() {
+    let (mut client, mut stack) = pair();
+    let pool = Shm::heap(1500);
+    pool.write(100, b"abcdefgh").unwrap();
+    assert_eq!(stack.writer.publish_staged(9), 0, "nothing was staged");
+    assert_eq!(stack.writer.stage(&pool, 100, 8), Ok(true));
+    assert_eq!(client.reader.available(), Ok(0));
+    assert_eq!(stack.writer.publish_staged(3), 3);
+    assert_eq!(stack.writer.publish_staged(3), 0, "the rest is forgotten");
+    assert_eq!(stack.writer.stage(&pool, 103, 5), Ok(true));
+    assert_eq!(stack.writer.publish_staged(usize::MAX), 5);
+    let mut out = [0; 8];
+    assert_eq!(client.reader.read(&mut out), Ok(8));
+    assert_eq!(&out, b"abcdefgh");
+    // What is written takes the place of what was staged.
+    assert_eq!(stack.writer.stage(&pool, 100, 8), Ok(true));
+    assert_eq!(stack.writer.write(b"new"), Ok(3));
+    assert_eq!(stack.writer.publish_staged(8), 0);
+    // More than there is, here or there.
+    for (offset, len) in [(0, 1022), (1499, 2), (usize::MAX, 1), (0, usize::MAX)] {
+        assert_eq!(stack.writer.stage(&pool, offset, len), Ok(false));
+        assert_eq!(stack.writer.publish_staged(len), 0);
+    }
+    assert_eq!(stack.writer.stage(&pool, 0, 1021), Ok(true));
+    assert_eq!(client.reader.available(), Ok(3));
+}
+
+#[test]
 fn records_keep_their_bounds_and_peers() {
     let (mut client, mut stack) = pair();
     let peers: [SocketAddr; 2] = [
@@ -409,6 +437,7 @@ fn numbers_of_errors_are_those_of_the_enum() {
 #[derive(Clone, Debug)]
 enum Step {
     Write(usize),
+    Stage(usize, usize),
     Read(usize),
     Peek(usize),
     Skip(usize),
@@ -416,8 +445,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![0_usize..64, 0_usize..1500];
-    (0..4, len).prop_map(|(kind, len)| match kind {
+    (0..5, len).prop_map(|(kind, len)| match kind {
         0 | 1 => Step::Write(len),
+        4 => Step::Stage(len, len * 7 % (len + 2)),
         2 => Step::Read(len),
         _ if len % 2 == 0 => Step::Peek(len),
         _ => Step::Skip(len),
@@ -444,6 +474,17 @@ proptest! {
                     prop_assert_eq!(stack.writer.write(&bytes), Ok(fits));
                     queue.extend(&bytes[..fits]);
                     next = next.wrapping_add(fits as u8);
+                }
+                Step::Stage(len, seen) => {
+                    let bytes: Vec<u8> = (0..len).map(|n| next.wrapping_add(n as u8)).collect();
+                    let pool = Shm::heap(len + 3);
+                    pool.write(3, &bytes).unwrap();
+                    let fits = len <= 1024 - queue.len();
+                    prop_assert_eq!(stack.writer.stage(&pool, 3, len), Ok(fits));
+                    let seen = if fits { seen.min(len) } else { 0 };
+                    prop_assert_eq!(stack.writer.publish_staged(seen), seen);
+                    queue.extend(&bytes[..seen]);
+                    next = next.wrapping_add(seen as u8);
                 }
                 Step::Read(len) => {
                     let mut out = vec![0; len];
@@ -482,7 +523,7 @@ proptest! {
         for (step, from) in steps {
             let from = SocketAddr::new(from.ip(), from.port());
             match step {
-                Step::Write(len) => {
+                Step::Write(len) | Step::Stage(len, _) => {
                     let bytes: Vec<u8> = (0..len).map(|n| n as u8).collect();
                     let fits = used + record::size(len) <= 1024;
                     prop_assert_eq!(stack.writer.write_record(from, &bytes), Ok(fits));
@@ -534,6 +575,10 @@ proptest! {
                         let _ = end.writer.write_record(peer("[::1]:7"), &vec![1; len]);
                     }
                     Step::Write(len) => { let _ = end.writer.write(&vec![1; len]); }
+                    Step::Stage(len, seen) => {
+                        let _ = end.writer.stage(&session, offset, len);
+                        prop_assert!(end.writer.publish_staged(seen) <= seen.min(len));
+                    }
                     Step::Read(len) if records => {
                         if let Ok(Some(record)) = end.reader.read_record(&mut vec![0; len]) {
                             prop_assert!(record::size(record.len) <= end.reader.capacity());

@@ -16,6 +16,8 @@ pub struct Writer {
     tail_word: Word,
     head_word: Word,
     indices: Writing<u32>,
+    /// Bytes behind the tail that are there and not yet counted.
+    staged: usize,
 }
 
 impl Writer {
@@ -27,6 +29,7 @@ impl Writer {
             tail_word,
             head_word,
             indices: Writing::new(capacity, 0),
+            staged: 0,
         }
     }
 
@@ -72,6 +75,44 @@ impl Writer {
         self.copy_in(0, bytes)?;
         self.publish(bytes.len());
         Ok(bytes.len())
+    }
+
+    /// Copies `len` bytes of other shared memory, from `offset` on, to where the next ones are written, without a look at them; nobody
+    /// sees them before [`publish_staged`](Self::publish_staged). False if there is no room for all of them, or they don't lie within that memory.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn stage(&mut self, from: &Shm, offset: usize, len: usize) -> Result<bool, PeerError> {
+        self.staged = 0;
+        if len > self.free_for(len)? {
+            return Ok(false);
+        }
+        let (start, first) = split(self.indices.next(), self.indices.capacity(), len);
+        let second = len - first;
+        let copied = from
+            .pass(offset, &self.memory, start, first)
+            .and_then(|()| match second {
+                0 => Ok(()),
+                _ => from.pass(offset.saturating_add(first), &self.memory, 0, second),
+            });
+        if copied.is_err() {
+            return Ok(false);
+        }
+        self.staged = len;
+        Ok(true)
+    }
+
+    /// Makes the first `len` of the bytes visible that were [staged](Self::stage) last, unless others were written since, and forgets the rest.
+    /// How many it were.
+    #[inline]
+    pub fn publish_staged(&mut self, len: usize) -> usize {
+        let len = len.min(self.staged);
+        if len > 0 {
+            self.publish(len);
+        }
+        self.staged = 0;
+        len
     }
 
     /// Appends a datagram and makes it visible at once. False if there is no room for all of it, or it is longer than
@@ -139,6 +180,7 @@ impl Writer {
 
     #[inline]
     fn publish(&mut self, len: usize) {
+        self.staged = 0;
         self.indices.advance(len as u32);
         self.tail_word
             .store(self.indices.publish(), Ordering::Release);

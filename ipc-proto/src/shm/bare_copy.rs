@@ -1,4 +1,4 @@
-//! Bulk copies between shared and private memory in the programs of the image: inline assembly (see the module above for why that is
+//! Bulk copies between shared and private memory, and from shared to shared memory, in the programs of the image: inline assembly (see the module above for why that is
 //! sound), with the widest registers that the process has. Touches only the bytes that it is given.
 
 /// Fills `out` from shared memory.
@@ -19,4 +19,14 @@ pub(super) unsafe fn load(from: *mut u8, out: &mut [u8]) {
 pub(super) unsafe fn store(to: *mut u8, bytes: &[u8]) {
     // SAFETY: as in `load`.
     unsafe { bulk::copy(to, bytes.as_ptr(), bytes.len()) };
+}
+
+/// Copies `len` bytes from shared to shared memory. If the two overlap, any mix of their bytes arrives.
+///
+/// # Safety
+/// `len` bytes at `from` and at `to` are valid, and this process accesses them atomically or by this module only.
+#[inline]
+pub(super) unsafe fn pass(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: valid by this function's contract; who writes them meanwhile, be it this copy itself, changes only which bytes arrive.
+    unsafe { bulk::copy(to, from, len) };
 }

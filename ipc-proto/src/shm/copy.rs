@@ -1,4 +1,4 @@
-//! Bulk copies between shared and private memory by relaxed atomic moves. Touches only the bytes that it is given.
+//! Bulk copies between shared and private memory, and from shared to shared memory, by relaxed atomic moves. Touches only the bytes that it is given.
 //!
 //! The shared side is aligned, the private side need not be. A round of eight moves is one straight piece of code: neither a
 //! library call, nor `rep movs` (which emulators execute byte by byte), nor vector registers.
@@ -75,6 +75,26 @@ pub(super) unsafe fn store(to: *mut u8, bytes: &[u8]) {
         // SAFETY: `at` has moved by less than `bytes.len()` bytes.
         unsafe { store_byte(at, *byte) };
         at = at.wrapping_add(1);
+    }
+}
+
+/// Copies `len` bytes from shared to shared memory. If the two overlap, any mix of their bytes arrives.
+///
+/// # Safety
+/// `len` bytes at `from` and at `to` are valid, and this process accesses them atomically only.
+#[inline]
+pub(super) unsafe fn pass(to: *mut u8, from: *mut u8, len: usize) {
+    let mut bytes = [0; ROUND];
+    let (mut to, mut from, mut left) = (to, from, len);
+    while left > 0 {
+        let (piece, _) = bytes.split_at_mut(left.min(ROUND));
+        // SAFETY: so many bytes are left at either place.
+        unsafe { load(from, piece) };
+        // SAFETY: as above.
+        unsafe { store(to, piece) };
+        to = to.wrapping_add(piece.len());
+        from = from.wrapping_add(piece.len());
+        left -= piece.len();
     }
 }
 

@@ -29,6 +29,19 @@ fn bounds_are_checked_without_overflow() {
     assert_eq!(shm.read(99, &mut [0; 2]), Err(OutOfBounds));
     assert_eq!(shm.write(99, &[1; 2]), Err(OutOfBounds));
     assert_eq!(shm.write(usize::MAX, &[1; 2]), Err(OutOfBounds));
+    let other = Shm::heap(50);
+    for (offset, at, len) in [
+        (0, 0, 51),
+        (99, 0, 2),
+        (0, 49, 2),
+        (usize::MAX, 0, 1),
+        (0, usize::MAX, 1),
+        (0, 0, usize::MAX),
+    ] {
+        assert_eq!(shm.pass(offset, &other, at, len), Err(OutOfBounds));
+        assert_eq!(other.pass(at, &shm, offset, len), Err(OutOfBounds));
+    }
+    assert_eq!(shm.pass(100, &other, 50, 0), Ok(()));
     let mut all = [7; 100];
     shm.read(0, &mut all).unwrap();
     assert_eq!(all, [0; 100], "a refused access has changed something");
@@ -69,6 +82,11 @@ fn copies_may_race() {
         let mut copy = [0; 256];
         shm.read(0, &mut copy).unwrap();
         assert!(copy.iter().all(|byte| *byte < 100));
+        let other = Shm::heap(256);
+        shm.pass(3, &other, 7, 249).unwrap();
+        shm.pass(0, &shm, 1, 255).unwrap();
+        other.read(0, &mut copy).unwrap();
+        assert!(copy.iter().all(|byte| *byte < 100));
     }
     writer.join().unwrap();
 }
@@ -83,6 +101,7 @@ proptest! {
         reads in prop::collection::vec((0_usize..300, 0_usize..200, 0_usize..8), 1..8),
     ) {
         let shm = Shm::heap(300);
+        let other = Shm::heap(250);
         let mut model = vec![0_u8; 300];
         for (offset, bytes) in writes {
             let place = model.get_mut(offset..offset + bytes.len());
@@ -99,6 +118,16 @@ proptest! {
             if let Some(expected) = expected {
                 prop_assert_eq!(&out[shift..], expected);
                 prop_assert_eq!(&out[..shift], &vec![0xaa; shift]);
+            }
+            let (at, fits) = (shift * 13, shift * 13 + len <= 250);
+            let passed = shm.pass(offset, &other, at, len);
+            prop_assert_eq!(passed.is_ok(), expected.is_some() && fits);
+            if let (Some(expected), true) = (expected, fits) {
+                let mut all = vec![0; 250];
+                other.read(0, &mut all).unwrap();
+                prop_assert_eq!(&all[at..at + len], expected);
+                prop_assert!(all[..at].iter().chain(&all[at + len..]).all(|byte| *byte == 0));
+                other.write(at, &vec![0; len]).unwrap();
             }
         }
     }

@@ -47,6 +47,9 @@ fn use_stream(ends: &mut StreamEnds) -> Result<(), PeerError> {
     let _ = ends.status.load();
     assert!(ends.writer.free()? <= CAPACITY as usize);
     assert!(ends.writer.write(b"8 bytes.")? <= 8);
+    let pool = Shm::racing(8);
+    let staged = ends.writer.stage(&pool, 0, 8)?;
+    assert_eq!(ends.writer.publish_staged(9), if staged { 8 } else { 0 });
     let waiting = ends.reader.available()?;
     assert!(waiting <= CAPACITY as usize);
     let mut bytes = [0; 8];

@@ -40,7 +40,10 @@ fn the_end_of_a_stream_comes_last() {
         let (mut client, mut stack) = fifos(u32::MAX - 7);
         let sender = thread::spawn(move || {
             assert_eq!(stack.writer.write(b"sixteen bytes..."), Ok(16));
-            assert_eq!(stack.writer.write(b"8 more.."), Ok(8));
+            let pool = Shm::heap(16);
+            pool.write(8, b"8 more..").unwrap();
+            assert_eq!(stack.writer.stage(&pool, 8, 8), Ok(true));
+            assert_eq!(stack.writer.publish_staged(8), 8);
             stack.status.store(fifo::Status {
                 established: true,
                 peer_closed: true,
@@ -102,6 +105,32 @@ fn bytes_are_not_overwritten_before_they_are_read() {
             }
         }
         assert_eq!(stream, expected[..1048]);
+        sender.join().unwrap();
+    });
+}
+
+/// Bytes that come straight from other shared memory are seen when they are published, across the end of the FIFO, and no earlier.
+#[test]
+fn staged_bytes_are_not_seen_before_they_are_published() {
+    explore(|| {
+        let (mut client, mut stack) = fifos(u32::MAX - 7);
+        let sender = thread::spawn(move || {
+            let pool = Shm::heap(32);
+            pool.write(8, b"sixteen bytes...").unwrap();
+            // Not wanted after all.
+            assert_eq!(stack.writer.stage(&pool, 0, 24), Ok(true));
+            assert_eq!(stack.writer.publish_staged(0), 0);
+            assert_eq!(stack.writer.stage(&pool, 8, 16), Ok(true));
+            assert_eq!(stack.writer.publish_staged(16), 16);
+        });
+        let (mut bytes, mut len) = ([0; 16], 0);
+        while len < 16 {
+            match client.reader.read(&mut bytes[len..]).unwrap() {
+                0 => thread::yield_now(),
+                more => len += more,
+            }
+        }
+        assert_eq!(&bytes, b"sixteen bytes...");
         sender.join().unwrap();
     });
 }
