@@ -2,7 +2,7 @@
 //! and the buffer for received frames.
 
 use crate::{
-    frames::{Event, MAX_FRAME, Violation},
+    frames::{Event, HEAD, MAX_FRAME, Violation},
     stack::Stack,
     train::Train,
 };
@@ -38,7 +38,8 @@ impl Stack {
             let event = self.frames.next(room.unwrap_or_default());
             if let Some(before) = &mut train {
                 let len = match event {
-                    Ok(Some(Event::Frame { len, vouches })) => {
+                    // Where trains are made there are no long frames, so no rest.
+                    Ok(Some(Event::Frame { len, vouches, .. })) => {
                         if before.join(buffer, len, vouches) {
                             if !before.is_open(longest) {
                                 self.deliver(before, buffer);
@@ -61,7 +62,17 @@ impl Stack {
             }
             match event {
                 Ok(None) => return false,
-                Ok(Some(Event::Frame { len, vouches })) => {
+                Ok(Some(Event::Frame { len, vouches, rest })) => {
+                    if let Some(id) = rest {
+                        let (head, tail) = buffer.split_at_mut(HEAD.min(buffer.len()));
+                        if self.passes_on(head, len, id) {
+                            continue;
+                        }
+                        let tail = tail.get_mut(..len.saturating_sub(HEAD));
+                        if !tail.is_some_and(|tail| self.frames.fetch(id, tail)) {
+                            continue;
+                        }
+                    }
                     let Some(frame) = buffer.get(..len) else {
                         continue;
                     };

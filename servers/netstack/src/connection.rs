@@ -2,19 +2,21 @@
 //!
 //! It outlives its client: what a client has written before it closes is still sent, for a bounded time.
 
+mod direct;
 mod ingress;
 mod quiet;
 mod turn;
 
 use crate::{
     Instant,
-    engine::{TcpSocket, TcpState},
+    engine::{Offer, TcpSocket, TcpState},
     session::Owner,
     slab::Id,
     turn::Turn,
 };
 use alloc::boxed::Box;
 use core::{net::SocketAddr, time::Duration};
+use direct::Direct;
 use ipc_proto::{
     fifo::{Status, StreamEnds},
     socket::{NetError, RequestId},
@@ -68,6 +70,12 @@ pub(crate) struct Connection {
     owes_since: Instant,
     /// The engine sent no segment when it was asked last: it may wait for a neighbour.
     may_wait: bool,
+    /// The peer's number behind everything that has come behind a gap, if something has.
+    held: Option<u32>,
+    /// How far windows are shifted, if that is known.
+    shift: Option<u8>,
+    /// Its data may go straight to the client.
+    direct: Option<Box<Direct>>,
     /// Changes with each repeated acknowledgment of all but the FIN.
     told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
@@ -116,6 +124,9 @@ impl Connection {
             was_roomy: peer_isn.is_some(),
             owes_since: now,
             may_wait: false,
+            held: None,
+            shift: None,
+            direct: None,
             told_twice: false,
             shut: None,
             answer_at: None,
@@ -133,6 +144,12 @@ impl Connection {
             before,
             last_ack: None,
         }
+    }
+
+    /// Learns what the peer's SYN offered.
+    pub(crate) fn note_offer(&mut self, offer: &Offer) {
+        let shift = self.tcp.window_unit().trailing_zeros() as u8;
+        self.shift = Some(if offer.shift.is_some() { shift } else { 0 });
     }
 
     /// Gives it to a client.

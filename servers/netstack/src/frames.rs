@@ -1,8 +1,7 @@
 //! The driver's side of the stack: frame pools, frame channel, and who owns which buffer.
 //!
-//! The driver is not believed: a buffer that it names must be one that it was given, for that use; a frame is copied out
-//! before anybody looks at it, and its buffer is given back at once. Whoever breaks the rules is detached, and all
-//! buffers are the stack's again.
+//! The driver is not believed: a buffer that it names must be one that it was given, for that use; of a frame, a copy is
+//! looked at, and no byte of it twice. Whoever breaks the rules is detached, and all buffers are the stack's again.
 
 mod buffers;
 mod sending;
@@ -16,7 +15,7 @@ use buffers::{Buffers, Place, Size};
 use core::{fmt, time::Duration};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
-    fifo::PeerError,
+    fifo::{PeerError, Writer},
     frame::{BUFFER_SIZE, Checksum, HEADROOM, LARGE_BUFFER_SIZE, Offloads, ToDriver, ToStack},
     rings::RingInfo,
     shm::Shm,
@@ -24,6 +23,8 @@ use ipc_proto::{
 
 /// Longest frame that fits in a small buffer.
 pub(crate) const MAX_FRAME: usize = BUFFER_SIZE - HEADROOM;
+/// Bytes of a frame of more than a small buffer that are copied at once, if the device vouches for the checksum: no headers are longer.
+pub(crate) const HEAD: usize = 128;
 /// Longest frame that fits in a large buffer.
 const MAX_LARGE_FRAME: usize = LARGE_BUFFER_SIZE - HEADROOM;
 /// A driver that has not completed a single transmission for so long is taken for dead.
@@ -71,12 +72,15 @@ impl core::error::Error for Violation {}
 /// What came from the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
-    /// A frame, now in the caller's buffer.
+    /// A frame, now in the caller's buffer: all of it, or the first [`HEAD`] bytes.
     Frame {
         /// Its length in bytes.
         len: usize,
         /// Whether the device vouches for the checksum of a TCP segment or UDP datagram in it.
         vouches: bool,
+        /// The buffer of the pool where the bytes behind the first [`HEAD`] still are, until the next
+        /// [`refill`](Frames::refill).
+        rest: Option<u16>,
     },
     /// The link went up or down.
     Link(bool),
@@ -136,6 +140,12 @@ pub(crate) struct Frames {
     now: Instant,
     /// What was counted, over all drivers.
     pub(crate) counters: FrameCounters,
+    /// No frame is left in the pool.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) copies_whole: bool,
+    /// Frames whose data went straight to a client.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) passed_on: u64,
 }
 
 impl Frames {
@@ -217,11 +227,23 @@ impl Frames {
         }
     }
 
-    /// The next event, with its frame copied to `buffer`, which has room for the longest.
+    /// Whether more than the first bytes of a long frame are to be copied at once.
+    #[cfg(any(test, feature = "testing"))]
+    fn copies_whole(&self) -> bool {
+        self.copies_whole
+    }
+
+    #[cfg(not(any(test, feature = "testing")))]
+    fn copies_whole(&self) -> bool {
+        false
+    }
+
+    /// The next event, with its frame, or the start of it, copied to `buffer`, which has room for the longest.
     ///
     /// # Errors
     /// [`Violation`]: the caller detaches the driver.
     pub(crate) fn next(&mut self, buffer: &mut [u8]) -> Result<Option<Event>, Violation> {
+        let copies_whole = self.copies_whole();
         let Some(driver) = &mut self.driver else {
             return Ok(None);
         };
@@ -248,12 +270,18 @@ impl Frames {
                         .get_mut(..size)
                         .filter(|_| size >= crate::classify::ETHERNET)
                         .ok_or(Violation::Length(len))?;
-                    if !driver.buffers.read(id, frame) {
+                    let is_long = size > MAX_FRAME && vouches && !copies_whole;
+                    let (now, later) = frame.split_at_mut(if is_long { HEAD } else { size });
+                    if !driver.buffers.holds(id, size) || !driver.buffers.read(id, 0, now) {
                         return Err(Violation::Length(len));
                     }
                     self.counters.rx_frames = self.counters.rx_frames.saturating_add(1);
                     self.counters.rx_bytes = self.counters.rx_bytes.saturating_add(len.into());
-                    return Ok(Some(Event::Frame { len: size, vouches }));
+                    return Ok(Some(Event::Frame {
+                        len: size,
+                        vouches,
+                        rest: (!later.is_empty()).then_some(id),
+                    }));
                 }
                 ToStack::Transmitted { buffers } => {
                     if !driver.buffers.sent(buffers) {
@@ -268,6 +296,30 @@ impl Frames {
             }
         }
         Ok(None)
+    }
+
+    /// Copies the rest of a frame out of its buffer: the bytes from [`HEAD`] on. False if there is no driver any more.
+    pub(crate) fn fetch(&self, id: u16, rest: &mut [u8]) -> bool {
+        let driver = self.driver.as_ref();
+        driver.is_some_and(|driver| driver.buffers.read(id, HEAD, rest))
+    }
+
+    /// Copies `len` bytes of a frame from its buffer, from byte `at` of it on, to where a client's next ones are: see [`Writer::stage`].
+    pub(crate) fn stage(
+        &mut self,
+        id: u16,
+        (at, len): (usize, usize),
+        writer: &mut Writer,
+    ) -> Result<bool, PeerError> {
+        let staged = match &self.driver {
+            Some(driver) => driver.buffers.stage(id, (at, len), writer),
+            None => Ok(false),
+        };
+        #[cfg(any(test, feature = "testing"))]
+        if staged == Ok(true) {
+            self.passed_on += 1;
+        }
+        staged
     }
 
     /// Gives the driver buffers to receive into, up to its share; many at a time, since a driver that sleeps is woken for it.

@@ -53,6 +53,11 @@ impl Stack {
         }
     }
 
+    /// Frames whose data went straight from the driver's buffer to a client.
+    pub fn passed_on(&self) -> u64 {
+        self.frames.passed_on
+    }
+
     /// Frame buffers that the driver has to receive into.
     pub fn receiving(&self) -> usize {
         self.frames.receiving()

@@ -158,6 +158,7 @@ impl Stack {
         let numbers = (entry.isn, Some(entry.peer_isn));
         let epoch = self.engine.epoch();
         let mut connection = Connection::new(socket, key, numbers, epoch, self.now);
+        connection.note_offer(&entry.offer);
         connection.backlog_of = Some(listener_id);
         let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
         self.connections.insert(key, id);

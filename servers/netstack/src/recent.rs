@@ -6,7 +6,7 @@
 
 use crate::{
     Instant, checksum,
-    classify::{self, ETHERNET, be16},
+    classify::{self, ETHERNET, Segment, be16},
     flow::Flow,
     ingress::may_be_joined,
     slab::Id,
@@ -102,6 +102,39 @@ impl Recent {
         }
     }
 
+    /// What is known of frames like this one.
+    #[inline]
+    fn known(&mut self, frame: &[u8], epoch: u64) -> Option<&mut Known> {
+        let head = Head::of(frame)?;
+        let known = self.0.get_mut(head.place())?.as_mut()?;
+        (known.head == head && known.epoch == epoch).then_some(known)
+    }
+
+    /// Finds out by its headers whether a frame of `len` bytes, for whose checksum the device vouches, is a segment like an earlier one:
+    /// where it went, the segment, and the bytes of the headers. Not once in a while, when its neighbour is to be noted.
+    #[inline]
+    fn find_segment(
+        &mut self,
+        head: &[u8],
+        len: usize,
+        epoch: u64,
+        now: Instant,
+    ) -> Option<(Id, Segment, usize)> {
+        let known = self.known(head, epoch)?;
+        if known.head.protocol != TCP || now.since(known.seen) >= SEEN {
+            return None;
+        }
+        let (header, body) = head.get(ETHERNET..)?.split_at_checked(20)?;
+        let end = usize::from(be16(header, 2)?).checked_add(ETHERNET)?;
+        if end != len || !checksum::is_right_header(header) {
+            return None;
+        }
+        let segment = classify::segment(body)?;
+        let headers = head.len().checked_sub(segment.len)?;
+        let len = len.checked_sub(headers)?;
+        Some((known.flow, Segment { len, ..segment }, headers))
+    }
+
     /// Finds out whether a frame is like an earlier one, and in order. If not, it may still be both.
     #[inline]
     fn find<'a>(
@@ -111,11 +144,7 @@ impl Recent {
         epoch: u64,
         now: Instant,
     ) -> Option<Familiar<'a>> {
-        let head = Head::of(frame)?;
-        let known = self.0.get_mut(head.place())?.as_mut()?;
-        if known.head != head || known.epoch != epoch {
-            return None;
-        }
+        let known = self.known(frame, epoch)?;
         let end = usize::from(be16(frame, ETHERNET + 2)?).checked_add(ETHERNET)?;
         let (header, body) = frame.get(ETHERNET..end)?.split_at_checked(20)?;
         let (addresses, protocol) = (header.get(12..)?, known.head.protocol);
@@ -188,6 +217,37 @@ impl Stack {
         if let Some(mac) = familiar.mac {
             self.neighbors.seen(familiar.from.ip(), mac, self.now);
         }
+        true
+    }
+
+    /// Gives the data of a frame that is still in a buffer of the pool but for its `head` straight to its client, if it is one like an
+    /// earlier one and everything is plain. Else it is to be fetched, and looked at as any other.
+    pub(crate) fn passes_on(&mut self, head: &[u8], len: usize, buffer: u16) -> bool {
+        let epoch = self.engine.epoch();
+        let found = self.recent.find_segment(head, len, epoch, self.now);
+        let Some((id, segment, headers)) = found else {
+            return false;
+        };
+        let (Some(headers), Some(Flow::Tcp(tcp))) = (
+            head.get(..headers),
+            self.flows.get_mut(id).map(|entry| &mut entry.flow),
+        ) else {
+            return false;
+        };
+        let mut context = Context {
+            engine: &mut self.engine,
+            frames: &mut self.frames,
+            neighbors: &self.neighbors,
+            now: self.now,
+            may_send: true,
+        };
+        if !tcp.pass_on(&mut context, &segment, headers, buffer) {
+            return false;
+        }
+        if let Some(owner) = tcp.owner {
+            self.sessions.raise(owner.session, owner.index);
+        }
+        self.wake(id);
         true
     }
 }

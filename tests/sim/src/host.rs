@@ -70,6 +70,8 @@ pub struct Stepped {
     pub ended: Vec<SessionId>,
     /// It has let its driver go.
     pub lost_driver: bool,
+    /// Frames whose data went straight to its client.
+    pub passed_on: u64,
 }
 
 impl Host {
@@ -200,6 +202,7 @@ impl Host {
             kind: 0,
             ended: Vec::new(),
             lost_driver: false,
+            passed_on: 0,
         };
         match machine.state {
             State::Asleep(_) => {
@@ -211,7 +214,9 @@ impl Host {
                 let Some(stack) = &mut machine.stack else {
                     return stepped;
                 };
+                let before = stack.passed_on();
                 let next = stack.poll(time);
+                stepped.passed_on = stack.passed_on().saturating_sub(before);
                 stepped.ended = stack.take_ended();
                 for session in &stepped.ended {
                     machine.sessions.remove(session);

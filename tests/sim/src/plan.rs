@@ -118,7 +118,25 @@ impl Plan {
             }
             plan.clients.push(other);
         }
+        // By what is drawn already, so that the other worlds stay what they were.
+        if plan.restless == 0 && plan.tcp_buffer <= 16 << 10 {
+            plan.flood();
+        }
         plan
+    }
+
+    /// Long streams, whose segments come many at once, into buffers with room for all of them.
+    fn flood(&mut self) {
+        for link in self.links.iter_mut().flatten() {
+            link.jitter = 0;
+        }
+        for client in &mut self.clients {
+            let (old, new) = (client.buffers, 64 << 10);
+            let sockets = client.arena / (old.0 + old.1 + 128);
+            client.buffers = (new, new);
+            client.arena = sockets * (new + new + 128);
+            client.size = client.size.max(100_000);
+        }
     }
 }
 

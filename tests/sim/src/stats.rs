@@ -44,6 +44,8 @@ stats! {
     frames_cut_off,
     /// Frames for which a driver had no buffer.
     frames_overrun,
+    /// Frames whose data went straight to its client.
+    frames_passed_on,
     /// Sessions opened.
     sessions,
     /// Sessions refused, or no stack there.

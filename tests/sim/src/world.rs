@@ -378,6 +378,8 @@ impl World {
             host: index,
             state: stepped.kind,
         });
+        self.book
+            .add(stepped.passed_on, |stats| &mut stats.frames_passed_on);
         for session in stepped.ended {
             self.book.count(|stats| &mut stats.sessions_ended);
             let held = Some((life, session));

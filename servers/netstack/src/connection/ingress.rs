@@ -10,7 +10,8 @@ use crate::{
     blind::{Position, Verdict, is_after},
     classify::{self, Segment},
     engine::{
-        Acknowledging, Engine, FrameSink, TcpState, ajar, bare, challenging, with_other_window,
+        Acknowledging, Engine, FrameSink, Offer, Sent, TcpState, ajar, bare, challenging,
+        with_other_window,
     },
     turn::Context,
 };
@@ -42,7 +43,7 @@ impl Connection {
         true
     }
 
-    fn judge(&self, segment: &Segment) -> Verdict {
+    pub(super) fn judge(&self, segment: &Segment) -> Verdict {
         let Some(peer_isn) = self.peer_isn else {
             return Verdict::Hear;
         };
@@ -56,8 +57,8 @@ impl Connection {
     }
 
     fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: &[u8]) {
-        self.heard = context.now;
-        self.before = self.tcp.state();
+        let next = self.next_direct();
+        self.begin_to_hear(context.now, segment);
         let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
         let opened = is_shut.then(|| ajar(frame)).flatten();
         let frame = opened.as_deref().unwrap_or(frame);
@@ -67,7 +68,6 @@ impl Connection {
         });
         let retold = retold.flatten();
         let frame = retold.as_deref().unwrap_or(frame);
-        self.note_window(segment, context.now);
         let mut sink = Acknowledging {
             sink: context.frames,
             next: self.acknowledges_at(),
@@ -84,18 +84,42 @@ impl Connection {
             .ingress(context.now, frame, &mut self.tcp, &mut sink);
         if self.before == TcpState::SynSent && self.tcp.state() != self.before {
             self.peer_isn = Some(segment.seq);
+            let header = classify::header(frame).map_or(0, <[u8]>::len);
+            if let Some(offer) = frame.get(header..).and_then(Offer::of) {
+                self.note_offer(&offer);
+            }
         }
         if self.before != self.tcp.state() && self.tcp.state() == TcpState::CloseWait {
             self.answer_at = Some(context.now.after(ANSWER_DELAY));
         }
+        if let Some(next) = next {
+            self.note_heard(segment, next);
+        }
+        self.end_to_hear(context.engine, context.frames, sent);
+    }
+
+    /// What is noted of each segment before the engine gets it.
+    pub(super) fn begin_to_hear(&mut self, now: Instant, segment: &Segment) {
+        self.heard = now;
+        self.before = self.tcp.state();
+        self.note_window(segment, now);
+    }
+
+    /// What is noted behind each segment, and of what the engine `sent` for it.
+    pub(super) fn end_to_hear(&mut self, engine: &Engine, sink: &dyn FrameSink, sent: Sent) {
         self.note_state(true);
         if sent.frames > 0 {
-            self.note_ack(context.engine, context.frames);
+            if let Some(direct) = &mut self.direct
+                && let Some(segment) = classify::own_tcp(engine.last_frame(sink))
+            {
+                direct.note_told(&segment);
+            }
+            self.note_ack(engine, sink);
         }
     }
 
     /// Whether the peer says once more that all has come but the FIN.
-    fn waits_for_fin(&self, segment: &Segment) -> bool {
+    pub(super) fn waits_for_fin(&self, segment: &Segment) -> bool {
         let has_ended = matches!(
             self.tcp.state(),
             TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck
@@ -106,7 +130,7 @@ impl Connection {
             && segment.ack.wrapping_add(1) == self.sent
     }
 
-    /// Notes whether the peer has room. A segment out of order says nothing of that.
+    /// Notes whether the peer has room, of which a segment out of order says nothing, and whether there is a gap.
     pub(super) fn note_window(&mut self, segment: &Segment, now: Instant) {
         let Some(peer_isn) = self.peer_isn else {
             return;
@@ -116,6 +140,9 @@ impl Connection {
             self.owes_since = now;
         }
         let ahead = segment.seq.wrapping_sub(next);
+        if ahead != 0 && segment.len > 0 {
+            self.note_gap(segment, next);
+        }
         if segment.is_ack() && ahead as usize <= self.tcp.receive_capacity() {
             self.shut = (segment.window == 0).then_some(segment.ack);
         }
@@ -155,6 +182,9 @@ impl Connection {
         if segment.is_ack() {
             self.acked = segment.ack;
             self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;
+        }
+        if let Some(direct) = &mut self.direct {
+            direct.note_told(&segment);
         }
     }
 

@@ -51,7 +51,13 @@ impl Connection {
         };
         self.give_to_client(turn, &glance)?;
         let ends = self.end_sending(turn, context.now)?;
+        if self.direct.is_some() {
+            self.look_for_room()?;
+        }
         let asked = self.egress(context, turn, (settled, taken), ends);
+        if self.direct.is_some() {
+            self.acknowledge(context, turn);
+        }
         self.tell(turn);
         self.plan(context, turn, asked);
         Ok(())
@@ -367,6 +373,7 @@ impl Connection {
         let others = [
             self.give_up_at().filter(|_| !closed),
             self.linger.filter(|_| is_orphan),
+            self.acknowledges_by(context.now),
         ];
         for other in others.into_iter().flatten() {
             deadline = Some(deadline.map_or(other, |at| at.min(other)));

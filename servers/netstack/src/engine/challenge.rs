@@ -117,7 +117,10 @@ impl FrameSink for Acknowledging<'_> {
 }
 
 /// A frame whose TCP segment is changed. `None` if it lies behind an extension header.
-fn changed(frame: &[u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) -> Option<Vec<u8>> {
+pub(super) fn changed(
+    frame: &[u8],
+    change: impl FnOnce(&mut TcpPacket<&mut [u8]>),
+) -> Option<Vec<u8>> {
     let mut bytes = frame.to_vec();
     let mut ethernet = EthernetFrame::new_checked(&mut bytes).ok()?;
     match ethernet.ethertype() {

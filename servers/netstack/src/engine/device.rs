@@ -1,5 +1,6 @@
 //! smoltcp's view of the wire: at most one frame to receive, and a sink to send to.
 
+use super::Unknown;
 use crate::{
     checksum::Unfinished,
     classify::{be16, ipv4, ipv6},
@@ -92,6 +93,8 @@ struct Transmit<'a> {
     sent: Steps,
     /// The segment in the scratch buffer is to be cut to this size.
     size: Option<NonZeroU16>,
+    /// What the engine does not know, but the peer is told.
+    unknown: Unknown,
 }
 
 impl<'a> OneFrame<'a> {
@@ -117,8 +120,14 @@ impl<'a> OneFrame<'a> {
                 scratch,
                 sent: Steps::default(),
                 size: None,
+                unknown: Unknown::default(),
             },
         }
+    }
+
+    /// What is sent is to be put right by what the engine does not know.
+    pub(super) fn does_not_know(&mut self, unknown: Unknown) {
+        self.transmit.unknown = unknown;
     }
 
     /// What was sent.
@@ -150,16 +159,17 @@ impl TxToken for Sending<'_, '_> {
             scratch,
             sent,
             size,
+            unknown,
         } = self.0;
         // Less than the least is a flood. A peer that wants no more gets more than it wants, as from others.
         let size = size.take().map(|size| size.get().max(MIN_SEGMENT));
         let result = if let Some(place) = sink.place(len, size) {
-            let result = build(place, sent, f);
+            let result = build(place, (sent, unknown), f);
             sent.last = Last::Placed;
             sink.send_placed(None, size);
             result
         } else if let Some(buffer) = scratch.get_mut(..len) {
-            let result = build(buffer, sent, f);
+            let result = build(buffer, (sent, unknown), f);
             sent.last = Last::Scratch(len);
             match size {
                 Some(size) => sink.send_segments(buffer, size),
@@ -181,14 +191,21 @@ impl TxToken for Sending<'_, '_> {
     }
 }
 
-/// Has a frame built, and looks at it.
+/// Has a frame built, looks at it, and puts it right.
 #[inline(always)]
-fn build<R>(frame: &mut [u8], sent: &mut Steps, f: impl FnOnce(&mut [u8]) -> R) -> R {
+fn build<R>(
+    frame: &mut [u8],
+    (sent, unknown): (&mut Steps, &Unknown),
+    f: impl FnOnce(&mut [u8]) -> R,
+) -> R {
     // Nothing of an earlier frame may leak into padding of the headers, or into bytes of them that the engine leaves
     // alone. What lies behind is written as a whole.
     let headers = frame.len().min(HEADERS);
     frame.get_mut(..headers).unwrap_or_default().fill(0);
     let result = f(frame);
+    if !unknown.is_nothing() {
+        unknown.sent(frame);
+    }
     sent.asked = neighbor_asked_for(frame);
     result
 }

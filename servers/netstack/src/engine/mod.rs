@@ -5,6 +5,7 @@
 //! [`Engine::ingress`] picks the set that the packet belongs to. Neither does it look at the checksums of IPv4 headers, TCP and UDP in
 //! what it receives, nor fill those of TCP and UDP in what it sends: see [`crate::checksum`].
 
+mod behind;
 mod challenge;
 mod datagram;
 mod device;
@@ -21,6 +22,7 @@ mod sockets;
 mod tests;
 mod udp;
 
+pub(crate) use behind::{Bare, Unknown};
 pub(crate) use challenge::{Acknowledging, ajar, bare, challenging, with_other_window};
 pub(crate) use datagram::{Head, Way};
 pub(crate) use device::FrameSink;
@@ -35,6 +37,7 @@ pub(crate) use udp::UdpSocket;
 
 use crate::time::Instant;
 use alloc::{boxed::Box, collections::VecDeque, vec};
+use behind::NO_FRAME;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) use device::LONGEST_SEGMENT;
 use device::{Last, OneFrame, SCRATCH, Steps};
@@ -51,6 +54,11 @@ pub(crate) const MAX_ADDRESSES: usize = 6;
 pub(crate) trait Sockets {
     /// The set.
     fn set(&mut self) -> &mut SocketSet<'static>;
+
+    /// What the engine does not know of it.
+    fn unknown(&self) -> Unknown {
+        Unknown::default()
+    }
 }
 
 /// What one step of the engine did.
@@ -158,6 +166,39 @@ impl Engine {
         sockets: &mut impl Sockets,
         sink: &mut dyn FrameSink,
     ) -> Sent {
+        let unknown = sockets.unknown();
+        if unknown.behind != 0 {
+            return match unknown.received(frame) {
+                Some(frame) => self.take(now, &frame, sockets, sink),
+                None => Sent::default(),
+            };
+        }
+        self.take(now, frame, sockets, sink)
+    }
+
+    /// Gives a connection a segment without the data that came with it.
+    pub(crate) fn ingress_bare(
+        &mut self,
+        now: Instant,
+        bare: &Bare<'_>,
+        sockets: &mut impl Sockets,
+        sink: &mut dyn FrameSink,
+    ) -> Sent {
+        let mut frame = NO_FRAME;
+        let len = bare.write(&mut frame, sockets.unknown().behind);
+        match len.and_then(|len| frame.get(..len)) {
+            Some(frame) => self.take(now, frame, sockets, sink),
+            None => Sent::default(),
+        }
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        frame: &[u8],
+        sockets: &mut impl Sockets,
+        sink: &mut dyn FrameSink,
+    ) -> Sent {
         let mut device = OneFrame::new(
             Medium::Ethernet,
             self.mtu,
@@ -165,6 +206,7 @@ impl Engine {
             sink,
             &mut self.scratch,
         );
+        device.does_not_know(sockets.unknown());
         self.iface
             .poll_ingress_single(smol(now), &mut device, sockets.set());
         let done = device.finish();
@@ -179,6 +221,7 @@ impl Engine {
         sink: &mut dyn FrameSink,
     ) -> Sent {
         let mut device = OneFrame::new(Medium::Ethernet, self.mtu, None, sink, &mut self.scratch);
+        device.does_not_know(sockets.unknown());
         self.iface
             .poll_egress(smol(now), &mut device, sockets.set());
         let done = device.finish();

@@ -1,6 +1,6 @@
 //! TCP sockets, each alone in its set.
 
-use super::{Engine, Sockets, headers::Headers, quiet::Quiet};
+use super::{Engine, Sockets, Unknown, headers::Headers, quiet::Quiet};
 use crate::time::Instant;
 use alloc::vec;
 use core::{net::SocketAddr, time::Duration};
@@ -24,12 +24,17 @@ pub(crate) struct TcpSocket {
     buffer: usize,
     /// Bytes of the peer that were taken, in the circle of sequence numbers.
     taken: u32,
+    unknown: Unknown,
 }
 
 impl Sockets for TcpSocket {
     fn set(&mut self) -> &mut SocketSet<'static> {
         self.tell();
         &mut self.set
+    }
+
+    fn unknown(&self) -> Unknown {
+        self.unknown
     }
 }
 
@@ -64,6 +69,7 @@ impl TcpSocket {
             quiet: None,
             buffer,
             taken: 0,
+            unknown: Unknown::default(),
         }
     }
 
@@ -80,6 +86,7 @@ impl TcpSocket {
         socket.set_hop_limit(None);
         socket.set_nagle_enabled(true);
         self.taken = 0;
+        self.unknown = Unknown::default();
         self
     }
 
@@ -279,6 +286,17 @@ impl TcpSocket {
         });
         self.taken = self.taken.wrapping_add(taken as u32);
         result.unwrap_or(Ok(0))
+    }
+
+    /// So many bytes of the peer's were taken behind all others, of which the engine was not told.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.taken = self.taken.wrapping_add(bytes as u32);
+        self.unknown.behind = self.unknown.behind.wrapping_add(bytes as u32);
+    }
+
+    /// There is room only up to this number of the peer's, whose windows are shifted so far; or as much as in the buffer.
+    pub(crate) fn set_edge(&mut self, edge: Option<(u32, u8)>) {
+        self.unknown.edge = edge;
     }
 
     /// Whether the peer has sent FIN and everything before it was taken.

@@ -7,6 +7,7 @@ use super::share::Share;
 use alloc::boxed::Box;
 use core::ops::Range;
 use ipc_proto::{
+    fifo::{PeerError, Writer},
     frame::{HEADROOM, Pool, Run},
     shm::Shm,
 };
@@ -151,12 +152,40 @@ impl Buffers {
         self.small.take_back(buffers) || self.large.take_back(buffers)
     }
 
-    /// Copies a received frame out. False if it does not lie within the buffer.
+    /// Whether a received frame of `len` bytes lies within a buffer.
     #[inline]
-    pub(super) fn read(&self, id: u16, frame: &mut [u8]) -> bool {
-        let place = place(self.receive_pool.layout, id, frame.len());
+    pub(super) fn holds(&self, id: u16, len: usize) -> bool {
+        place(self.receive_pool.layout, id, len).is_some()
+    }
+
+    /// Copies bytes of a received frame out, from byte `at` of it on. False if they don't lie within the buffer.
+    #[inline]
+    pub(super) fn read(&self, id: u16, at: usize, bytes: &mut [u8]) -> bool {
         let memory = &self.receive_pool.memory;
-        place.is_some_and(|place| memory.read(place.start, frame).is_ok())
+        let place = self.place(id, at, bytes.len());
+        place.is_some_and(|place| memory.read(place, bytes).is_ok())
+    }
+
+    /// Copies `len` bytes of a received frame, from byte `at` of it on, to where the next bytes of a FIFO are. False if they don't lie within
+    /// the buffer, or there is no room.
+    #[inline]
+    pub(super) fn stage(
+        &self,
+        id: u16,
+        (at, len): (usize, usize),
+        writer: &mut Writer,
+    ) -> Result<bool, PeerError> {
+        match self.place(id, at, len) {
+            Some(place) => writer.stage(&self.receive_pool.memory, place, len),
+            None => Ok(false),
+        }
+    }
+
+    /// Where `len` bytes from byte `at` of a received frame on are.
+    #[inline]
+    fn place(&self, id: u16, at: usize, len: usize) -> Option<usize> {
+        let frame = place(self.receive_pool.layout, id, at.checked_add(len)?)?;
+        frame.start.checked_add(at)
     }
 
     /// The bytes of a frame to send. Those of an earlier, longer frame still lie behind it, where the driver can read them; it could

@@ -3,6 +3,7 @@
 mod clock;
 mod cycles;
 mod dhcp_hostile;
+mod direct;
 mod dns_hostile;
 mod drivers;
 mod familiar;

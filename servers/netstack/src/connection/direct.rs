@@ -1,0 +1,298 @@
+//! Data that goes straight from the driver's buffer to the client's FIFO, and past the engine. Touches the connection, the engine
+//! through it, the FIFO, and the buffer through `frames`.
+//!
+//! Only the headers of the segment have been copied and looked at. Its data is not looked at by anybody here, so a copy that the driver can't
+//! change any more is not needed: what it changes now it could have changed before. Neither has its checksum been added up, so the
+//! device must have vouched for it.
+//!
+//! **The stream.** The segment begins with the byte that comes next, lies within the window that the peer was told of, and there is room for
+//! all of it. The engine holds nothing, neither to be read nor behind a gap. So the bytes that come next in the stream are the segment's,
+//! all of them. They are published, and by the peer's true numbers, which all else here goes by, they have been taken; what the engine makes of
+//! that is the business of [`crate::engine`] (`behind`).
+//!
+//! **What the segment says else.** What it acknowledges and the window in it are told to the engine, unless it has just heard the same. Only a
+//! segment whose acknowledgment it takes goes this way, so its rules for what is believed stay.
+//!
+//! **The window.** If the peer may send more than there is room for in the FIFO, the engine has to hold that, and all that follows has to
+//! queue behind it. So from the first such segment on the peer is told of the FIFO's room, and not of the engine's, which is never
+//! used up. It never shrinks below what the peer was told, and opens by a quarter of the engine's buffer at least (RFC 9293 section 3.8.6.2.2).
+//! The client tells when it has read half of its FIFO ([`ipc_proto::fifo`]). That is often enough: as long as the window has not opened, more
+//! than half of the FIFO is full, or a quarter of it is left to the peer.
+//!
+//! **Acknowledgments.** One for each second segment, or after [`DELAY`], or when the window opens (RFC 9293 section 3.8.6.3), as the engine does it.
+
+use super::Connection;
+use crate::{
+    Instant,
+    blind::{Verdict, is_after},
+    classify::Segment,
+    engine::{Acknowledging, Bare, FrameSink, TcpState},
+    frames::HEAD,
+    turn::{Context, Turn},
+};
+use alloc::boxed::Box;
+use core::time::Duration;
+use ipc_proto::fifo::PeerError;
+
+const ACK: u8 = 16;
+const PSH: u8 = 8;
+/// A segment waits so long for a second one to be acknowledged with it: as long as in the engine.
+const DELAY: Duration = Duration::from_millis(10);
+
+/// What is noted of a connection some of whose data goes past the engine. All numbers are the peer's true ones.
+pub(super) struct Direct {
+    /// How far windows are shifted.
+    shift: u8,
+    /// That behind the last byte that the peer was told there is room for.
+    edge: u32,
+    /// What the engine heard last, if it took it: acknowledgment and window.
+    said: Option<(u32, u16)>,
+    /// Segments that went past the engine since the peer was last told what came.
+    owed: u32,
+    /// When it is to be told at the latest.
+    due: Option<Instant>,
+    /// The window opens.
+    opens: bool,
+    /// The headers of a segment.
+    headers: [u8; HEAD],
+    len: usize,
+}
+
+impl Direct {
+    /// Learns from a segment that was sent what the peer was told.
+    pub(super) fn note_told(&mut self, segment: &Segment) {
+        if segment.is_ack() {
+            (self.owed, self.due, self.opens) = (0, None, false);
+            let window = u32::from(segment.window) << self.shift;
+            let edge = segment.ack.wrapping_add(window);
+            if is_after(edge, self.edge) {
+                self.edge = edge;
+            }
+        }
+    }
+
+    /// Learns from a segment that the engine has heard, where the peer's next number was `before` it and is `next` now.
+    fn note_heard(&mut self, segment: &Segment, before: u32, next: u32) {
+        let says = (segment.ack, segment.window);
+        self.said = match self.said {
+            // Data was taken, and with it what the segment says.
+            _ if segment.is_ack() && next != before => Some(says),
+            // An old one, which is not taken.
+            Some(said) if segment.is_ack() && is_after(said.0, segment.ack) => Some(said),
+            Some(_) if segment.is_ack() && segment.len == 0 && segment.seq == before => Some(says),
+            _ => None,
+        };
+    }
+}
+
+impl Connection {
+    /// The number of the next byte from the peer, if its data may go past the engine.
+    pub(super) fn next_direct(&self) -> Option<u32> {
+        self.direct.as_ref()?;
+        self.next()
+    }
+
+    fn next(&self) -> Option<u32> {
+        Some(self.tcp.receive_next(self.peer_isn?))
+    }
+
+    /// Whether the peer may send data.
+    fn receives(&self) -> bool {
+        matches!(
+            self.tcp.state(),
+            TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2
+        )
+    }
+
+    /// The engine has heard a segment, before which that number was the next one.
+    #[inline(never)]
+    pub(super) fn note_heard(&mut self, segment: &Segment, before: u32) {
+        let next = self.next();
+        if let (Some(direct), Some(next)) = (&mut self.direct, next) {
+            direct.note_heard(segment, before, next);
+        }
+    }
+
+    /// A segment with data came that does not begin with the byte that comes `next`: some of it may be held.
+    #[cold]
+    pub(super) fn note_gap(&mut self, segment: &Segment, next: u32) {
+        let end = segment.end();
+        if is_after(end, next) && self.held.is_none_or(|held| is_after(end, held)) {
+            self.held = Some(end);
+        }
+    }
+
+    /// A segment came of which only the `headers`, of IPv4 without options, have been copied; its data is in a buffer of the pool. False if it
+    /// is to be copied, and heard as any other.
+    pub(crate) fn pass_on(
+        &mut self,
+        context: &mut Context<'_>,
+        segment: &Segment,
+        headers: &[u8],
+        buffer: u16,
+    ) -> bool {
+        self.try_to_pass_on(context, segment, headers, buffer)
+            .is_some()
+    }
+
+    #[inline(never)]
+    fn try_to_pass_on(
+        &mut self,
+        context: &mut Context<'_>,
+        segment: &Segment,
+        headers: &[u8],
+        buffer: u16,
+    ) -> Option<()> {
+        let next = self.next()?;
+        let is_plain = segment.flags & !PSH == ACK && segment.window > 0 && segment.seq == next;
+        if !is_plain
+            || self.tcp.received() > 0
+            || !self.receives()
+            || self.closing.is_some()
+            || self.waits_for_fin(segment)
+            || self.judge(segment) != Verdict::Hear
+        {
+            return None;
+        }
+        if self.direct.is_none() {
+            self.begin_direct(headers, next)?;
+        }
+        let (direct, ends) = (self.direct.as_mut()?, self.ends.as_mut()?);
+        let said = direct.said?;
+        let holds = self.held.is_some_and(|held| is_after(held, next));
+        let room = direct.edge.wrapping_sub(next);
+        if holds || is_after(said.0, segment.ack) || segment.len > room as usize {
+            return None;
+        }
+        // A FIFO that makes no sense is noticed on the other way.
+        let place = (headers.len(), segment.len);
+        if context.frames.stage(buffer, place, &mut ends.writer) != Ok(true) {
+            return None;
+        }
+        ends.writer.publish_staged(segment.len);
+        let says = (segment.ack, segment.window);
+        direct.said = Some(says);
+        self.held = None;
+        self.begin_to_hear(context.now, segment);
+        if says != said {
+            let bare = Bare {
+                headers,
+                seq: next,
+                ack: segment.ack,
+                has_data: false,
+            };
+            self.hear_bare(context, &bare);
+        }
+        self.tcp.skip(segment.len);
+        let direct = self.direct.as_mut()?;
+        direct.owed = direct.owed.saturating_add(1);
+        direct.due.get_or_insert(context.now.after(DELAY));
+        Some(())
+    }
+
+    /// Data may go past the engine from now on, if the FIFO is as large as its buffer.
+    fn begin_direct(&mut self, headers: &[u8], next: u32) -> Option<()> {
+        let capacity = self.tcp.receive_capacity();
+        let shift = self.shift?;
+        if self.ends.as_ref()?.writer.capacity() < capacity {
+            return None;
+        }
+        let mut direct = Box::new(Direct {
+            shift,
+            // No window was larger.
+            edge: next.wrapping_add(capacity as u32),
+            said: None,
+            owed: 0,
+            due: None,
+            opens: false,
+            headers: [0; HEAD],
+            len: headers.len(),
+        });
+        direct
+            .headers
+            .get_mut(..headers.len())?
+            .copy_from_slice(headers);
+        self.direct = Some(direct);
+        Some(())
+    }
+
+    /// Gives the engine a segment without its data.
+    fn hear_bare(&mut self, context: &mut Context<'_>, bare: &Bare<'_>) -> u32 {
+        self.before = self.tcp.state();
+        let mut sink = Acknowledging {
+            sink: context.frames,
+            next: self.acknowledges_at(),
+        };
+        let sent = context
+            .engine
+            .ingress_bare(context.now, bare, &mut self.tcp, &mut sink);
+        self.end_to_hear(context.engine, context.frames, sent);
+        sent.frames
+    }
+
+    /// Finds out how much room there is, before something is sent.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the client's FIFO indices make no sense.
+    #[inline(never)]
+    pub(super) fn look_for_room(&mut self) -> Result<(), PeerError> {
+        let next = self.next_direct();
+        let (Some(direct), Some(next)) = (&mut self.direct, next) else {
+            return Ok(());
+        };
+        let capacity = self.tcp.receive_capacity();
+        let room = match &mut self.ends {
+            Some(ends) => ends.writer.free()?.saturating_sub(self.tcp.received()),
+            // Nobody reads it, but it is thrown away.
+            None => capacity,
+        };
+        let reach = next.wrapping_add(room as u32);
+        let gain = reach.wrapping_sub(direct.edge);
+        direct.opens = is_after(reach, direct.edge) && gain as usize >= capacity / 4;
+        let edge = if direct.opens { reach } else { direct.edge };
+        self.tcp.set_edge(Some((edge, direct.shift)));
+        Ok(())
+    }
+
+    /// Tells the peer what went past the engine, if it is time to.
+    #[inline(never)]
+    pub(super) fn acknowledge(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
+        let next = self.next_direct();
+        let (Some(direct), Some(next)) = (&self.direct, next) else {
+            return;
+        };
+        let has_come = direct.due.is_some_and(|due| due <= context.now);
+        let is_due = direct.owed >= 2 || direct.opens || has_come;
+        if !self.receives() || !is_due || !context.may_send {
+            return;
+        }
+        if !context.frames.has_room() {
+            turn.starved = true;
+            return;
+        }
+        let headers = direct.headers;
+        let bare = Bare {
+            headers: headers.get(..direct.len).unwrap_or_default(),
+            // One that came before all that it says has come.
+            seq: next.wrapping_sub(1),
+            ack: self.sent,
+            has_data: true,
+        };
+        let frames = self.hear_bare(context, &bare);
+        turn.frames = turn.frames.saturating_add(frames);
+        if frames > 0 && context.engine.asked_for_neighbor() {
+            turn.stalled.push(self.key.remote.ip());
+        }
+        // Else it was told.
+        if let Some(direct) = self.direct.as_mut().filter(|direct| direct.owed > 0) {
+            direct.owed = 1;
+            direct.due = Some(context.now.after(DELAY));
+        }
+    }
+
+    /// When the peer is to be told at the latest what went past the engine.
+    pub(super) fn acknowledges_by(&self, now: Instant) -> Option<Instant> {
+        let due = self.direct.as_ref()?.due;
+        due.filter(|due| *due > now)
+    }
+}

@@ -1,0 +1,477 @@
+//! Data that goes straight from the driver's buffer to the client: the client, and the peer, must find the same as if it had gone through the
+//! engine.
+
+use super::{
+    forge::{ACK, FIN, Forged, RST, known, segment},
+    *,
+};
+use crate::blind::is_after;
+use ipc_proto::frame::{Checksum, Offloads};
+use proptest::prelude::*;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread, vec,
+};
+
+const PSH: u8 = 8;
+const URG: u8 = 32;
+/// Bytes of the FIFO and of the engine's buffer.
+const ROOM: usize = 1 << 16;
+const OFFLOADS: Offloads = Offloads {
+    transmit_checksum: true,
+    receive_checksum: true,
+    transmit_segments: false,
+    receive_segments: true,
+};
+
+fn hosts(seed: u64) -> Network {
+    let mut net = Network::new(seed);
+    net.offloads = OFFLOADS;
+    net.buffers = crate::pools(OFFLOADS);
+    for last in [1, 2] {
+        net.add(Config {
+            tcp_buffer: ROOM,
+            ..config(last)
+        });
+    }
+    net.run(SECOND);
+    net
+}
+
+/// What a segment that was sent says of the peer's, but for the window, which is another one by design.
+#[derive(Clone, PartialEq, Debug)]
+struct Says {
+    ack: u32,
+    flags: u8,
+    /// With the ranges of a selective acknowledgment.
+    options: Vec<u8>,
+}
+
+/// The second host with a connection, whose peer is made up.
+struct Victim {
+    net: Network,
+    client: Client,
+    stream: Socket,
+    right: Forged,
+    /// How far windows are shifted.
+    shift: u8,
+    /// The number behind the last byte that the peer was told it may send, and behind the last one that it was told has come.
+    edge: u32,
+    acknowledged: u32,
+    /// The number behind everything that it has sent.
+    sent: u32,
+    _peers: (Client, Socket),
+}
+
+impl Victim {
+    fn new(copies_whole: bool) -> Victim {
+        let mut net = hosts(1);
+        let (a, near, client, stream, right) = known(&mut net);
+        net.hosts[1].stack.frames.copies_whole = copies_whole;
+        net.hosts[0].stack.detach();
+        net.hosts[0].nic = None;
+        net.log = None;
+        Victim {
+            net,
+            client,
+            stream,
+            shift: 1,
+            edge: right.seq.wrapping_add(ROOM as u32),
+            acknowledged: right.seq,
+            sent: right.ack,
+            right,
+            _peers: (a, near),
+        }
+    }
+
+    fn passed_on(&self) -> u64 {
+        self.net.hosts[1].stack.passed_on()
+    }
+
+    /// What the stack sends at once.
+    fn poll(&mut self) -> Vec<Says> {
+        let host = &mut self.net.hosts[1];
+        while host.stack.poll(self.net.now).work_left {}
+        let frames = host.nic.as_mut().unwrap().take();
+        // What was sent has been taken.
+        host.stack.poll(self.net.now);
+        let said = frames.iter().filter_map(|frame| {
+            let segment = segment(frame)?;
+            let end = 34 + usize::from(frame[46] >> 4) * 4;
+            if segment.is_ack() {
+                let window = u32::from(segment.window) << self.shift;
+                self.edge = segment.ack.wrapping_add(window);
+                self.acknowledged = segment.ack;
+            }
+            if is_after(segment.end(), self.sent) {
+                self.sent = segment.end();
+            }
+            Some(Says {
+                ack: segment.ack,
+                flags: segment.flags & !PSH,
+                options: frame[54..end].to_vec(),
+            })
+        });
+        // That the window has opened is told at once, or not.
+        let mut said: Vec<Says> = said.collect();
+        said.dedup();
+        said
+    }
+
+    /// Gives it a segment, and all the time that it may take to acknowledge it. What it says at once, and then.
+    fn hears(&mut self, segment: &Forged, checksum: Checksum) -> (Vec<Says>, Vec<Says>) {
+        let nic = self.net.hosts[1].nic.as_mut().unwrap();
+        assert!(nic.put_with(&segment.frame(), checksum));
+        (self.poll(), self.waits(Duration::from_millis(20)))
+    }
+
+    fn waits(&mut self, time: Duration) -> Vec<Says> {
+        self.net.now = self.net.now.after(time);
+        self.poll()
+    }
+
+    fn reads(&mut self, most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; most];
+        let len = self.stream.reader.read(&mut bytes).unwrap();
+        bytes.truncate(len);
+        // As a client does it: not each time.
+        if self.stream.reader.tells_room() {
+            self.client.touch(&self.stream);
+        }
+        bytes
+    }
+}
+
+/// The byte of the peer's stream at a place.
+fn byte(at: u32) -> u8 {
+    (at.wrapping_mul(2_654_435_761) >> 24) as u8
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A segment so many bytes from what comes next, with so many bytes at most, and what is odd about it.
+    Segment(i32, usize, Odd),
+    /// Client reads.
+    Read(usize),
+    /// Client writes; what the peer acknowledges from then on.
+    Write(usize),
+    /// Milliseconds pass.
+    Wait(u64),
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Odd {
+    Nothing,
+    Flags(u8),
+    /// It acknowledges so much less than everything.
+    Ack(u32),
+    Window(u16),
+    Unknown,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let odd = prop_oneof![
+        12 => Just(Odd::Nothing),
+        2 => prop_oneof![Just(PSH), Just(URG)].prop_map(Odd::Flags),
+        1 => (0u32..3000).prop_map(Odd::Ack),
+        1 => prop_oneof![Just(0u16), Just(1), any::<u16>()].prop_map(Odd::Window),
+        1 => Just(Odd::Unknown),
+    ];
+    let at = prop_oneof![12 => Just(0), 1 => -3000i32..3000, 1 => -70_000i32..70_000];
+    let len = prop_oneof![1 => 0usize..3000, 3 => 0usize..65_000];
+    prop_oneof![
+        6 => (at, len, odd).prop_map(|(at, len, odd)| Step::Segment(at, len, odd)),
+        3 => prop_oneof![0usize..3000, 0usize..140_000].prop_map(Step::Read),
+        1 => (0usize..6000).prop_map(Step::Write),
+        1 => (0u64..2000).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_straight_way_leads_to_the_same(
+        steps in proptest::collection::vec(step(), 1..60),
+        ends in prop_oneof![Just(FIN), Just(RST), Just(0)],
+    ) {
+        let mut both = [Victim::new(false), Victim::new(true)];
+        for it in &mut both {
+            stream(it, 2 * ROOM, 30_000);
+        }
+        prop_assert!(both[0].passed_on() > 1);
+        let first = both[0].right.seq;
+        let mut peer = both[0].right.clone();
+        for step in steps {
+            let next = both[0].acknowledged;
+            prop_assert_eq!(next, both[1].acknowledged);
+            // Small data may wait or not, by whether there is something to acknowledge. The peer has heard what both have sent.
+            let ahead = is_after(both[0].sent, both[1].sent);
+            let sent = both[usize::from(ahead)].sent;
+            match step {
+                Step::Segment(at, len, odd) => {
+                    // A peer keeps to the window that either has told it.
+                    let edge = both.iter().map(|it| it.edge.wrapping_sub(next)).min().unwrap();
+                    let room = (edge as i32).saturating_sub(at).clamp(0, 65_000) as usize;
+                    peer.seq = next.wrapping_add_signed(at);
+                    peer.data = (0..len.min(room) as u32)
+                        .map(|n| byte(peer.seq.wrapping_add(n)))
+                        .collect();
+                    (peer.flags, peer.window, peer.ack) = (ACK, 0xffff, sent);
+                    let mut checksum = Checksum::Partial;
+                    match odd {
+                        Odd::Nothing => {}
+                        Odd::Flags(flags) => peer.flags |= flags,
+                        Odd::Ack(less) => peer.ack = sent.wrapping_sub(less),
+                        Odd::Window(window) => peer.window = window,
+                        Odd::Unknown => checksum = Checksum::Unknown,
+                    }
+                    let [one, other] = &mut both;
+                    let (one, other) = (one.hears(&peer, checksum), other.hears(&peer, checksum));
+                    // What is answered at once still is. (That the window has opened may be told earlier.)
+                    if at > 0 && !peer.data.is_empty() {
+                        let is_said = other.0.iter().all(|it| one.0.contains(it));
+                        prop_assert!(is_said, "{:?} instead of {:?}", &one.0, &other.0);
+                    }
+                    let last = |(now, later): &(Vec<Says>, Vec<Says>)| {
+                        now.iter().chain(later).last().cloned()
+                    };
+                    let (one, other) = (last(&one), last(&other));
+                    if let (Some(one), Some(other)) = (one, other) {
+                        prop_assert_eq!(one.ack, other.ack);
+                    }
+                }
+                Step::Read(most) => {
+                    let [one, other] = both.each_mut().map(|it| it.reads(most));
+                    prop_assert!(one == other, "{} bytes read, or {}", one.len(), other.len());
+                    for it in &mut both {
+                        it.waits(Duration::from_millis(20));
+                    }
+                }
+                Step::Write(len) => {
+                    let wrote = both.each_mut().map(|it| {
+                        let wrote = it.stream.writer.write(&pattern(len)).unwrap();
+                        it.client.touch(&it.stream);
+                        it.poll();
+                        wrote
+                    });
+                    prop_assert_eq!(wrote[0], wrote[1]);
+                }
+                Step::Wait(millis) => {
+                    for it in &mut both {
+                        it.waits(Duration::from_millis(millis));
+                    }
+                }
+            }
+            for it in &both {
+                it.net.hosts[1].stack.check_invariants();
+            }
+        }
+        // Everything is read, and then the peer ends it.
+        let mut rest = both.each_mut().map(|it| {
+            let mut all = Vec::new();
+            for _ in 0..4 {
+                all.extend(it.reads(ROOM));
+                it.client.touch(&it.stream);
+                it.waits(SECOND);
+            }
+            all
+        });
+        let [one, other] = &mut rest;
+        prop_assert!(one == other);
+        prop_assert_eq!(both[0].acknowledged, both[1].acknowledged);
+        let at = both[0].acknowledged;
+        let wrong = (0..one.len() as u32).rev().find(|n| {
+            one[*n as usize] != byte(at.wrapping_sub(one.len() as u32).wrapping_add(*n))
+        });
+        prop_assert_eq!(wrong, None, "of {} bytes since {}", one.len(), first);
+        let told = both.each_mut().map(|it| {
+            peer = Forged { seq: at, flags: ACK, window: 0xffff, data: Vec::new(), ..peer.clone() };
+            // Until all that waits is sent.
+            for _ in 0..20 {
+                peer.ack = it.sent;
+                it.hears(&peer, Checksum::Valid);
+            }
+            peer.flags |= ends;
+            it.hears(&peer, Checksum::Valid);
+            it.waits(SECOND);
+            it.stream.status.load()
+        });
+        prop_assert_eq!(told[0], told[1]);
+        prop_assert_eq!(both[0].sent, both[1].sent);
+        prop_assert_eq!(both[0].acknowledged, both[1].acknowledged);
+        prop_assert_eq!(both[1].passed_on(), 0);
+    }
+}
+
+/// Segments of one size, each as soon as there is room for it; the client reads now and then.
+fn stream(victim: &mut Victim, bytes: usize, len: usize) -> Vec<u8> {
+    let mut peer = victim.right.clone();
+    let first = peer.seq;
+    let mut got = Vec::new();
+    for round in 0..100_000 {
+        let sent = peer.seq.wrapping_sub(first) as usize;
+        let room = victim.edge.wrapping_sub(peer.seq) as usize;
+        let len = len.min(room).min(bytes - sent);
+        if len > 0 {
+            peer.data = (0..len as u32)
+                .map(|n| byte(peer.seq.wrapping_add(n)))
+                .collect();
+            victim.hears(&peer, Checksum::Partial);
+            peer.seq = peer.seq.wrapping_add(len as u32);
+        }
+        if round % 3 == 2 || len == 0 {
+            let read = victim.reads(16 << 10);
+            got.extend(read);
+            victim.poll();
+        }
+        if got.len() == bytes {
+            break;
+        }
+    }
+    victim.right.seq = peer.seq;
+    got
+}
+
+fn expected(first: u32, bytes: usize) -> Vec<u8> {
+    (0..bytes as u32)
+        .map(|n| byte(first.wrapping_add(n)))
+        .collect()
+}
+
+#[test]
+fn most_of_a_stream_goes_straight_to_its_client() {
+    for len in [2100, 9000, 40_000, 65_000] {
+        let mut victim = Victim::new(false);
+        let (first, bytes) = (victim.right.seq, 3_000_000);
+        assert!(stream(&mut victim, bytes, len) == expected(first, bytes));
+        let passed_on = victim.passed_on() as usize * len.min(32 << 10);
+        assert!(passed_on > bytes / 2, "{passed_on} bytes, {len} a frame");
+        victim.net.hosts[1].stack.check_invariants();
+    }
+}
+
+/// With numbers at the end of the circle, which they cross.
+#[test]
+fn the_window_opens_as_the_client_reads_and_never_takes_back_what_it_said() {
+    let mut victim = Victim::new(false);
+    let first = victim.right.seq;
+    assert!(stream(&mut victim, 1_000_000, 30_000) == expected(first, 1_000_000));
+    let mut peer = victim.right.clone();
+    let mut filled = 0;
+    // Nobody reads.
+    loop {
+        let room = victim.edge.wrapping_sub(peer.seq) as usize;
+        if room == 0 {
+            break;
+        }
+        let before = victim.edge;
+        peer.data = (0..room.min(20_000) as u32)
+            .map(|n| byte(peer.seq.wrapping_add(n)))
+            .collect();
+        victim.hears(&peer, Checksum::Partial);
+        peer.seq = peer.seq.wrapping_add(peer.data.len() as u32);
+        filled += peer.data.len();
+        assert!(!is_after(before, victim.edge), "the window was taken back");
+        assert_eq!(victim.acknowledged, peer.seq);
+    }
+    assert!((ROOM - ROOM / 4..=ROOM + 1).contains(&filled), "{filled}");
+    // A probe is answered, and changes nothing.
+    peer.seq = peer.seq.wrapping_sub(1);
+    peer.data.clear();
+    let (answer, _) = victim.hears(&peer, Checksum::Valid);
+    assert_eq!(answer.len(), 1);
+    assert_eq!(answer[0].ack, victim.acknowledged);
+    // The client reads: the peer hears of it without having asked.
+    let before = victim.edge;
+    for _ in 0..ROOM / 4096 {
+        victim.reads(4096);
+        victim.poll();
+    }
+    let opened = victim.edge.wrapping_sub(before) as usize;
+    assert!(opened >= ROOM / 2, "{opened} more than before");
+}
+
+/// The driver changes the data while it is copied.
+#[test]
+fn a_driver_that_changes_data_under_way_changes_only_the_data() {
+    let mut victim = Victim::new(false);
+    let first = victim.right.seq;
+    assert!(stream(&mut victim, 500_000, 30_000) == expected(first, 500_000));
+    let before = victim.passed_on();
+    let nic = victim.net.hosts[1].nic.as_ref().unwrap();
+    let pool = nic.pools[0].clone();
+    // Where the data of a frame is, behind all headers.
+    let places: Vec<usize> = nic.empty.iter().map(|id| nic.place(0, *id) + 200).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let hostile = thread::spawn(move || {
+        let mut round = 0u8;
+        while !stopped.load(Ordering::Relaxed) {
+            round ^= 1;
+            for place in &places {
+                pool.write(*place, &[round; 10_000]).unwrap();
+            }
+        }
+    });
+    let mut peer = victim.right.clone();
+    for _ in 0..50 {
+        peer.data = vec![0; 10_000];
+        victim.hears(&peer, Checksum::Valid);
+        peer.seq = peer.seq.wrapping_add(10_000);
+        assert_eq!(victim.acknowledged, peer.seq);
+        let mut bytes = victim.reads(ROOM);
+        bytes.extend(victim.reads(ROOM));
+        victim.poll();
+        assert_eq!(bytes.len(), 10_000);
+        assert!(bytes.iter().all(|byte| *byte < 2));
+    }
+    stop.store(true, Ordering::Relaxed);
+    hostile.join().unwrap();
+    assert!(victim.passed_on() > before + 40);
+    victim.net.hosts[1].stack.check_invariants();
+}
+
+/// A real peer, a lossy wire, data both ways, and the end of it.
+#[test]
+fn streams_are_whole_whatever_is_lost() {
+    let mut passed_on = 0;
+    for seed in 0..20 {
+        let mut net = hosts(seed);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+        net.faults.loss = seed % 4 * 10;
+        net.faults.reorder = seed % 3 * 10;
+        net.faults.duplicate = seed % 2 * 10;
+        for _ in 0..2 {
+            let bytes = pattern(400_000);
+            let got = transfer(
+                &mut net,
+                (&mut a, &mut near),
+                (&mut b, &mut far),
+                &bytes,
+                SECOND * 400,
+            );
+            assert!(got == bytes, "seed {seed}");
+            let got = transfer(
+                &mut net,
+                (&mut b, &mut far),
+                (&mut a, &mut near),
+                &bytes,
+                SECOND * 400,
+            );
+            assert!(got == bytes, "seed {seed}");
+        }
+        passed_on += net.hosts[0].stack.passed_on() + net.hosts[1].stack.passed_on();
+        for (client, socket) in [(&mut a, &near), (&mut b, &far)] {
+            close(&mut net, client, socket.handle, false);
+        }
+        net.run(SECOND * 200);
+        for host in &net.hosts {
+            assert_eq!(host.stack.holdings().flows, 0, "seed {seed}");
+        }
+    }
+    assert!(passed_on > 500, "{passed_on} frames");
+}
