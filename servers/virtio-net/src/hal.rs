@@ -10,7 +10,7 @@ use ipc_proto::frame::HEADROOM;
 use spin::Mutex;
 use virtio_drivers::{PAGE_SIZE, PhysAddr};
 
-/// Where in a buffer of the pool the header starts: a descriptor begins here.
+/// Where in a buffer to receive into the header starts: its descriptor begins here.
 pub const HEADER_START: usize = HEADROOM - HEADER;
 
 /// Memory for virtqueues.

@@ -1,4 +1,4 @@
-//! Buffers of the frame pool for one use, and which of them the driver has. Touches nothing.
+//! Buffers of a frame pool for one use, and which of them the driver has. Touches nothing.
 
 use alloc::vec::Vec;
 use core::ops::Range;
