@@ -48,7 +48,8 @@ impl<P: Platform> Kernel<P> {
         woken.tcb.state = ThreadState::Ready;
         set_result(&mut woken.context, Ok([found, 0, 0]));
         let priority = woken.tcb.priority;
-        self.sched.make_ready(&mut self.store, thread, priority)
+        self.sched
+            .make_ready(&mut self.store, thread, priority, false)
     }
 
     #[cold]

@@ -80,16 +80,17 @@ impl Scheduler {
         self.ready.checked_ilog2().map(|bit| bit as u8)
     }
 
-    /// A thread became ready that is the last of its priority. Mostly nobody else is, and it runs as soon as the current one stops.
+    /// A thread became ready, as the first or last of its priority. Mostly nobody else is, and it runs as soon as the current one stops.
     #[inline(always)]
     pub(crate) fn make_ready(
         &mut self,
         store: &mut Store,
         thread: Ref<Tcb>,
         priority: u8,
+        front: bool,
     ) -> Result<(), Error> {
         if self.next.is_some() || self.ready.wrapping_shr(priority.into()) != 0 {
-            return self.enqueue(store, thread, priority, false);
+            return self.enqueue(store, thread, priority, front);
         }
         self.next = Some(thread);
         self.next_priority = priority;
@@ -251,6 +252,7 @@ impl Scheduler {
     #[inline]
     fn others_ready(&self, priority: u8) -> bool {
         self.ready.wrapping_shr(priority.into()) & 1 != 0
+            || self.next.is_some() && self.next_priority == priority
     }
 }
 
@@ -268,8 +270,8 @@ impl<P: Platform> Kernel<P> {
     /// Whether the current thread has to make room for another.
     #[inline(never)]
     fn choose_again(&mut self, thread: Ref<Tcb>) -> Option<Ref<Tcb>> {
-        self.must(|k| k.sched.settle(&mut k.store));
-        let best = self.sched.best();
+        let next = self.sched.next.map(|_| self.sched.next_priority);
+        let best = self.sched.best().max(next);
         if best.is_none_or(|best| best <= self.sched.priority) {
             return Some(thread);
         }
@@ -359,7 +361,8 @@ impl<P: Platform> Kernel<P> {
     /// A new thread may run.
     pub(crate) fn make_ready(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
         let priority = self.store.get(thread)?.priority;
-        self.sched.make_ready(&mut self.store, thread, priority)
+        self.sched
+            .make_ready(&mut self.store, thread, priority, false)
     }
 
     /// Changes a thread's priority.

@@ -42,7 +42,7 @@ impl<P: Platform> Kernel<P> {
             woken.tcb.state = ThreadState::Ready;
             set_result(&mut woken.context, result);
             let priority = woken.tcb.priority;
-            k.sched.enqueue(&mut k.store, thread, priority, front)
+            k.sched.make_ready(&mut k.store, thread, priority, front)
         });
     }
 
