@@ -110,7 +110,7 @@ impl Connection {
         now: Instant,
     ) -> Connection {
         let before = tcp.state();
-        Connection {
+        let mut connection = Connection {
             tcp,
             key,
             owner: None,
@@ -143,7 +143,10 @@ impl Connection {
             epoch,
             before,
             last_ack: None,
-        }
+        };
+        // What completes a handshake may say all that there is to say: no later step of the engine need come.
+        connection.note_state(true);
+        connection
     }
 
     /// Learns what the peer's SYN offered.

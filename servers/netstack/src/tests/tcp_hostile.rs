@@ -65,6 +65,44 @@ fn accepted(net: &mut Network, b: &mut Client, listener: Handle) -> Socket {
     accept(net, b, listener).unwrap().0
 }
 
+/// The acknowledgment that ends a handshake may be lost, and what comes next say all that there is to say.
+#[test]
+fn data_and_fin_may_end_the_handshake() {
+    for data in [&b""[..], b"all of it"] {
+        let (mut net, mut b, listener) = listening();
+        let id = b.id();
+        let (buffers, mut ends) = b.buffers(16);
+        b.send(&Request::TcpAccept {
+            id,
+            listener,
+            buffers,
+        });
+        net.run(Duration::from_millis(10));
+        let mut peer = Forged {
+            src_port: 1000,
+            dst_port: 80,
+            seq: 1 << 20,
+            flags: SYN,
+            window: 0xffff,
+            ..Forged::default()
+        };
+        let answers = peer.put(&mut net);
+        let answer = segment(answers.first().unwrap()).unwrap();
+        peer.seq = peer.seq.wrapping_add(1);
+        peer.ack = answer.seq.wrapping_add(1);
+        peer.flags = FIN | ACK;
+        peer.data = data.into();
+        peer.put(&mut net);
+        net.run(SECOND);
+        assert!(matches!(wait(&mut net, &mut b, id), Reply::Accepted { .. }));
+        let status = ends.status.load();
+        assert!(status.established && status.peer_closed, "{status:?}");
+        let mut read = [0; 16];
+        let len = ends.reader.read(&mut read).unwrap();
+        assert_eq!(&read[..len], data);
+    }
+}
+
 #[test]
 fn odd_options_bound_what_is_sent_and_harm_nothing() {
     for (name, options, least, most) in [
