@@ -23,8 +23,6 @@ use virtio_net::{
     card::{Card, failed},
     error::AttachError,
     mmio::Mmio,
-    nic::DeviceMemory,
-    queue::DevicePool,
     server::{Attachment, Events, Platform},
     session::Shared,
     transport::PciTransport,
@@ -162,8 +160,8 @@ impl Platform for Driver {
         self.notification.wait(Events::INTERRUPTS.bits(), 0);
         self.bell.take();
         self.server_bell.raise();
-        let pools = [pool.memory(), &shown];
-        let (arena, [receive_at, send_at]) = match self.card.start(pools, &self.notification) {
+        let pools = [(pool.memory(), receive), (&shown, send)];
+        let memory = match self.card.start(pools, &self.notification) {
             Ok(started) => started,
             Err(error) => {
                 server.stack.detach();
@@ -178,17 +176,7 @@ impl Platform for Driver {
                 send,
                 offloads,
             },
-            memory: DeviceMemory {
-                arena,
-                receive: DevicePool {
-                    start: receive_at,
-                    layout: receive,
-                },
-                send: DevicePool {
-                    start: send_at,
-                    layout: send,
-                },
-            },
+            memory,
             generation,
         };
         self.attached = Some([channel, pool]);

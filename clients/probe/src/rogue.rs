@@ -86,13 +86,12 @@ pub(crate) fn lead_astray(env: &Env) -> Finding {
     let arena = unsafe { Arena::new(queues.base(), QUEUE_PAGES as usize, queues_at) };
     device.start().map_err(failed)?;
     let buffers = (rt::PAGE_SIZE / BUFFER_SIZE) as u16;
-    let pool = DevicePool {
-        start: address,
-        layout: Pool {
-            small: buffers,
-            large: 0,
-        },
+    let layout = Pool {
+        small: buffers,
+        large: 0,
     };
+    let pool =
+        DevicePool::new(address, rt::PAGE_SIZE as u64, layout).ok_or("no room for frames")?;
     let lie = DeviceMemory {
         arena,
         receive: pool,

@@ -6,16 +6,22 @@ use crate::{
     error::{AttachError, ProbeError},
     hal::Arena,
     mmio::Mmio,
+    nic::DeviceMemory,
     pci::{self, ConfigSpace},
+    queue::DevicePool,
     server::Events,
     transport::{PciTransport, Vectors},
 };
 use alloc::vec::Vec;
 use core::fmt;
+use ipc_proto::frame::Pool;
 use rt::{Device, Env, Error, Interrupt, Mapping, Memory, Notification, Prot, Slot};
 
 /// Pages of both virtqueues (three each), and no more: the device reaches all of them.
 const QUEUE_PAGES: u64 = 6;
+
+/// Where the device finds a pool, and how many bytes it has there.
+type Place = (u64, u64);
 
 /// Configuration space of the device.
 struct Config<'a>(&'a Device);
@@ -154,37 +160,48 @@ impl Card {
     }
 
     /// Routes interrupts to `notification`, the bits of [`Events`], and lets the device reach the `pools`, as far as these capabilities
-    /// say, and the queues. Returns the memory of the queues, and where the device finds the pools. After a failure it is stopped.
+    /// say, and the queues. Returns the memory of the queues, and where the device finds the pools, which have these buffers. After a
+    /// failure it is stopped.
     ///
     /// # Errors
-    /// [`AttachError::Failed`].
+    /// [`AttachError::BadReply`] if one has less memory than its buffers take, else [`AttachError::Failed`].
     pub fn start(
         &mut self,
-        pools: [&Memory; 2],
+        [receive, send]: [(&Memory, Pool); 2],
         notification: &Notification,
-    ) -> Result<(Arena, [u64; 2]), AttachError> {
-        let (queues, pools) = self.prepare(pools, notification).map_err(|(step, error)| {
+    ) -> Result<DeviceMemory, AttachError> {
+        let places = self.prepare([receive.0, send.0], notification);
+        let (queues, [receive_at, send_at]) = places.map_err(|(step, error)| {
             self.stop();
             failed(step, error)
         })?;
-        // SAFETY: the pages stay mapped there for the process's life, and only the library uses them.
-        let arena = unsafe { Arena::new(self.queues.base(), QUEUE_PAGES as usize, queues) };
-        Ok((arena, pools))
+        let pool = |(start, bytes), layout| DevicePool::new(start, bytes, layout);
+        let (Some(receive), Some(send)) = (pool(receive_at, receive.1), pool(send_at, send.1))
+        else {
+            self.stop();
+            return Err(AttachError::BadReply);
+        };
+        Ok(DeviceMemory {
+            // SAFETY: the pages stay mapped there for the process's life, and only the library uses them.
+            arena: unsafe { Arena::new(self.queues.base(), QUEUE_PAGES as usize, queues) },
+            receive,
+            send,
+        })
     }
 
-    /// [`Card::start`]; else says which step failed. Returns where the device finds queues and pools.
+    /// [`Card::start`]; else says which step failed. Returns where the device finds queues and pools, and how many bytes of these.
     fn prepare(
         &mut self,
         pools: [&Memory; 2],
         notification: &Notification,
-    ) -> Result<(u64, [u64; 2]), (&'static str, Error)> {
+    ) -> Result<(u64, [Place; 2]), (&'static str, Error)> {
         let (queues, _) = self
             .device
             .dma_map(self.queues.memory())
             .map_err(|error| ("let the device reach its queues", error))?;
-        let mut places = [0; 2];
+        let mut places = [(0, 0); 2];
         for (place, pool) in places.iter_mut().zip(pools) {
-            (*place, _) = self
+            *place = self
                 .device
                 .dma_map(pool)
                 .map_err(|error| ("let the device reach a frame pool", error))?;

@@ -39,9 +39,9 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
 
 /// What a platform gives the device, for such pools to receive into and to send from.
 pub fn memory(layouts: [Pool; 2]) -> DeviceMemory {
-    let [receive, send] = [0, 1].map(|pool| DevicePool {
-        start: POOLS[pool],
-        layout: layouts[pool],
+    let [receive, send] = [0, 1].map(|pool| {
+        let layout = layouts[pool];
+        DevicePool::new(POOLS[pool], layout.bytes() as u64, layout).unwrap()
     });
     DeviceMemory {
         arena: hal::testing::arena(ARENA_PAGES, ARENA),

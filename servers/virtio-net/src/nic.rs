@@ -10,7 +10,7 @@ use crate::{
     offload::Header,
     queue::{Completed, DevicePool, Queue, ReceiveQueue, TransmitQueue},
     registers::Registers,
-    transport::{PciTransport, RECEIVE, TRANSMIT},
+    transport::PciTransport,
 };
 use ipc_proto::frame::Offloads;
 
@@ -45,13 +45,6 @@ impl<R: Registers> Nic<R> {
         memory: DeviceMemory,
         offloads: Offloads,
     ) -> Result<Nic<R>, DeviceError> {
-        // A pool that wraps around the end of the address space has no addresses to give to the device.
-        for (pool, queue) in [(memory.receive, RECEIVE), (memory.send, TRANSMIT)] {
-            let bytes = pool.layout.bytes() as u64;
-            if pool.start.checked_add(bytes).is_none() {
-                return Err(DeviceError::QueueSetup(queue));
-            }
-        }
         let pools = [memory.receive, memory.send];
         match Nic::set_up(&mut transport, pools, offloads) {
             Ok((identity, receive, transmit)) => Ok(Nic {

@@ -12,8 +12,6 @@ use virtio_net::{
     card::{Card, StartError, failed},
     error::AttachError,
     mmio::Mmio,
-    nic::DeviceMemory,
-    queue::DevicePool,
     server::{Attachment, Events, Platform},
     session::Shared,
     transport::PciTransport,
@@ -118,8 +116,8 @@ impl Platform for Kernel {
         let to_send = Memory::from_raw(to_send.into_raw());
         // Whatever is left of an earlier attachment.
         self.wait(0);
-        let pools = [pool.memory(), &to_send];
-        let (arena, [receive_at, send_at]) = self.card.start(pools, &self.notification)?;
+        let pools = [(pool.memory(), receive), (&to_send, send)];
+        let memory = self.card.start(pools, &self.notification)?;
         let gone = Events::STACK_GONE.bits();
         if let Err(error) = rt::watch(doorbell.slot(), &self.notification, gone) {
             self.detach();
@@ -133,17 +131,7 @@ impl Platform for Kernel {
                 send,
                 offloads,
             },
-            memory: DeviceMemory {
-                arena,
-                receive: DevicePool {
-                    start: receive_at,
-                    layout: receive,
-                },
-                send: DevicePool {
-                    start: send_at,
-                    layout: send,
-                },
-            },
+            memory,
             generation,
         };
         self.attached = Some(Attached {

@@ -50,13 +50,20 @@ const _: () = assert!(DESCRIPTOR * QUEUE_SIZE <= PAGE_SIZE && 6 + 8 * QUEUE_SIZE
 const _: () = assert!(6 + 2 * QUEUE_SIZE <= HEADERS && HEADER <= HEADER_ROOM);
 const _: () = assert!(HEADERS + HEADER_ROOM * SENT_AT_ONCE <= PAGE_SIZE);
 
-/// A frame pool as the device sees it.
+/// A frame pool as the device sees it: all of it is memory that it was given.
 #[derive(Clone, Copy, Debug)]
 pub struct DevicePool {
-    /// Where it finds it.
-    pub start: PhysAddr,
-    /// Which buffers it has.
-    pub layout: Pool,
+    start: PhysAddr,
+    layout: Pool,
+}
+
+impl DevicePool {
+    /// A pool with these buffers in the `bytes` that the device finds at `start`. `None` if there are fewer than the pool has, or
+    /// addresses end before: it is the stack that says which buffers there are, and the device must not be led beyond its memory.
+    pub fn new(start: PhysAddr, bytes: u64, layout: Pool) -> Option<DevicePool> {
+        let fits = layout.bytes() as u64 <= bytes && start.checked_add(bytes).is_some();
+        fits.then_some(DevicePool { start, layout })
+    }
 }
 
 /// A buffer in the device's hands.

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     device::{EVERYTHING, Mac},
     fake::{self, FakeNic, State},
+    transport::TRANSMIT,
 };
 
 /// Starts a device that `prepare` made peculiar.
@@ -106,17 +107,13 @@ fn notification_registers_outside_their_structure_are_refused() {
 }
 
 #[test]
-fn a_pool_beyond_the_address_space_is_refused() {
-    let _turn = fake::take_turn();
-    let device = FakeNic::new();
-    let mut memory = fake::memory([fake::small(8); 2]);
-    memory.receive.start = u64::MAX - 4096;
-    let error = Nic::start(device.transport(), memory, EVERYTHING).err();
-    assert_eq!(error, Some(DeviceError::QueueSetup(RECEIVE)));
-    let mut memory = fake::memory([fake::small(8); 2]);
-    memory.send.start = u64::MAX - 4096;
-    let error = Nic::start(device.transport(), memory, EVERYTHING).err();
-    assert_eq!(error, Some(DeviceError::QueueSetup(TRANSMIT)));
+fn a_pool_beyond_its_memory_or_the_address_space_is_refused() {
+    let layout = fake::small(8);
+    let bytes = layout.bytes() as u64;
+    let fits = |start, bytes| DevicePool::new(start, bytes, layout).is_some();
+    assert!(fits(4096, bytes) && fits(4096, bytes + 4096) && fits(u64::MAX - bytes, bytes));
+    assert!(!fits(4096, bytes - 1) && !fits(4096, 0));
+    assert!(!fits(u64::MAX - bytes + 1, bytes));
 }
 
 #[test]
