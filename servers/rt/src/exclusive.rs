@@ -18,7 +18,8 @@ impl Exclusive {
     /// # Errors
     /// [`Error::NoBudget`], [`Error::TableFull`], [`Error::BadArgument`] for none or too many pages.
     pub fn create(budget: &Budget, pages: u64, contiguous: bool) -> Result<Exclusive, Error> {
-        let mapping = Memory::create(budget, pages, contiguous)?.map(Prot::READ | Prot::WRITE)?;
+        let memory = Memory::create(budget, pages, contiguous)?;
+        let mapping = memory.map_apart(Prot::READ | Prot::WRITE)?;
         Ok(Exclusive { mapping })
     }
 
@@ -36,7 +37,9 @@ impl Exclusive {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the pages are mapped as long as `self` is there, and initialized. Nobody writes to them meanwhile: in this process
         // that takes `bytes_mut`, which the borrow excludes; another process, or a device, would need a capability with WRITE,
-        // which is here alone. (Where no IOMMU checks devices, whoever drives one could write to any memory at all.)
+        // which is here alone: nobody makes up numbers of slots (`Memory::from_raw`, `Memory::borrowed` take those that the kernel or a
+        // peer has named). No window on shared memory lies here, nor has one ever (`Memory::map_apart`). (Where no IOMMU checks
+        // devices, whoever drives one could write to any memory at all.)
         unsafe { core::slice::from_raw_parts(self.mapping.base().as_ptr(), self.mapping.len()) }
     }
 

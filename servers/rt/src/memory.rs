@@ -2,11 +2,11 @@
 //!
 //! The addresses from [`MAP_START`] to [`MAP_END`], without [`OWN`], belong to this module alone: nothing there is ever a Rust
 //! object, so mapping and unmapping there can't pull one away. But for the bytes of [`crate::Exclusive`]: they are borrowed from what keeps
-//! them mapped.
+//! them mapped, and lie in [`APART`], where nothing else ever does.
 
 use crate::{OWN, START_INFO_ADDRESS, cap::kind, objects::Budget, syscall};
 use alloc::vec::Vec;
-use core::ptr::NonNull;
+use core::{ops::Range, ptr::NonNull};
 use ipc_proto::shm::Shm;
 use kernel_abi::{Error, PAGE_SIZE, Prot, Slot, Syscall};
 use spin::Mutex;
@@ -15,6 +15,8 @@ use spin::Mutex;
 const MAP_START: u64 = 0x20_0000;
 /// First address for those of more than [`SMALL`] pages.
 const LARGE_START: u64 = 0x30_0000;
+/// Addresses of memory whose bytes are ordinary ones: a window on shared memory that outlives its mapping never meets them.
+const APART: Range<u64> = 0x2000_0000..OWN.start;
 /// First address behind the mappings.
 const MAP_END: u64 = START_INFO_ADDRESS;
 /// Most pages of a mapping that is put before the large ones: what is small is in use as a whole, and shares a page table.
@@ -60,8 +62,24 @@ impl Memory {
     /// [`Error::NoRights`] if `prot` asks for more than the capability allows, [`Error::NoBudget`] for page tables,
     /// [`Error::BadArgument`] if the address space is full.
     pub fn map(self, prot: Prot) -> Result<Mapping, Error> {
+        self.map_at(prot, Ranges::reserve)
+    }
+
+    /// The same, where no other memory is ever mapped than that which this maps.
+    ///
+    /// # Errors
+    /// As for [`Memory::map`].
+    pub(crate) fn map_apart(self, prot: Prot) -> Result<Mapping, Error> {
+        self.map_at(prot, Ranges::reserve_apart)
+    }
+
+    fn map_at(
+        self,
+        prot: Prot,
+        reserve: fn(&mut Ranges, u64) -> Result<u64, Error>,
+    ) -> Result<Mapping, Error> {
         let pages = self.pages()?;
-        let address = RANGES.lock().reserve(pages)?;
+        let address = reserve(&mut RANGES.lock(), pages)?;
         let args = [
             0,
             self.slot().0.into(),
@@ -132,8 +150,8 @@ impl Mapping {
     /// this process (a fault), or meets the bytes of a later mapping.
     pub fn shm(&self) -> Shm {
         // SAFETY: pages are aligned to 4096 and `len` bytes are mapped. The addresses of mappings hold nothing but
-        // mappings, which are reached through `Shm` or raw pointers only, but for those of `Exclusive`, of which there are no
-        // windows; so a window that outlives its mapping meets a fault of this process or other shared bytes, never a Rust object.
+        // mappings, which are reached through `Shm` or raw pointers only, but for those of `Exclusive`, which lie apart and of which there
+        // are no windows; so a window that outlives its mapping meets a fault of this process or other shared bytes, never a Rust object.
         unsafe { Shm::new(self.base(), self.len()) }
     }
 }
@@ -156,25 +174,40 @@ struct Ranges(Vec<(u64, u64)>);
 impl Ranges {
     /// Finds room for `pages` pages and a guard page behind them.
     fn reserve(&mut self, pages: u64) -> Result<u64, Error> {
+        let start = match pages {
+            ..=SMALL => MAP_START,
+            _ => LARGE_START,
+        };
+        // What lies apart and the process's own addresses are a range that was always there.
+        let own = (APART.start, OWN.end - APART.start);
+        self.reserve_in(pages, start..MAP_END, Some(own))
+    }
+
+    /// The same, in [`APART`].
+    fn reserve_apart(&mut self, pages: u64) -> Result<u64, Error> {
+        self.reserve_in(pages, APART, None)
+    }
+
+    fn reserve_in(
+        &mut self,
+        pages: u64,
+        within: Range<u64>,
+        own: Option<(u64, u64)>,
+    ) -> Result<u64, Error> {
         let bytes = pages
             .checked_add(1)
             .and_then(|pages| pages.checked_mul(PAGE_SIZE as u64))
             .filter(|bytes| *bytes <= MAP_END)
             .ok_or(Error::BadArgument)?;
-        let mut address = match pages {
-            ..=SMALL => MAP_START,
-            _ => LARGE_START,
-        };
-        // The process's own addresses are a range that was always there.
-        let own = (OWN.start, OWN.end - OWN.start);
-        let (low, high) = self.0.split_at(self.position(own.0));
-        for (start, len) in low.iter().chain([&own]).chain(high) {
+        let mut address = within.start;
+        let (low, high) = self.0.split_at(self.position(APART.start));
+        for (start, len) in low.iter().chain(&own).chain(high) {
             if start.saturating_sub(address) >= bytes {
                 break;
             }
             address = address.max(start + len);
         }
-        if MAP_END - address < bytes {
+        if within.end.saturating_sub(address) < bytes {
             return Err(Error::BadArgument);
         }
         self.0.insert(self.position(address), (address, bytes));
@@ -221,13 +254,35 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_apart_shares_no_address_with_the_rest_at_any_time() {
+        let mut ranges = Ranges(Vec::new());
+        let page = PAGE_SIZE as u64;
+        let all = (APART.end - APART.start) / page - 1;
+        for _ in 0..2 {
+            let [a, b] = [1, 1000].map(|pages| ranges.reserve_apart(pages).unwrap());
+            assert_eq!((a, b), (APART.start, APART.start + 2 * page));
+            for pages in [1, SMALL + 1, all, all + 1] {
+                let other = ranges.reserve(pages).unwrap();
+                let end = other + (pages + 1) * page;
+                assert!(end <= APART.start || other >= OWN.end);
+            }
+            assert_eq!(ranges.reserve_apart(all), Err(Error::BadArgument));
+            assert!(ranges.0.is_sorted());
+            ranges.0.clear();
+            assert_eq!(ranges.reserve_apart(all), Ok(APART.start));
+            ranges.release(APART.start);
+        }
+        assert_eq!(ranges.reserve_apart(u64::MAX), Err(Error::BadArgument));
+    }
+
+    #[test]
     fn large_mappings_lie_apart_and_none_in_the_process_s_own_addresses() {
         let mut ranges = Ranges(Vec::new());
         let page = PAGE_SIZE as u64;
         assert_eq!(ranges.reserve(SMALL + 1), Ok(LARGE_START));
         assert_eq!(ranges.reserve(SMALL), Ok(MAP_START));
         // A page more than there is room for below, and then just as many.
-        let rest = (OWN.start - LARGE_START) / page - (SMALL + 2);
+        let rest = (APART.start - LARGE_START) / page - (SMALL + 2);
         assert_eq!(ranges.reserve(rest), Ok(OWN.end));
         let below = LARGE_START + (SMALL + 2) * page;
         assert_eq!(ranges.reserve(rest - 1), Ok(below));
