@@ -259,6 +259,12 @@ impl<P: Platform> Kernel<P> {
         for watch in watches.into_iter().flatten() {
             self.signal_watch(watch);
         }
+        // If it was running: nobody else's time, nor idle.
+        if let Some(spent) = self.sched.between(&self.platform)
+            && let Ok(entry) = self.store.get_mut(process)
+        {
+            entry.usage.cpu_ns = entry.usage.cpu_ns.wrapping_add(spent);
+        }
         if had_threads {
             self.store.release(process.frame());
         }

@@ -179,6 +179,15 @@ impl Scheduler {
         tcb.usage.cpu_ns = tcb.usage.cpu_ns.wrapping_add(spent);
     }
 
+    /// Time up to now that is still nobody's, if the last thread has stopped and none was chosen yet. It counts as booked.
+    pub(crate) fn between<P: Platform>(&mut self, platform: &P) -> Option<u64> {
+        if self.current.is_some() || self.idle {
+            return None;
+        }
+        let now = platform.now();
+        Some(now.wrapping_sub(core::mem::replace(&mut self.since, now)))
+    }
+
     /// The current thread stops.
     #[inline]
     pub(crate) fn stop(&mut self, tcb: &mut Tcb, now: u64) {

@@ -33,6 +33,8 @@ impl Context for SimContext {
 /// State of the machine.
 pub(crate) struct Sim {
     pub(crate) clock: u64,
+    /// How long it takes to free an address space.
+    pub(crate) freeing: u64,
     /// The user may read it.
     pub(crate) counts: bool,
     pub(crate) timer: Option<u64>,
@@ -65,6 +67,7 @@ impl Default for Sim {
     fn default() -> Sim {
         let mut sim = Sim {
             clock: 1,
+            freeing: 0,
             counts: false,
             timer: None,
             next: None,
@@ -269,6 +272,7 @@ impl Platform for Sim {
             }
         }
         below(memory, root, 256, 3, free);
+        self.clock += self.freeing;
     }
 
     fn console_write(&mut self, bytes: &[u8]) {

@@ -220,6 +220,23 @@ fn time_is_booked_to_who_used_it() {
 }
 
 #[test]
+fn the_end_of_a_process_is_its_own_time() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let child = bench.spawn(init, 64);
+    let idle = bench.kernel.sched.idle_ns;
+    bench.kernel.platform.freeing = 50_000_000;
+    bench.issue(child.thread, Syscall::ProcessExit as u64, &[0]);
+    bench.kernel.platform.freeing = 0;
+    bench.get(init, Syscall::ProcessStatus, &[child.slot, SCRATCH]);
+    let its = bench.words(init, SCRATCH, 16)[6];
+    assert!((50_000_000..51_000_000).contains(&its), "{its}");
+    let init_itself = bench.kernel.store.get(init).unwrap().usage.cpu_ns;
+    assert!(init_itself < 1_000_000, "{init_itself}");
+    assert_eq!(bench.kernel.sched.idle_ns, idle);
+}
+
+#[test]
 fn notifications_wake_only_those_who_wait_for_the_bits() {
     let mut bench = Bench::new();
     let init = bench.init;
