@@ -1,7 +1,7 @@
 //! The frame protocol: network driver and stack.
 //!
 //! Frames lie in the stack's two frame pools, arrays of buffers in DMA-able memory ([`Pool`]): one to receive into, one to send from,
-//! which the driver and its device may only read. Messages name buffers by number, in the pool of their direction. A buffer
+//! which the driver may only read, and behind an IOMMU its device, too. Messages name buffers by number, in the pool of their direction. A buffer
 //! belongs to the driver from `Receive`/`Transmit` until `Received`/`Transmitted` names it, and to the stack at every other time.
 //! Empty ones travel in runs of neighbours ([`Run`]), many to a message. The frame, from the Ethernet destination on and
 //! without FCS, starts behind the first [`HEADROOM`] bytes of a buffer. In one to receive into these are the driver's (device

@@ -77,8 +77,8 @@ impl Writer {
         Ok(bytes.len())
     }
 
-    /// Copies `len` bytes of other shared memory, from `offset` on, to where the next ones are written, without a look at them; nobody
-    /// sees them before [`publish_staged`](Self::publish_staged). False if there is no room for all of them, or they don't lie within that memory.
+    /// Copies `len` bytes of other shared memory, from `offset` on, to where the next ones are written, without a look at them. An
+    /// honest peer sees them only behind [`publish_staged`](Self::publish_staged), another as soon as they are there: they must be meant for it. False if there is no room for all of them, or they don't lie within that memory.
     ///
     /// # Errors
     /// [`PeerError::Index`].
