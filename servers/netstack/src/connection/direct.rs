@@ -38,6 +38,8 @@ const ACK: u8 = 16;
 const PSH: u8 = 8;
 /// A segment waits so long for a second one to be acknowledged with it: as long as in the engine.
 const DELAY: Duration = Duration::from_millis(10);
+/// Where the engine has said nothing for no known reason, it is asked again after so long. The peer asks by itself, too.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is noted of a connection some of whose data goes past the engine. All numbers are the peer's true ones.
 pub(super) struct Direct {
@@ -185,7 +187,9 @@ impl Connection {
         }
         self.tcp.skip(segment.len);
         let direct = self.direct.as_mut()?;
-        direct.owed = direct.owed.saturating_add(1);
+        // One that was joined counts as two at least.
+        let segments = usize::from(context.engine.max_segment(self.key.local.ip())) < segment.len;
+        direct.owed = direct.owed.saturating_add(1 + u32::from(segments));
         direct.due.get_or_insert(context.now.after(DELAY));
         Some(())
     }
@@ -242,7 +246,11 @@ impl Connection {
         };
         let capacity = self.tcp.receive_capacity();
         let room = match &mut self.ends {
-            Some(ends) => ends.writer.free()?.saturating_sub(self.tcp.received()),
+            // More than the engine's buffer holds is never told.
+            Some(ends) => {
+                let free = ends.writer.free()?.min(capacity);
+                free.saturating_sub(self.tcp.received())
+            }
             // Nobody reads it, but it is thrown away.
             None => capacity,
         };
@@ -270,7 +278,11 @@ impl Connection {
             turn.starved = true;
             return;
         }
-        let headers = direct.headers;
+        let mut headers = direct.headers;
+        // The card may be another one by now.
+        if let Some(to) = headers.first_chunk_mut() {
+            *to = context.engine.mac();
+        }
         let bare = Bare {
             headers: headers.get(..direct.len).unwrap_or_default(),
             // One that came before all that it says has come.
@@ -286,7 +298,7 @@ impl Connection {
         // Else it was told.
         if let Some(direct) = self.direct.as_mut().filter(|direct| direct.owed > 0) {
             direct.owed = 1;
-            direct.due = Some(context.now.after(DELAY));
+            direct.due = Some(context.now.after(AGAIN));
         }
     }
 

@@ -70,14 +70,14 @@ impl Connection {
         };
         let mut moved = 0usize;
         while moved < TURN_BYTES && !ends.reader.is_empty()? && self.tcp.can_send() {
-            let reader = &mut ends.reader;
-            let taken = self.tcp.send(|room| reader.read(room))?;
-            if taken == 0 {
-                break;
-            }
+            let (reader, mut offered) = (&mut ends.reader, 0);
+            let taken = self.tcp.send(|room| {
+                offered = room.len();
+                reader.read(room)
+            })?;
             moved = moved.saturating_add(taken);
-            // What came behind that look has an event of its own.
-            if ends.reader.seen() == 0 {
+            // It has looked then for as much as there is room for, and what came behind that look has an event of its own.
+            if taken < offered || taken == 0 {
                 break;
             }
         }

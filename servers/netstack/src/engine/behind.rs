@@ -77,8 +77,9 @@ impl Unknown {
         else {
             return;
         };
+        // None if more has come than there was room for (a probe of a shut window brings a byte).
+        let room = usize::try_from(edge.wrapping_sub(ack) as i32).unwrap_or(0);
         // Rounded up: what the peer was told once is never taken back.
-        let room = edge.wrapping_sub(ack).min(i32::MAX as u32) as usize;
         let room = room.div_ceil(1 << shift.min(14)).min(usize::from(window));
         put(frame, TCP + 14, (room as u16).to_be_bytes());
     }

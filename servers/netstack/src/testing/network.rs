@@ -25,7 +25,8 @@ pub struct Host {
     pub stack: Stack,
     /// Its driver, unless it died.
     pub nic: Option<Nic>,
-    mac: [u8; 6],
+    /// Its card's address, and that of the next one.
+    pub(crate) mac: [u8; 6],
     deadline: Option<Instant>,
 }
 

@@ -28,12 +28,17 @@ const OFFLOADS: Offloads = Offloads {
 };
 
 fn hosts(seed: u64) -> Network {
+    hosts_with(seed, ROOM)
+}
+
+/// With a buffer of the engine's of that size.
+fn hosts_with(seed: u64, tcp_buffer: usize) -> Network {
     let mut net = Network::new(seed);
     net.offloads = OFFLOADS;
     net.buffers = crate::pools(OFFLOADS);
     for last in [1, 2] {
         net.add(Config {
-            tcp_buffer: ROOM,
+            tcp_buffer,
             ..config(last)
         });
     }
@@ -474,4 +479,138 @@ fn streams_are_whole_whatever_is_lost() {
         }
     }
     assert!(passed_on > 500, "{passed_on} frames");
+}
+
+/// Two stacks with nothing to say to each other say nothing, however much more room a FIFO has than the engine.
+#[test]
+fn an_idle_connection_is_silent() {
+    for buffer in [ROOM, ROOM / 2, ROOM / 4] {
+        let mut net = hosts_with(3, buffer);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+        let bytes = pattern(400_000);
+        let most = SECOND * 400;
+        let there = transfer(
+            &mut net,
+            (&mut a, &mut near),
+            (&mut b, &mut far),
+            &bytes,
+            most,
+        );
+        let back = transfer(
+            &mut net,
+            (&mut b, &mut far),
+            (&mut a, &mut near),
+            &bytes,
+            most,
+        );
+        assert!(there == bytes && back == bytes);
+        assert!(net.hosts.iter().all(|host| host.stack.passed_on() > 0));
+        net.run(SECOND);
+        net.log = Some(Vec::new());
+        // A look at the socket that means nothing.
+        b.touch(&far);
+        net.run(SECOND / 10);
+        assert_eq!(net.log.as_ref().unwrap().len(), 0, "{buffer}");
+    }
+}
+
+/// A probe of a shut window may bring a byte; the window stays shut.
+#[test]
+fn a_probe_with_a_byte_opens_nothing() {
+    let mut victim = Victim::new(false);
+    stream(&mut victim, 500_000, 30_000);
+    let mut peer = victim.right.clone();
+    loop {
+        let room = victim.edge.wrapping_sub(peer.seq) as usize;
+        if room == 0 {
+            break;
+        }
+        peer.data = vec![1; room.min(20_000)];
+        victim.hears(&peer, Checksum::Partial);
+        peer.seq = peer.seq.wrapping_add(peer.data.len() as u32);
+    }
+    peer.data = vec![1; 1];
+    victim.hears(&peer, Checksum::Valid);
+    let (edge, came) = (victim.edge, victim.acknowledged);
+    assert!(
+        !is_after(edge, came),
+        "room for {}",
+        edge.wrapping_sub(came)
+    );
+}
+
+#[test]
+fn a_connection_goes_on_with_another_card() {
+    let mut net = hosts(3);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+    let bytes = pattern(400_000);
+    for round in 0..3 {
+        let (began, before) = (net.now, net.hosts[1].stack.passed_on());
+        let most = SECOND * 400;
+        let got = transfer(
+            &mut net,
+            (&mut a, &mut near),
+            (&mut b, &mut far),
+            &bytes,
+            most,
+        );
+        assert!(got == bytes, "{round}");
+        assert!(net.hosts[1].stack.passed_on() > before, "{round}");
+        if round == 0 {
+            net.run(SECOND);
+            net.hosts[1].mac = [2, 0, 0, 0, 9, 2];
+            net.set_driver(1, true);
+            net.run(SECOND * 20);
+        } else if round == 2 {
+            // By then, the peer knows where it is.
+            assert!(net.now.since(began) < SECOND, "{:?}", net.now.since(began));
+        }
+    }
+}
+
+/// What the client has written is taken as soon as there is room for it, whatever the sizes.
+#[test]
+fn nothing_is_left_behind_in_the_fifo() {
+    for case in 0..20_u32 {
+        let mut net = hosts(u64::from(case));
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+        let step = 1024 * (1 + case as usize % 30);
+        let bytes = pattern(300_000 / step * step);
+        let (mut sent, mut got, mut chunk) = (0, 0, [0; 8192]);
+        for round in 0..20_000 {
+            let to = (sent + step).min(bytes.len());
+            let len = near.writer.write(&bytes[sent..to]).unwrap();
+            sent += len;
+            if len > 0 {
+                a.touch(&near);
+            }
+            net.run(Duration::from_micros(30 + u64::from(case)));
+            if round % 3 == 0 {
+                let len = far.reader.read(&mut chunk).unwrap();
+                got += len;
+                if len > 0 && far.reader.tells_room() {
+                    b.touch(&far);
+                }
+            }
+            let waits = near.writer.capacity() - near.writer.free().unwrap();
+            let stack = &net.hosts[0].stack;
+            let room = stack
+                .flows
+                .iter()
+                .filter_map(|(_, entry)| match &entry.flow {
+                    crate::flow::Flow::Tcp(tcp) => Some(ROOM - tcp.socket().unacknowledged()),
+                    _ => None,
+                });
+            let room = room.max().unwrap_or(0);
+            let is_left = waits > 0 && room > 0 && stack.ready.is_empty();
+            assert!(!is_left, "{waits} bytes wait, with room for {room}");
+            if got == bytes.len() {
+                break;
+            }
+        }
+        assert_eq!(got, bytes.len());
+    }
 }
