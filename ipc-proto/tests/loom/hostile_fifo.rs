@@ -115,7 +115,7 @@ fn a_header_that_changes_is_read_once() {
                         memory.write(bytes, &second).unwrap();
                     });
                     let mut out = [0; 16];
-                    if let Ok(Some(seen)) = ends.reader.peek_record() {
+                    if let Ok(Some(&seen)) = ends.reader.peek_record() {
                         assert!(HEADER_SIZE + seen.len <= published as usize);
                         assert!(published <= CAPACITY);
                         let of =
