@@ -45,19 +45,6 @@ pub(crate) fn memory(
         .map(Prot::READ | Prot::WRITE)
 }
 
-/// Memory that frames are sent from.
-struct Frames(Exclusive);
-
-impl SendMemory for Frames {
-    fn bytes(&self) -> &[u8] {
-        self.0.bytes()
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.0.bytes_mut()
-    }
-}
-
 /// A pool to send from, and what the device gets of it.
 pub(crate) fn frames(
     budget: &Budget,
@@ -66,7 +53,7 @@ pub(crate) fn frames(
     let pages = layout.bytes().div_ceil(PAGE_SIZE) as u64;
     let memory = Exclusive::create(budget, pages, true)?;
     let shown = memory.to_read()?;
-    let memory: Box<dyn SendMemory> = Box::new(Frames(memory));
+    let memory: Box<dyn SendMemory> = Box::new(memory);
     Ok((FramePool { memory, layout }, shown))
 }
 

@@ -79,19 +79,6 @@ impl Drop for Driver {
     }
 }
 
-/// Memory that frames are sent from.
-struct Frames(Exclusive);
-
-impl SendMemory for Frames {
-    fn bytes(&self) -> &[u8] {
-        self.0.bytes()
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.0.bytes_mut()
-    }
-}
-
 /// The stack and what joins it to the kernel.
 pub(crate) struct Server {
     stack: Stack,
@@ -441,7 +428,7 @@ impl Server {
             memory: receive.shm(),
             layout: layouts[0],
         };
-        let memory: Box<dyn SendMemory> = Box::new(Frames(to_send));
+        let memory: Box<dyn SendMemory> = Box::new(to_send);
         let to_send = FramePool {
             memory,
             layout: layouts[1],

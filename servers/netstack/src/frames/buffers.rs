@@ -30,6 +30,18 @@ pub trait SendMemory {
     fn publish(&mut self, _range: Range<usize>) {}
 }
 
+/// In the image: the stack's alone by the kernel's word.
+#[cfg(target_os = "none")]
+impl SendMemory for rt::Exclusive {
+    fn bytes(&self) -> &[u8] {
+        rt::Exclusive::bytes(self)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        rt::Exclusive::bytes_mut(self)
+    }
+}
+
 /// Buffers to receive into are handed over when this part of them is missing.
 const REFILL: usize = 8;
 
