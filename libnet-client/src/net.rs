@@ -95,6 +95,12 @@ impl Net {
         self.shared.engine.borrow().now()
     }
 
+    /// [`Net::now`] as it was when this turn of the executor began. Timers go by it; for limits it is as good, and asks no clock.
+    #[must_use]
+    pub fn turn_began(&self) -> u64 {
+        self.shared.engine.borrow().turned_at
+    }
+
     pub(crate) fn sizes(&self) -> Sizes {
         self.sizes
     }

@@ -209,6 +209,16 @@ impl TcpStream {
         })
     }
 
+    /// [`TcpStream::write_async`] of several runs, one behind the other, as with `write_vectored` of `std`.
+    ///
+    /// # Errors
+    /// Why the connection ended.
+    pub fn write_vectored_async(&self, parts: &[&[u8]]) -> impl Future<Output = Result<usize>> {
+        self.owned().wait(Direction::Write, move |engine, key| {
+            engine.try_write_parts(key, parts)
+        })
+    }
+
     /// [`TcpStream::write_all`] for tasks.
     ///
     /// # Errors

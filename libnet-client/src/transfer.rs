@@ -180,6 +180,23 @@ impl Engine {
 
     /// Writes as much as there is room for.
     pub(crate) fn try_write(&mut self, key: Key, bytes: &[u8]) -> Result<Option<usize>> {
+        self.send(key, bytes.is_empty(), |ends| ends.writer.write(bytes))
+    }
+
+    /// [`Engine::try_write`] of several runs, one behind the other.
+    pub(crate) fn try_write_parts(&mut self, key: Key, parts: &[&[u8]]) -> Result<Option<usize>> {
+        let is_empty = parts.iter().all(|part| part.is_empty());
+        self.send(key, is_empty, |ends| ends.writer.write_parts(parts))
+    }
+
+    /// Runs `send` on the sending side of a stream.
+    #[inline]
+    fn send(
+        &mut self,
+        key: Key,
+        is_empty: bool,
+        send: impl FnOnce(&mut StreamEnds) -> core::result::Result<usize, PeerError>,
+    ) -> Result<Option<usize>> {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Err(gone());
         };
@@ -192,10 +209,10 @@ impl Engine {
         let Some((ends, handle)) = socket.ends() else {
             return Err(ErrorKind::BrokenPipe.into());
         };
-        if bytes.is_empty() {
+        if is_empty {
             return Ok(Some(0));
         }
-        match ends.writer.write(bytes) {
+        match send(ends) {
             Ok(0) => Ok(None),
             Ok(len) => {
                 self.raise(handle);

@@ -70,6 +70,26 @@ fn bytes_arrive_in_order_whatever_the_pieces() {
 }
 
 #[test]
+fn runs_are_written_together() {
+    let (_stack, net) = start();
+    let net = net.with_buffers(1 << 10, 1 << 10);
+    let (client, server) = pair(&net);
+    let data = pattern(1500);
+    let parts = [&data[..10], &[], &data[10..700], &data[700..]];
+    net.block_on(async {
+        assert_eq!(client.write_vectored_async(&[&[], &[]]).await, Ok(0));
+        let written = client.write_vectored_async(&parts).await.unwrap();
+        assert_eq!(written, 1024);
+        let mut received = vec![0; 1024];
+        server.read_exact_async(&mut received).await.unwrap();
+        assert_eq!(received, data[..1024]);
+        client.shutdown(Shutdown::Write).unwrap();
+        let refused = client.write_vectored_async(&parts).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
 fn blocking_calls_read_and_write_partially() {
     let (_stack, net) = start();
     let (client, server) = pair(&net.with_buffers(1024, 1024));

@@ -44,6 +44,35 @@ fn peer(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+/// As one write of all of them would be, wherever the FIFO ends or is full.
+#[test]
+fn runs_are_written_one_behind_the_other() {
+    let bytes: Vec<u8> = (0..5000).map(|n| (n % 251) as u8).collect();
+    for start in [0, 5, 1500, 2047] {
+        for lengths in [
+            [0, 0, 0],
+            [1, 0, 9],
+            [0, 700, 33],
+            [40, 41, 2000],
+            [2048, 0, 1],
+            [2049, 3, 3],
+        ] {
+            let (mut client, mut stack) = pair();
+            let mut out = vec![0; 4000];
+            assert_eq!(client.writer.write(&bytes[..start]), Ok(start));
+            assert_eq!(stack.reader.read(&mut out), Ok(start));
+            let (first, rest) = bytes.split_at(lengths[0]);
+            let (second, rest) = rest.split_at(lengths[1]);
+            let parts = [first, second, &rest[..lengths[2]]];
+            let len = lengths.iter().sum::<usize>().min(2048);
+            assert_eq!(client.writer.write_parts(&parts), Ok(len));
+            assert_eq!(stack.reader.read(&mut out), Ok(len));
+            assert_eq!(out[..len], bytes[..len], "{start} {lengths:?}");
+            assert_eq!(client.writer.write(b"next"), Ok(4));
+        }
+    }
+}
+
 #[test]
 fn writes_are_short_when_the_fifo_fills() {
     let (mut client, mut stack) = pair();

@@ -77,6 +77,31 @@ impl Writer {
         Ok(bytes.len())
     }
 
+    /// [`write`](Self::write) of several runs, one behind the other: the peer sees them together.
+    ///
+    /// # Errors
+    /// [`PeerError::Index`].
+    #[inline]
+    pub fn write_parts(&mut self, parts: &[&[u8]]) -> Result<usize, PeerError> {
+        let wanted = parts
+            .iter()
+            .fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        let free = self.free_for(wanted)?;
+        let mut written = 0;
+        for part in parts {
+            // What is written is at most what is free.
+            let (part, _) = part.split_at(part.len().min(free - written));
+            if !part.is_empty() {
+                self.copy_in(written, part)?;
+                written += part.len();
+            }
+        }
+        if written > 0 {
+            self.publish(written);
+        }
+        Ok(written)
+    }
+
     /// Copies `len` bytes of other shared memory, from `offset` on, to where the next ones are written, without a look at them. An
     /// honest peer sees them only behind [`publish_staged`](Self::publish_staged), another as soon as they are there: they must be meant for it. False if there is no room for all of them, or they don't lie within that memory.
     ///
