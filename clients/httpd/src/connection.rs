@@ -4,24 +4,32 @@
 //! bodies have one, and whoever waits for nothing makes room when others come (see [`Limits`]).
 
 mod input;
+mod known;
 mod writing;
 
-use self::input::Input;
+use self::{input::Input, known::Known};
 use crate::{
     head::{self, Method},
     registry::Place,
     response::{Response, Status},
-    site::Site,
+    site::{Page, Site},
     snapshot::{Outside, Timer},
 };
-use alloc::vec::Vec;
 use core::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
-use embedded_io_async::{Read, Write};
+use embedded_io_async::Read;
 
-/// A connection with half close.
-pub trait Stream: Read + Write {
+/// A connection with half close. A read or a write that is dropped while it waits has moved nothing: each look makes a new one, so that
+/// what waits has no state but its task's.
+pub trait Stream: Read {
+    /// Writes as much as there is room for of these runs, one behind the other, and says how much that was; at least one byte, unless
+    /// there are none.
+    fn write(&mut self, parts: &[&[u8]]) -> impl Future<Output = Result<usize, Self::Error>>;
+
     /// Ends the sending direction behind what was written.
-    fn finish(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
+    ///
+    /// # Errors
+    /// If it has ended already.
+    fn finish(&mut self) -> Result<(), Self::Error>;
 }
 
 /// How long and how much.
@@ -97,8 +105,8 @@ pub async fn serve<S: Stream, O: Outside>(
         limits,
         timer: site.outside().timer(),
         received: Input::default(),
+        known: Known::default(),
         waited: false,
-        out: Vec::new(),
     };
     let result = connection.run().await;
     if result.is_err() {
@@ -118,20 +126,25 @@ struct Connection<'a, S, O: Outside> {
     timer: O::Timer,
     /// What was read and not yet used: at most `limits.head` bytes.
     received: Input,
+    /// The request before.
+    known: Known,
     /// The request being served, or the next, was waited for: others had their turn.
     waited: bool,
-    /// Memory for an answer.
-    out: Vec<u8>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Asked {
+    method: Method,
+    page: Option<Page>,
+    keep_alive: bool,
+    /// Bytes of its body.
+    body: u32,
 }
 
 /// What reading a head led to.
 enum Next {
-    Request {
-        method: Method,
-        response: Response,
-        keep_alive: bool,
-        body: u64,
-    },
+    Request(Asked),
     Refuse(Status),
     End,
 }
@@ -140,22 +153,19 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     async fn run(&mut self) -> Result<(), ConnectionError<S::Error>> {
         loop {
             self.waited = false;
-            match self.next().await? {
+            let asked = match self.next().await? {
                 Next::End => return Ok(()),
                 Next::Refuse(status) => return self.refuse(status).await,
-                Next::Request {
-                    method,
-                    response,
-                    keep_alive,
-                    body,
-                } => {
-                    self.discard(body).await?;
-                    self.count(response.status);
-                    self.answer(&response, method, keep_alive).await?;
-                    if !keep_alive {
-                        return self.close().await;
-                    }
-                }
+                Next::Request(asked) => asked,
+            };
+            if asked.body > 0 {
+                self.discard(asked.body).await?;
+            }
+            let response = self.site.respond(asked.page, asked.method).await;
+            self.answer(&response, asked.method, asked.keep_alive)
+                .await?;
+            if !asked.keep_alive {
+                return self.close().await;
             }
             // A client that sends requests back to back must not keep the others waiting.
             if !self.waited {
@@ -166,7 +176,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
 
     /// Waits for the head of the next request.
     async fn next(&mut self) -> Result<Next, ConnectionError<S::Error>> {
-        let now = self.site.outside().now();
+        let now = self.site.outside().recently();
         let mut begun = !self.received.is_empty();
         let mut deadline = now.saturating_add(nanoseconds(if begun {
             self.limits.request
@@ -175,34 +185,20 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         }));
         self.place.set_idle(Some(now));
         let next = loop {
-            match head::parse(self.received.bytes()) {
-                Ok(Some((request, len))) => {
-                    let head::Request {
-                        method,
-                        keep_alive,
-                        body,
-                        ..
-                    } = request;
-                    self.place.set_idle(None);
-                    let response = self.site.respond(&request).await;
-                    self.received.consume(len);
-                    return Ok(Next::Request {
-                        method,
-                        response,
-                        keep_alive,
-                        body,
-                    });
-                }
-                Ok(None) if self.received.len() >= self.limits.head => {
-                    break Next::Refuse(Status::HeadTooLarge);
-                }
-                Ok(None) => {}
-                Err(status) => break Next::Refuse(status),
-            }
             let first = self.received.is_empty();
-            if !first && !begun {
-                begun = true;
-                deadline = self.after(self.limits.request);
+            if !first {
+                match self.parse() {
+                    Ok(Some(asked)) => break Next::Request(asked),
+                    Ok(None) if self.received.len() >= self.limits.head => {
+                        break Next::Refuse(Status::HeadTooLarge);
+                    }
+                    Ok(None) => {}
+                    Err(status) => break Next::Refuse(status),
+                }
+                if !begun {
+                    begun = true;
+                    deadline = self.after(self.limits.request);
+                }
             }
             match self.receive(deadline).await {
                 Received::Bytes => {}
@@ -222,39 +218,65 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         Ok(next)
     }
 
-    /// Reads what there is, as far as it fits, before `deadline`.
-    async fn receive(&mut self, deadline: u64) -> Received<S::Error> {
-        let (timer, place, waited) = (&mut self.timer, self.place, &mut self.waited);
-        let read = {
-            let mut reading = pin!(self.stream.read(self.received.room(self.limits.head)));
-            poll_fn(|context| {
-                if let Poll::Ready(read) = reading.as_mut().poll(context) {
-                    return Poll::Ready(Ok(read));
-                }
-                *waited = true;
-                if timer.poll_until(deadline, context).is_ready() {
-                    return Poll::Ready(Err(Received::Late));
-                }
-                place.poll_evicted(context).map(|()| Err(Received::Evicted))
-            })
-            .await
+    /// Takes the head of a request from what was received, if all of it is there.
+    fn parse(&mut self) -> Result<Option<Asked>, Status> {
+        let received = self.received.bytes();
+        let (asked, len) = match self.known.find(received) {
+            Some(found) => found,
+            None => match self.parse_anew()? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
         };
-        match read {
-            Ok(Ok(0)) => Received::End,
-            Ok(Ok(len)) => {
-                self.received.add(len);
-                Received::Bytes
-            }
-            Ok(Err(error)) => Received::Failed(error),
-            Err(other) => other,
+        self.received.consume(len);
+        Ok(Some(asked))
+    }
+
+    /// Not among the instructions of a request that is known.
+    #[inline(never)]
+    fn parse_anew(&mut self) -> Result<Option<(Asked, usize)>, Status> {
+        let received = self.received.bytes();
+        let Some((request, len)) = head::parse(received)? else {
+            return Ok(None);
+        };
+        let asked = Asked {
+            method: request.method,
+            page: Page::at(request.path),
+            keep_alive: request.keep_alive,
+            body: request.body,
+        };
+        if asked.keep_alive {
+            self.known
+                .note(received.get(..len).unwrap_or_default(), asked);
         }
+        Ok(Some((asked, len)))
+    }
+
+    /// Reads what there is, as far as it fits, before `deadline`.
+    fn receive(&mut self, deadline: u64) -> impl Future<Output = Received<S::Error>> {
+        poll_fn(move |context| {
+            let room = self.received.room(self.limits.head);
+            let read = pin!(self.stream.read(room)).poll(context);
+            if let Poll::Ready(read) = read {
+                return Poll::Ready(match read {
+                    Ok(0) => Received::End,
+                    Ok(len) => {
+                        self.received.add(len);
+                        Received::Bytes
+                    }
+                    Err(error) => Received::Failed(error),
+                });
+            }
+            self.waited = true;
+            if self.timer.poll_until(deadline, context).is_ready() {
+                return Poll::Ready(Received::Late);
+            }
+            self.place.poll_evicted(context).map(|()| Received::Evicted)
+        })
     }
 
     /// Reads the body of a request and throws it away.
-    async fn discard(&mut self, body: u64) -> Result<(), ConnectionError<S::Error>> {
-        if body == 0 {
-            return Ok(());
-        }
+    async fn discard(&mut self, body: u32) -> Result<(), ConnectionError<S::Error>> {
         let deadline = self.after(self.limits.request);
         let mut left = usize::try_from(body).unwrap_or(usize::MAX);
         loop {
@@ -275,7 +297,6 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
 
     /// Says why a request can't be served, and ends the connection.
     async fn refuse(&mut self, status: Status) -> Result<(), ConnectionError<S::Error>> {
-        self.count(status);
         self.answer(&Response::error(status), Method::Get, false)
             .await?;
         self.close().await
@@ -284,7 +305,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     /// Ends the connection: what the client still sends is read for a while, for a reset (the answer to unread data, RFC 9112
     /// section 9.6) would take the answer away from it.
     async fn close(&mut self) -> Result<(), ConnectionError<S::Error>> {
-        self.stream.finish().await.map_err(ConnectionError::Io)?;
+        self.stream.finish().map_err(ConnectionError::Io)?;
         let deadline = self.after(self.limits.linger);
         for _ in 0..64 {
             self.received.consume(usize::MAX);
@@ -295,17 +316,10 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         Ok(())
     }
 
-    fn count(&self, status: Status) {
-        self.place.registry().count(|counters| match status {
-            Status::Ok => counters.requests = counters.requests.saturating_add(1),
-            _ => counters.refused = counters.refused.saturating_add(1),
-        });
-    }
-
     fn after(&self, duration: Duration) -> u64 {
         self.site
             .outside()
-            .now()
+            .recently()
             .saturating_add(nanoseconds(duration))
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     connection::Stream,
     snapshot::{Outside, Snapshot, Timer},
 };
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::{ErrorKind, ErrorType, Read};
 use ipc_proto::{
     rings::RingInfo,
     socket::{AddressSource, Counters, InterfaceInfo, SocketInfo, SocketState},
@@ -93,6 +93,10 @@ impl Fake {
 impl Outside for Fake {
     fn now(&self) -> u64 {
         self.0.now.get()
+    }
+
+    fn recently(&self) -> u64 {
+        self.now()
     }
 
     type Timer = Fake;
@@ -261,26 +265,23 @@ impl Read for Client {
     }
 }
 
-impl Write for Client {
-    async fn write(&mut self, data: &[u8]) -> Result<usize, ErrorKind> {
-        let len = data
-            .len()
+impl Stream for Client {
+    async fn write(&mut self, parts: &[&[u8]]) -> Result<usize, ErrorKind> {
+        let len = parts
+            .iter()
+            .map(|part| part.len())
+            .sum::<usize>()
             .min(1000)
             .min(self.appetite - self.got.borrow().len());
         if len == 0 {
             return std::future::pending().await;
         }
-        self.got.borrow_mut().extend_from_slice(&data[..len]);
+        let mut got = self.got.borrow_mut();
+        got.extend(parts.iter().copied().flatten().take(len));
         Ok(len)
     }
 
-    async fn flush(&mut self) -> Result<(), ErrorKind> {
-        Ok(())
-    }
-}
-
-impl Stream for Client {
-    async fn finish(&mut self) -> Result<(), ErrorKind> {
+    fn finish(&mut self) -> Result<(), ErrorKind> {
         self.got.borrow_mut().extend_from_slice(b"<FIN>");
         Ok(())
     }

@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 /// Most header fields of a request.
 const MAX_FIELDS: usize = 64;
 /// Longest body that is read and thrown away, so that the connection can be kept.
-pub(crate) const MAX_BODY: u64 = 64 * 1024;
+pub(crate) const MAX_BODY: u32 = 64 * 1024;
 
 /// What a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Request<'a> {
     /// Whether more requests may follow on the connection.
     pub(crate) keep_alive: bool,
     /// Bytes of the body behind the head, at most [`MAX_BODY`].
-    pub(crate) body: u64,
+    pub(crate) body: u32,
 }
 
 /// Methods as far as they matter.
@@ -62,10 +62,10 @@ pub(crate) fn parse(received: &[u8]) -> Result<Option<(Request<'_>, usize)>, Sta
     if fields.hosts > 1 || (version == 1 && fields.hosts == 0) {
         return Err(Status::BadRequest);
     }
-    let body = fields.length.unwrap_or(0);
-    if body > MAX_BODY {
-        return Err(Status::ContentTooLarge);
-    }
+    let body = match u32::try_from(fields.length.unwrap_or(0)) {
+        Ok(body) if body <= MAX_BODY => body,
+        _ => return Err(Status::ContentTooLarge),
+    };
     let keep_alive = !fields.close && (version == 1 || fields.keep_alive);
     let method = match method {
         "GET" => Method::Get,

@@ -7,7 +7,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use embedded_io_async::{ErrorType, Read, Write};
+use embedded_io_async::{ErrorType, Read};
 use ipc_proto::system::{ProcessInfo, Reply, Request};
 use libnet_client::{Error, Net, Shutdown, TcpStream};
 use rt::Endpoint;
@@ -58,6 +58,10 @@ impl Outside for System {
         self.net.now()
     }
 
+    fn recently(&self) -> u64 {
+        self.net.turn_began()
+    }
+
     type Timer = Timer;
 
     fn timer(&self) -> Timer {
@@ -103,23 +107,18 @@ impl ErrorType for Connection {
 }
 
 impl Read for Connection {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.0.read_async(buffer).await
-    }
-}
-
-impl Write for Connection {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        self.0.write_async(bytes).await
-    }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        Ok(())
+    // Without a state of its own.
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, Error>> {
+        self.0.read_async(buffer)
     }
 }
 
 impl Stream for Connection {
-    async fn finish(&mut self) -> Result<(), Error> {
+    fn write(&mut self, parts: &[&[u8]]) -> impl Future<Output = Result<usize, Error>> {
+        self.0.write_vectored_async(parts)
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
         self.0.shutdown(Shutdown::Write)
     }
 }

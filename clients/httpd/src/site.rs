@@ -2,10 +2,10 @@
 
 use crate::{
     data::Data,
-    head::{Method, Request},
+    head::Method,
     json, metrics, page,
     registry::Registry,
-    response::{Body, Response, Status, front},
+    response::{Body, Response, Status, head},
     snapshot::Outside,
 };
 use alloc::rc::Rc;
@@ -14,19 +14,41 @@ use core::{cell::RefCell, time::Duration};
 /// How old a snapshot may be: however many clients ask, init and the stack are asked ten times a second at most.
 const MAX_AGE: Duration = Duration::from_millis(100);
 
-const NO_STORE: &str = "Cache-Control: no-store\r\n";
-/// The page loads nothing from elsewhere and talks to nobody but this server.
-const PAGE_FIELDS: &str = "Cache-Control: no-store\r\nContent-Security-Policy: default-src 'none'; \
-     style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
+/// What stands at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Page {
+    Index,
+    Status,
+    Metrics,
+    /// A kilobyte of test data.
+    Kilobyte,
+    /// A megabyte of it.
+    Megabyte,
+    Icon,
+    Robots,
+}
 
-/// An answer to a request that can be served.
+impl Page {
+    /// What stands at this path.
+    pub(crate) fn at(path: &str) -> Option<Page> {
+        Some(match path {
+            "/" | "/index.html" => Page::Index,
+            "/status.json" => Page::Status,
+            "/metrics" => Page::Metrics,
+            "/1k" => Page::Kilobyte,
+            "/1m" => Page::Megabyte,
+            "/favicon.ico" => Page::Icon,
+            "/robots.txt" => Page::Robots,
+            _ => return None,
+        })
+    }
+}
+
+/// An answer to a request that can be served; with the length of its body, if that is known here.
 macro_rules! ok {
-    ($content_type:literal, $fields:expr, $body:expr $(,)?) => {
+    ($content_type:literal, $fields:literal, $body:expr $(, $length:literal)? $(,)?) => {
         Response {
-            status: Status::Ok,
-            front: front!("200 OK", $content_type),
-            fields: $fields,
+            head: head!(Status::Ok, "200 OK", $content_type, $fields $(, $length)?),
             body: $body,
         }
     };
@@ -62,51 +84,51 @@ impl<O: Outside> Site<O> {
     }
 
     /// The answer to a request.
-    pub(crate) async fn respond(&self, request: &Request<'_>) -> Response {
-        let response = match request.path {
-            "/" | "/index.html" => ok!(
+    pub(crate) async fn respond(&self, page: Option<Page>, method: Method) -> Response {
+        match page {
+            None => Response::error(Status::NotFound),
+            Some(_) if method == Method::Other => Response::error(Status::MethodNotAllowed),
+            // It loads nothing from elsewhere and talks to nobody but this server.
+            Some(Page::Index) => ok!(
                 "text/html; charset=utf-8",
-                PAGE_FIELDS,
+                "Cache-Control: no-store\r\nContent-Security-Policy: default-src 'none'; \
+                 style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
+                 base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n",
                 Body::Static(page::PAGE),
             ),
-            "/status.json" => {
-                let json = self.render().await.json;
-                ok!("application/json", NO_STORE, Body::Text(json),)
-            }
-            "/metrics" => {
-                let metrics = self.render().await.metrics;
-                ok!(
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    NO_STORE,
-                    Body::Text(metrics),
-                )
-            }
-            "/1k" => ok!(
+            Some(Page::Status) => ok!(
+                "application/json",
+                "Cache-Control: no-store\r\n",
+                Body::Text(self.render().await.json),
+            ),
+            Some(Page::Metrics) => ok!(
+                "text/plain; version=0.0.4; charset=utf-8",
+                "Cache-Control: no-store\r\n",
+                Body::Text(self.render().await.metrics),
+            ),
+            Some(Page::Kilobyte) => ok!(
                 "application/octet-stream",
                 "",
-                Body::Data(Data::new(1 << 10)),
+                Body::Data(Data::new(1024)),
+                1024,
             ),
-            "/1m" => ok!(
+            Some(Page::Megabyte) => ok!(
                 "application/octet-stream",
                 "",
-                Body::Data(Data::new(1 << 20)),
+                Body::Data(Data::new(1_048_576)),
+                1_048_576,
             ),
-            "/favicon.ico" => ok!(
+            Some(Page::Icon) => ok!(
                 "image/svg+xml",
                 "Cache-Control: max-age=86400\r\n",
                 Body::Static(page::ICON),
             ),
-            "/robots.txt" => ok!(
+            Some(Page::Robots) => ok!(
                 "text/plain; charset=utf-8",
                 "",
                 Body::Static("User-agent: *\nDisallow: /\n"),
             ),
-            _ => Response::error(Status::NotFound),
-        };
-        if request.method == Method::Other && response.status == Status::Ok {
-            return Response::error(Status::MethodNotAllowed);
         }
-        response
     }
 
     /// What the status looks like now, or did a moment ago.

@@ -13,6 +13,8 @@ use ipc_proto::{
 pub trait Outside {
     /// Nanoseconds since boot.
     fn now(&self) -> u64;
+    /// The same a moment ago, for what needs no exact time: when the work at hand began.
+    fn recently(&self) -> u64;
     /// What a connection waits with.
     type Timer: Timer;
     /// Makes one.
@@ -23,7 +25,7 @@ pub trait Outside {
 
 /// A timer for limits that mostly are not reached. Setting it again and again has to be cheap.
 pub trait Timer {
-    /// Whether [`Outside::now`] has reached `deadline`; if not, the task is woken then, or earlier.
+    /// Whether [`Outside::recently`] has reached `deadline`; if not, the task is woken then, or earlier.
     fn poll_until(&mut self, deadline: u64, context: &mut Context<'_>) -> Poll<()>;
 }
 

@@ -34,22 +34,26 @@ impl Input {
 
     /// Room for more, so that there are `limit` bytes at most. Never empty below that.
     pub(super) fn room(&mut self, limit: usize) -> &mut [u8] {
-        if self.is_empty() {
+        if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
         if self.end == self.memory.len() {
-            if self.start > 0 {
-                self.memory.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.len());
-            } else {
-                let size = self.memory.len().saturating_mul(2).max(FIRST).min(limit);
-                self.memory.resize(size.max(self.end), 0);
-            }
+            self.make_room(limit);
         }
-        let most = limit.saturating_sub(self.len());
-        let room = self.memory.get_mut(self.end..).unwrap_or_default();
-        let len = room.len().min(most);
-        room.get_mut(..len).unwrap_or_default()
+        let end = self.memory.len().min(self.start.saturating_add(limit));
+        self.memory.get_mut(self.end..end).unwrap_or_default()
+    }
+
+    /// Seldom: an ordinary request fits.
+    #[inline(never)]
+    fn make_room(&mut self, limit: usize) {
+        if self.start > 0 {
+            self.memory.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.len());
+        } else {
+            let size = self.memory.len().saturating_mul(2).max(FIRST).min(limit);
+            self.memory.resize(size.max(self.end), 0);
+        }
     }
 
     /// So many bytes were written to the room.

@@ -130,6 +130,37 @@ fn requests_follow_each_other_pipelined_and_in_pieces() {
     }
 }
 
+/// A request that came before is known by its bytes; whatever comes between two of them, each is answered as it would be alone.
+#[test]
+fn a_request_that_is_known_is_answered_like_the_first() {
+    let long = format!("GET /1k HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(2000));
+    let requests = [
+        "GET /1k HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /1k HTTP/1.1\r\nHost: xy\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /1k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nGET",
+        "HEAD /1k HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\r\nGET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /1k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        &long,
+    ];
+    let last = "GET /1k HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let alone = |request: &str| run([send(request), Step::End]).1;
+    for first in requests {
+        for second in requests {
+            let all = [first, first, second, first, second, second, last];
+            let expected = all.map(alone).concat();
+            for size in [1, 7, 5000] {
+                let bytes = all.concat().into_bytes();
+                let pieces = bytes.chunks(size).map(|piece| Step::Send(piece.to_vec()));
+                let (result, got) = run(pieces);
+                assert_eq!(result, Ok(()));
+                assert!(got == expected, "{first} {second} {size}");
+            }
+        }
+    }
+}
+
 #[test]
 fn connection_close_is_obeyed() {
     let request = "GET /1k HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /1k HTTP/1.1\r\nHost: x\r\n\r\n";
