@@ -14,7 +14,7 @@ use ipc_proto::socket::{Handle, Request};
 impl Engine {
     /// Takes a connection from a listener, and asks the stack for more.
     pub(crate) fn poll_accept(&mut self, key: Key, waker: &Waker) -> Poll<Result<Key>> {
-        let now = self.now();
+        let now = self.turned_at;
         let Some(socket) = self.sockets.get_mut(key) else {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
         };

@@ -113,16 +113,11 @@ impl Net {
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Engine) -> T) -> T {
         let mut engine = self.shared.engine.borrow_mut();
         let result = f(&mut engine);
-        if !engine.woken.is_empty() {
-            let mut woken = core::mem::take(&mut engine.woken);
+        while let Some(waker) = engine.woken.pop() {
             // A waker may do anything, even call in here.
             drop(engine);
-            woken.drain(..).for_each(Waker::wake);
-            let mut engine = self.shared.engine.borrow_mut();
-            // Its memory is used again.
-            if engine.woken.is_empty() {
-                engine.woken = woken;
-            }
+            waker.wake();
+            engine = self.shared.engine.borrow_mut();
         }
         result
     }

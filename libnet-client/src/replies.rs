@@ -140,7 +140,7 @@ impl Engine {
 
     /// A listener's request for a connection was answered.
     fn accepted(&mut self, key: Key, id: RequestId, result: Result<Key, NetError>) {
-        let hold_until = self.now().saturating_add(QUOTA_PAUSE);
+        let now = self.turned_at;
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
@@ -150,7 +150,7 @@ impl Engine {
         listener.asked.retain(|asked| *asked != id);
         match result {
             Ok(stream) => listener.ready.push_back(stream),
-            Err(NetError::Exhausted) => listener.hold_until = hold_until,
+            Err(NetError::Exhausted) => listener.hold_until = now.saturating_add(QUOTA_PAUSE),
             Err(NetError::Cancelled) => {}
             // The stack has closed the listener.
             Err(NetError::NotConnected | NetError::BadHandle) => {

@@ -31,10 +31,11 @@ impl Wake for Bit {
     }
 }
 
-/// A task's place. Its waker serves whatever task is there. Both are taken out while the task is being polled.
+/// A task's place. Its waker serves whatever task is there.
 struct Place {
-    waker: Option<Waker>,
-    task: Option<Task>,
+    waker: Waker,
+    /// Borrowed while it is polled.
+    task: RefCell<Option<Task>>,
 }
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -43,7 +44,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 #[derive(Default)]
 pub(crate) struct Tasks {
     groups: RefCell<Vec<Arc<AtomicU64>>>,
-    places: RefCell<Vec<Place>>,
+    places: RefCell<Vec<Rc<Place>>>,
     free: RefCell<Vec<usize>>,
     /// Set while tasks are polled: a blocking call inside a task must not poll tasks again.
     running: Cell<bool>,
@@ -77,16 +78,19 @@ impl Tasks {
             }
             Poll::Ready(())
         }));
-        let mut places = self.places.borrow_mut();
-        let index = self.free.borrow_mut().pop().unwrap_or(places.len());
-        if places.len() <= index {
-            let waker = Some(self.waker(index));
-            places.push(Place { waker, task: None });
-        }
-        if let Some(place) = places.get_mut(index) {
-            place.task = Some(task);
-            // There is one: it is out only while a task is there.
-            place.waker.iter().for_each(Waker::wake_by_ref);
+        let index = self.free.borrow_mut().pop();
+        let index = index.unwrap_or_else(|| {
+            let mut places = self.places.borrow_mut();
+            let index = places.len();
+            places.push(Rc::new(Place {
+                waker: self.waker(index),
+                task: RefCell::default(),
+            }));
+            index
+        });
+        if let Some(place) = self.places.borrow().get(index) {
+            *place.task.borrow_mut() = Some(task);
+            place.waker.wake_by_ref();
         }
         JoinHandle(join)
     }
@@ -141,38 +145,24 @@ impl Tasks {
     }
 
     fn poll(&self, index: usize) {
-        let (mut task, waker) = {
-            let mut places = self.places.borrow_mut();
-            let Some(place) = places.get_mut(index) else {
-                return;
-            };
-            // Woken once more after it had ended?
-            let Some(task) = place.task.take() else {
-                return;
-            };
-            let Some(waker) = place.waker.take() else {
-                return;
-            };
-            (task, waker)
+        // Held apart from the others: a task may spawn.
+        let place = self.places.borrow().get(index).map(Rc::clone);
+        let Some(place) = place else {
+            return;
         };
-        let done = task
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready();
         let ended = {
-            let mut places = self.places.borrow_mut();
-            let Some(place) = places.get_mut(index) else {
+            let mut running = place.task.borrow_mut();
+            // Woken once more after it had ended?
+            let Some(task) = &mut *running else {
                 return;
             };
-            place.waker = Some(waker);
-            if done {
-                self.free.borrow_mut().push(index);
-                Some(task)
-            } else {
-                place.task = Some(task);
-                None
+            let context = &mut Context::from_waker(&place.waker);
+            if task.as_mut().poll(context).is_pending() {
+                return;
             }
+            running.take()
         };
+        self.free.borrow_mut().push(index);
         // Dropped with nothing borrowed: what the task owned may spawn or close.
         drop(ended);
     }

@@ -76,11 +76,21 @@ impl UdpSocket {
             Target::Address(address) => address,
             other => self.choose(other).await?,
         };
-        self.socket
-            .wait(Direction::Write, |engine, key| {
-                engine.try_send(key, datagram, &to)
-            })
-            .await
+        self.reply_async(datagram, &to).await
+    }
+
+    /// [`UdpSocket::send_to_async`] to one address, which stays where it is: for answers.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::send_to`].
+    pub fn reply_async(
+        &self,
+        datagram: &[u8],
+        to: &SocketAddr,
+    ) -> impl Future<Output = Result<usize>> {
+        self.socket.wait(Direction::Write, move |engine, key| {
+            engine.try_send(key, datagram, to)
+        })
     }
 
     /// [`UdpSocket::recv_from`] for tasks.

@@ -49,11 +49,11 @@ impl Places {
     /// Waits for a place, for a connection that has been accepted. Only the accepting loop does.
     pub(crate) async fn take(self: &Rc<Places>, net: &Net) -> Place {
         while !self.has_room() {
-            let patience = net.sleep_until(self.make_room(net.now()));
+            let patience = net.sleep_until(self.make_room(net.turn_began()));
             select(self.freed(), patience).await;
         }
         let entry = Rc::new(Entry {
-            moved: Cell::new(net.now()),
+            moved: Cell::new(net.turn_began()),
             ended: Cell::new(false),
             waker: RefCell::default(),
         });

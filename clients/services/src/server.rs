@@ -38,7 +38,7 @@ impl Served {
     /// Reads what there is, and waits for it.
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         let len = self.patiently(self.stream.read_async(buffer)).await?;
-        self.place.moved(self.net.now());
+        self.place.moved(self.net.turn_began());
         Ok(len)
     }
 
@@ -46,7 +46,7 @@ impl Served {
     pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let len = self.patiently(self.stream.write_async(bytes)).await?;
-            self.place.moved(self.net.now());
+            self.place.moved(self.net.turn_began());
             bytes = bytes.get(len..).unwrap_or_default();
         }
         Ok(())
@@ -135,7 +135,10 @@ where
         // On the heap, since each future that it is moved into keeps room for it twice.
         let mut serving = Box::pin(serve(Rc::clone(&served)));
         net.spawn(async move {
-            let long_at = served.net.now().saturating_add(SHORT.as_nanos() as u64);
+            let long_at = served
+                .net
+                .turn_began()
+                .saturating_add(SHORT.as_nanos() as u64);
             let mut short = Some(served.net.timer());
             let result = poll_fn(|context| {
                 if let Poll::Ready(result) = serving.as_mut().poll(context) {

@@ -77,7 +77,7 @@ pub(crate) async fn echo_datagrams(net: Net) -> Result<()> {
             continue;
         }
         let sent = socket
-            .send_to_async(datagram.get(..len).unwrap_or_default(), from)
+            .reply_async(datagram.get(..len).unwrap_or_default(), &from)
             .await;
         if let Err(error) = sent {
             log::debug!("echo: {from}: {error}");
