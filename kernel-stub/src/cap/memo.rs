@@ -12,8 +12,8 @@ use kernel_abi::Slot;
 #[cfg(any(test, feature = "testing"))]
 use kernel_abi::{Kind, Rights};
 
-/// Capabilities to ring with that are kept in mind: a server has some peers.
-const RINGS: usize = 8;
+/// Capabilities to ring with that are kept in mind, in pairs: a server has some peers.
+const PAIRS: usize = 4;
 
 /// A slot, and what is behind it.
 struct Entry<T> {
@@ -47,8 +47,9 @@ pub(crate) struct Memo {
     /// To be waited for.
     wait: Entry<Notification>,
     acknowledge: Entry<Interrupt>,
-    /// By the last bits of the slot.
-    rings: [Entry<Notification>; RINGS],
+    /// By the last bits of the slot, what was noted last before what was noted before: two peers whose slots end alike, and which are
+    /// rung in turns, do not push each other out.
+    rings: [[Entry<Notification>; 2]; PAIRS],
 }
 
 /// What a wait is about.
@@ -64,7 +65,7 @@ impl Memo {
         deleted: 0,
         wait: Entry::EMPTY,
         acknowledge: Entry::EMPTY,
-        rings: [const { Entry::EMPTY }; RINGS],
+        rings: [const { [Entry::EMPTY; 2] }; PAIRS],
     };
 
     /// All that a wait names. `None`: it has to be looked up.
@@ -106,8 +107,9 @@ impl Memo {
 
     #[inline]
     fn ring_noted(&self, slot: u64, bits: u64) -> Option<Watch> {
-        let entry = self.rings.get(slot as usize % RINGS)?;
-        (entry.slot == slot).then_some(Watch {
+        let pair = self.rings.get(slot as usize % PAIRS)?;
+        let entry = pair.iter().find(|entry| entry.slot == slot)?;
+        Some(Watch {
             notification: entry.object,
             bits: if entry.badge != 0 { entry.badge } else { bits },
         })
@@ -144,8 +146,8 @@ impl Memo {
         badge: u64,
     ) {
         self.renew(deleted);
-        if let Some(entry) = self.rings.get_mut(slot as usize % RINGS) {
-            *entry = Entry::new(slot, badge, object);
+        if let Some([last, before]) = self.rings.get_mut(slot as usize % PAIRS) {
+            *before = core::mem::replace(last, Entry::new(slot, badge, object));
         }
     }
 
@@ -165,7 +167,7 @@ impl Memo {
             note(&self.wait, Kind::Notification, Rights::WAIT),
             note(&self.acknowledge, Kind::Interrupt, Rights::MANAGE),
         ];
-        let rings = self.rings.iter();
+        let rings = self.rings.iter().flatten();
         all.extend(rings.map(|entry| note(entry, Kind::Notification, Rights::SIGNAL)));
         all.retain(|note| self.deleted == deleted && note.slot != Slot::NULL.0 as u64);
         all

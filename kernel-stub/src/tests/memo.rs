@@ -61,6 +61,31 @@ fn what_was_found_is_found_again() {
     assert_eq!(take(&mut bench, peer), 0);
 }
 
+/// Whichever two slots a server's peers have, both are noted: it rings them in turns.
+#[test]
+fn two_peers_do_not_push_each_other_out() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let child = bench.spawn(init, 64);
+    let peer = bench.get(init, Syscall::NotificationCreate, &[BUDGET]);
+    let bell = bench.get(child.thread, Syscall::NotificationCreate, &[BUDGET]);
+    let rings: Vec<u64> = (0..40)
+        .map(|_| bench.grant(init, peer, child.slot))
+        .collect();
+    for (first, second) in (0..40).flat_map(|a| (0..a).map(move |b| (a, b))) {
+        let pair = [rings[first], rings[second]];
+        for ring in [pair, pair].concat() {
+            assert_eq!(turn(&mut bench, child, [bell, ring, 0]), Ok(0));
+        }
+        let tcb = bench.kernel.store.get(child.thread).unwrap();
+        let noted = tcb.memo.noted(bench.kernel.deleted);
+        for ring in pair {
+            let known = noted.iter().any(|note| note.slot == ring);
+            assert!(known, "{ring:#x} of {pair:x?}");
+        }
+    }
+}
+
 #[test]
 fn what_was_revoked_is_forgotten_at_once() {
     let mut bench = Bench::new();
