@@ -23,6 +23,10 @@ pub use layout::{FRAME_CHANNEL, Geometry, LayoutError, SOCKET_CHANNEL};
 pub const WAKE_FOR_NEWS: u32 = 1;
 /// Bit of a wake word: wake me also when there is room on the ring towards you.
 pub const WAKE_FOR_ROOM: u32 = 2;
+/// Bit of a wake word, beside the first: do not wake me for messages that [can wait](Message::can_wait), as long as few of them do.
+pub const PATIENT: u32 = 4;
+/// One in so many slots of a ring: more messages that wait are few no longer.
+const CROWD: u32 = 8;
 
 /// Which end of a channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +75,10 @@ pub struct Channel<Out, In> {
     wake_peer: Word,
     /// A message did not fit; the next sleep ends when there is room.
     wants_room: bool,
+    /// Something was sent since the last flush that cannot wait.
+    is_urgent: bool,
+    /// Sleeps of this side are not ended by what can wait.
+    is_patient: bool,
     /// `wake_me` was set: if it is zero by now, the peer has rung.
     announced: bool,
     /// What was counted; the rest of it is filled in when somebody asks.
@@ -130,6 +138,8 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             wake_me: word(mine.wake)?,
             wake_peer: word(peers.wake)?,
             wants_room: false,
+            is_urgent: false,
+            is_patient: false,
             announced: false,
             counted: RingInfo {
                 slots: geometry.slots,
@@ -171,6 +181,9 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             return Err(SendError::Full);
         }
         self.wants_room = false;
+        if !message.can_wait() || self.outgoing.queued() > self.counted.slots / CROWD {
+            self.is_urgent = true;
+        }
         count(&mut self.counted.tx_messages);
         Ok(())
     }
@@ -257,6 +270,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         let sent = self.outgoing.publish();
         let received = self.incoming.publish();
         let raised = self.raised.publish();
+        let is_urgent = core::mem::take(&mut self.is_urgent);
         let mut reasons = 0;
         if sent || raised {
             reasons |= WAKE_FOR_NEWS;
@@ -269,7 +283,11 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         }
         // Pairs with the fence in `prepare_sleep`: either this side sees the wake word, or the peer sees what was published.
         shm::fence();
-        if self.wake_peer.load(Ordering::Relaxed) & reasons == 0 {
+        let wake = self.wake_peer.load(Ordering::Relaxed);
+        if wake & PATIENT != 0 && !is_urgent && !raised {
+            reasons &= !WAKE_FOR_NEWS;
+        }
+        if wake & reasons == 0 {
             return false;
         }
         // Zero: the peer has withdrawn it in between, and looks by itself.
@@ -285,11 +303,13 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// has been withdrawn.
     #[must_use = "sleeping when there is work loses it"]
     pub fn prepare_sleep(&mut self) -> bool {
-        let reasons = if self.wants_room {
-            WAKE_FOR_NEWS | WAKE_FOR_ROOM
-        } else {
-            WAKE_FOR_NEWS
-        };
+        let mut reasons = WAKE_FOR_NEWS;
+        if self.wants_room {
+            reasons |= WAKE_FOR_ROOM;
+        }
+        if self.is_patient {
+            reasons |= PATIENT;
+        }
         self.wake_me.store(reasons, Ordering::Relaxed);
         self.announced = true;
         // Pairs with the fence in `flush`.
@@ -299,6 +319,12 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             return false;
         }
         true
+    }
+
+    /// Whether sleeps from now on go on when a message comes that [can wait](Message::can_wait). It is then read when something else
+    /// ends the sleep.
+    pub fn set_patient(&mut self, is_patient: bool) {
+        self.is_patient = is_patient;
     }
 
     /// As [`prepare_sleep`](Self::prepare_sleep), for a side that takes no message while there is no room for its answer: messages that

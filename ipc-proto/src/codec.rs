@@ -11,6 +11,11 @@ pub trait Message: Serialize + DeserializeOwned {
     /// No encoding is longer. Known at compile time, so that slots and buffers can be sized by it; the tests
     /// encode the longest value of each type and compare.
     const MAX_SIZE: usize;
+
+    /// Whether a receiver that sleeps need not hear of it at once: it hurts nobody if it is read with the next message.
+    fn can_wait(&self) -> bool {
+        false
+    }
 }
 
 /// Longest encodings of the parts that messages are made of (postcard's specification: a variant number and every

@@ -222,6 +222,8 @@ impl Engine {
         match &mut self.link {
             Link::Up(session) => {
                 deadline = deadline.min(self.comeback_at);
+                // What closed sockets give back is news only to those who wait for it.
+                session.channel.set_patient(self.space_waiters.is_empty());
                 if session.broken.is_some() || !session.channel.prepare_sleep() {
                     return None;
                 }

@@ -225,6 +225,59 @@ fn a_full_ring_says_so_and_asks_for_room() {
 }
 
 #[test]
+fn who_is_patient_is_not_woken_by_what_can_wait() {
+    let (mut client, mut server) = socket_channel();
+    let sends = |server: &mut Server, reply| {
+        server.send(&reply).unwrap();
+        server.flush()
+    };
+    let (closed, done) = (Reply::Closed { id: 1 }, Reply::Done { id: 2 });
+    // Whoever does not say so hears of all.
+    assert!(client.prepare_sleep());
+    assert!(sends(&mut server, closed.clone()));
+    client.awake();
+    client.set_patient(true);
+    assert!(!client.prepare_sleep(), "what can wait is no less there");
+    assert_eq!(client.receive(), Ok(Some(closed.clone())));
+    let _ = client.flush();
+    // What cannot wait, an event, and a crowd of what can are heard, behind what was not.
+    assert!(client.prepare_sleep());
+    assert!(!sends(&mut server, closed.clone()));
+    assert!(sends(&mut server, done.clone()));
+    client.awake();
+    assert_eq!(client.receive(), Ok(Some(closed.clone())));
+    assert_eq!(client.receive(), Ok(Some(done)));
+    let _ = client.flush();
+    assert!(client.prepare_sleep());
+    assert!(!sends(&mut server, closed.clone()));
+    server.raise(5);
+    assert!(server.flush());
+    client.awake();
+    assert_eq!(client.receive(), Ok(Some(closed.clone())));
+    client.take_events(&mut |_| {});
+    let _ = client.flush();
+    assert!(client.prepare_sleep());
+    let heard: Vec<bool> = (0..9).map(|_| sends(&mut server, closed.clone())).collect();
+    assert_eq!(heard, [vec![false; 8], vec![true]].concat());
+    client.awake();
+    for _ in 0..9 {
+        assert_eq!(client.receive(), Ok(Some(closed.clone())));
+    }
+    // Sent, and shown later with something that is urgent.
+    let _ = client.flush();
+    assert!(client.prepare_sleep());
+    server.send(&Reply::Done { id: 3 }).unwrap();
+    assert!(sends(&mut server, closed.clone()));
+    client.awake();
+    client.set_patient(false);
+    assert_eq!(client.receive(), Ok(Some(Reply::Done { id: 3 })));
+    assert_eq!(client.receive(), Ok(Some(closed.clone())));
+    let _ = client.flush();
+    assert!(client.prepare_sleep());
+    assert!(sends(&mut server, closed));
+}
+
+#[test]
 fn what_was_not_flushed_keeps_its_side_awake() {
     let (mut client, mut server) = socket_channel();
     client.send(&Request::Counters { id: 1 }).unwrap();

@@ -16,6 +16,7 @@ use ipc_proto::{
     channel::{Channel, Geometry, Side},
     frame::{Offload, ToDriver, ToStack},
     shm::Shm,
+    socket::{Reply, Request},
 };
 use loom::{
     model::Builder,
@@ -24,11 +25,19 @@ use loom::{
 
 type Driver = Channel<ToStack, ToDriver>;
 type Stack = Channel<ToDriver, ToStack>;
+type Client = Channel<Request, Reply>;
+type Server = Channel<Reply, Request>;
 
 const SMALL: Geometry = Geometry {
     slot_size: 16,
     slots: 2,
     sockets: 64,
+};
+
+/// For messages of sockets.
+const LARGE: Geometry = Geometry {
+    slot_size: 288,
+    ..SMALL
 };
 
 /// Where the index words of a channel lie.

@@ -65,6 +65,41 @@ fn no_wake_up_for_messages_is_lost() {
     });
 }
 
+/// A receiver that sleeps through what can wait still hears of what cannot, and finds the rest with it.
+#[test]
+fn no_wake_up_of_a_patient_side_is_lost() {
+    explore_bounded(4, || {
+        let memory = Shm::heap(Client::bytes(LARGE));
+        let mut client = Client::new(memory.clone(), Side::Client, LARGE).unwrap();
+        let mut stack = Server::new(memory, Side::Stack, LARGE).unwrap();
+        let doorbell = Doorbell::new();
+        let bell = doorbell.clone();
+        let sender = thread::spawn(move || {
+            for reply in [Reply::Closed { id: 0 }, Reply::Done { id: 1 }] {
+                stack.send(&reply).unwrap();
+                if stack.flush() {
+                    bell.ring();
+                }
+            }
+        });
+        client.set_patient(true);
+        let mut received = 0;
+        while received < 2 {
+            while let Some(got) = client.receive().unwrap() {
+                let expected = [Reply::Closed { id: 0 }, Reply::Done { id: 1 }];
+                assert_eq!(got, expected[received]);
+                received += 1;
+            }
+            let _ = client.flush();
+            if received < 2 && client.prepare_sleep() {
+                doorbell.wait();
+                client.awake();
+            }
+        }
+        sender.join().unwrap();
+    });
+}
+
 /// Both sides sleep whenever they may: the sender waits for room, the receiver for messages.
 #[test]
 fn no_wake_up_for_room_is_lost() {
