@@ -77,8 +77,8 @@ pub struct Channel<Out, In> {
     wants_room: bool,
     /// Something was sent since the last flush that cannot wait.
     is_urgent: bool,
-    /// Sleeps of this side are not ended by what can wait.
-    is_patient: bool,
+    /// [`PATIENT`], or nothing.
+    patience: u32,
     /// `wake_me` was set: if it is zero by now, the peer has rung.
     announced: bool,
     /// What was counted; the rest of it is filled in when somebody asks.
@@ -139,7 +139,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             wake_peer: word(peers.wake)?,
             wants_room: false,
             is_urgent: false,
-            is_patient: false,
+            patience: 0,
             announced: false,
             counted: RingInfo {
                 slots: geometry.slots,
@@ -181,7 +181,9 @@ impl<Out: Message, In: Message> Channel<Out, In> {
             return Err(SendError::Full);
         }
         self.wants_room = false;
-        if !message.can_wait() || self.outgoing.queued() > self.counted.slots / CROWD {
+        if const { Out::SOME_CAN_WAIT }
+            && (!message.can_wait() || self.outgoing.queued() > self.counted.slots / CROWD)
+        {
             self.is_urgent = true;
         }
         count(&mut self.counted.tx_messages);
@@ -270,7 +272,6 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         let sent = self.outgoing.publish();
         let received = self.incoming.publish();
         let raised = self.raised.publish();
-        let is_urgent = core::mem::take(&mut self.is_urgent);
         let mut reasons = 0;
         if sent || raised {
             reasons |= WAKE_FOR_NEWS;
@@ -284,8 +285,11 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         // Pairs with the fence in `prepare_sleep`: either this side sees the wake word, or the peer sees what was published.
         shm::fence();
         let wake = self.wake_peer.load(Ordering::Relaxed);
-        if wake & PATIENT != 0 && !is_urgent && !raised {
-            reasons &= !WAKE_FOR_NEWS;
+        if const { Out::SOME_CAN_WAIT } {
+            let is_urgent = core::mem::take(&mut self.is_urgent) || raised;
+            if wake & PATIENT != 0 && !is_urgent {
+                reasons &= !WAKE_FOR_NEWS;
+            }
         }
         if wake & reasons == 0 {
             return false;
@@ -303,13 +307,12 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// has been withdrawn.
     #[must_use = "sleeping when there is work loses it"]
     pub fn prepare_sleep(&mut self) -> bool {
-        let mut reasons = WAKE_FOR_NEWS;
-        if self.wants_room {
-            reasons |= WAKE_FOR_ROOM;
-        }
-        if self.is_patient {
-            reasons |= PATIENT;
-        }
+        let reasons = if self.wants_room {
+            WAKE_FOR_NEWS | WAKE_FOR_ROOM
+        } else {
+            WAKE_FOR_NEWS
+        };
+        let reasons = reasons | self.patience;
         self.wake_me.store(reasons, Ordering::Relaxed);
         self.announced = true;
         // Pairs with the fence in `flush`.
@@ -324,7 +327,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// Whether sleeps from now on go on when a message comes that [can wait](Message::can_wait). It is then read when something else
     /// ends the sleep.
     pub fn set_patient(&mut self, is_patient: bool) {
-        self.is_patient = is_patient;
+        self.patience = if is_patient { PATIENT } else { 0 };
     }
 
     /// As [`prepare_sleep`](Self::prepare_sleep), for a side that takes no message while there is no room for its answer: messages that

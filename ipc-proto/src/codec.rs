@@ -12,6 +12,9 @@ pub trait Message: Serialize + DeserializeOwned {
     /// encode the longest value of each type and compare.
     const MAX_SIZE: usize;
 
+    /// Whether there are any that [can wait](Self::can_wait).
+    const SOME_CAN_WAIT: bool = false;
+
     /// Whether a receiver that sleeps need not hear of it at once: it hurts nobody if it is read with the next message.
     fn can_wait(&self) -> bool {
         false

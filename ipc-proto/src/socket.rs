@@ -546,6 +546,8 @@ impl Message for Reply {
             size::U32 + size::TAG + RingInfo::POSTCARD_MAX_SIZE,
         ]);
 
+    const SOME_CAN_WAIT: bool = true;
+
     /// A program that has room goes on without what a closed socket gives back.
     fn can_wait(&self) -> bool {
         matches!(self, Reply::Closed { .. })
