@@ -200,10 +200,16 @@ fn process(
         let at = written.stack.as_ref().unwrap_or(&written.budget).span();
         mistakes.add(at, "the stack alone takes the whole budget");
     }
+    let priority = mistakes.number(&written.priority, "priority", PRIORITIES);
+    let patient = match &written.patient {
+        Some(patient) => mistakes.number(patient, "patient", 0..=priority),
+        None => priority,
+    };
     Process {
         name: written.name.get_ref().clone(),
         program: written.program.get_ref().clone(),
-        priority: mistakes.number(&written.priority, "priority", PRIORITIES) as u8,
+        priority: priority as u8,
+        patient: patient as u8,
         budget: budget / PAGE,
         stack: (stack / PAGE) as u32,
         restart: match written.restart {

@@ -23,6 +23,7 @@ pub(crate) struct Process {
     pub(crate) name: Spanned<String>,
     pub(crate) program: Spanned<String>,
     pub(crate) priority: Spanned<i64>,
+    pub(crate) patient: Option<Spanned<i64>>,
     pub(crate) budget: Spanned<String>,
     pub(crate) stack: Option<Spanned<String>>,
     pub(crate) restart: Restart,

@@ -1,6 +1,9 @@
 //! The scheduler: 16 priorities, round robin inside each, no tick. Touches the ready queues, the deadlines and
 //! the accounts of processor time.
 //!
+//! A thread can be patient: when it becomes ready, it is served with a lower priority than its own at first, so that work under way is finished
+//! and more comes together for it; a millisecond later it is as urgent as it is.
+//!
 //! The running thread (`current`) is in no queue, nor need be the one that runs next. The timer is only ever set for the next deadline, or for
 //! the end of a slice while another thread of the same priority is ready.
 #![forbid(unsafe_code)]
@@ -17,6 +20,8 @@ use kernel_abi::{Error, FOREVER, PRIORITIES};
 
 /// How long a thread runs while others of its priority are ready.
 pub(crate) const SLICE_NS: u64 = 10_000_000;
+/// How long threads that are patient wait for others that are not more urgent than they are.
+pub(crate) const PATIENCE_NS: u64 = 1_000_000;
 
 /// Who runs and who could.
 pub(crate) struct Scheduler {
@@ -34,6 +39,10 @@ pub(crate) struct Scheduler {
     /// Page tables of the current thread.
     root: Frame,
     slice_end: u64,
+    /// Priorities with which patient threads are (or were) served.
+    patient: u16,
+    /// When those that wait become urgent ([`FOREVER`]: none waits).
+    hurry: u64,
     /// What the platform's timer is set to ([`FOREVER`]: it is off); zero if that is unknown.
     timer: u64,
     /// Up to when all time was booked, which is when the last thread stopped if none runs.
@@ -60,6 +69,8 @@ impl Scheduler {
             stale: true,
             root: Frame(0),
             slice_end: 0,
+            patient: 0,
+            hurry: FOREVER,
             timer: 0,
             since: now,
             idle: true,
@@ -227,9 +238,12 @@ impl Scheduler {
                 platform.let_user_count(tcb.counts.0);
             }
         }
-        let timer = match self.others_ready(self.priority) {
-            true => next.min(self.slice_end),
-            false => next,
+        let timer = match self.next.is_none() && self.ready == 0 {
+            true => {
+                self.hurry = FOREVER;
+                next
+            }
+            false => self.end_of_turn(platform, next),
         };
         self.set_timer(platform, timer);
         self.stale = false;
@@ -258,10 +272,48 @@ impl Scheduler {
         }
     }
 
-    #[inline]
-    fn others_ready(&self, priority: u8) -> bool {
-        self.ready.wrapping_shr(priority.into()) & 1 != 0
-            || self.next.is_some() && self.next_priority == priority
+    /// When the current thread's time is over, as others are ready; `next` at the latest.
+    #[inline(never)]
+    fn end_of_turn<P: Platform>(&mut self, platform: &P, next: u64) -> u64 {
+        let first = match self.next {
+            Some(_) => 1 << self.next_priority,
+            None => 0,
+        };
+        let ready = self.ready | first;
+        let is_shared = ready & 1 << self.priority != 0;
+        let end = if is_shared { self.slice_end } else { FOREVER };
+        if ready & self.patient == 0 {
+            self.hurry = FOREVER;
+        } else if self.hurry == FOREVER {
+            self.hurry = platform.now().saturating_add(PATIENCE_NS);
+        }
+        next.min(end).min(self.hurry)
+    }
+
+    /// Patient threads have waited long enough.
+    #[cold]
+    #[inline(never)]
+    fn hurry(&mut self, store: &mut Store) -> Result<(), Error> {
+        self.hurry = FOREVER;
+        self.settle(store)?;
+        for priority in 0..PRIORITIES {
+            if self.ready & self.patient & 1 << priority == 0 {
+                continue;
+            }
+            let queue = self.queues.get(priority as usize);
+            let mut next = queue.and_then(|queue| queue.head);
+            while let Some(thread) = next {
+                next = ThreadList::next(store, Chain::Queue, thread);
+                let tcb = store.get_mut(thread)?;
+                let urgent = tcb.urgent;
+                if urgent > priority {
+                    tcb.priority = urgent;
+                    self.dequeue(store, thread, priority)?;
+                    self.push(store, thread, urgent, false)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -353,6 +405,9 @@ impl<P: Platform> Kernel<P> {
         if now >= self.sched.slice_end {
             self.yield_now();
         }
+        if now >= self.sched.hurry {
+            self.must(|k| k.sched.hurry(&mut k.store));
+        }
     }
 
     /// Sends the current thread to the end of its queue.
@@ -375,8 +430,24 @@ impl<P: Platform> Kernel<P> {
     }
 
     /// Changes a thread's priority.
-    pub(crate) fn set_priority(&mut self, thread: Ref<Tcb>, priority: u8) -> Result<(), Error> {
+    pub(crate) fn set_priority(&mut self, thread: Ref<Tcb>, urgent: u8) -> Result<(), Error> {
+        let patient = self.store.get(thread)?.patient;
+        self.set_priorities(thread, urgent, patient)
+    }
+
+    /// Changes a thread's priority, and the most that it is served with at first when it becomes ready.
+    pub(crate) fn set_priorities(
+        &mut self,
+        thread: Ref<Tcb>,
+        urgent: u8,
+        patient: u8,
+    ) -> Result<(), Error> {
         let tcb = self.store.get_mut(thread)?;
+        (tcb.urgent, tcb.patient) = (urgent, patient);
+        let priority = urgent.min(patient);
+        if priority < urgent {
+            self.sched.patient |= 1 << priority;
+        }
         let old = core::mem::replace(&mut tcb.priority, priority);
         let is_ready = tcb.state == ThreadState::Ready;
         self.sched.stale = true;

@@ -68,7 +68,7 @@ const fn shape(call: Syscall) -> [u8; 6] {
         Syscall::ProcessCaps => [PROCESS, SMALL, POINTER, SMALL, 0, 0],
         Syscall::ThreadCreate => [PROCESS, ENTRY, ANY, ANY, SMALL, 0],
         Syscall::ThreadYield => [0; 6],
-        Syscall::ThreadPriority => [THREAD, SMALL, 0, 0, 0, 0],
+        Syscall::ThreadPriority | Syscall::ThreadPatience => [THREAD, SMALL, 0, 0, 0, 0],
         Syscall::EndpointCall | Syscall::EndpointRecv => [ENDPOINT, POINTER, TIME, 0, 0, 0],
         Syscall::EndpointReply => [ENDPOINT, ANY, POINTER, 0, 0, 0],
         Syscall::EndpointBind => [ENDPOINT, NOTIFICATION, ANY, 0, 0, 0],

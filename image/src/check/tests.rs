@@ -70,6 +70,7 @@ fn a_good_manifest_is_understood() {
         panic!()
     };
     assert_eq!((stack.budget, stack.stack, stack.priority), (2048, 16, 10));
+    assert_eq!((stack.patient, driver.patient), (10, 12));
     assert!(stack.caps.log && stack.caps.clock && !stack.caps.console);
     assert_eq!(
         stack.args,
@@ -90,6 +91,13 @@ fn a_good_manifest_is_understood() {
     );
     let names: Vec<_> = programs.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["netstack", "virtio-net", "shell"]);
+}
+
+#[test]
+fn a_process_can_be_patient() {
+    let text = GOOD.replace("priority = 12", "priority = 12\npatient = 3");
+    let (manifest, _) = read(&text).unwrap();
+    assert_eq!(manifest.processes[1].patient, 3);
 }
 
 #[test]
@@ -130,6 +138,12 @@ fn each_mistake_is_told_with_its_line() {
             "priority is 15, but must be 0 to 14",
         ),
         ("priority = 12", "priority = \"high\"", 19, "invalid type"),
+        (
+            "priority = 12",
+            "priority = 12\npatient = 13",
+            20,
+            "patient is 13, but must be 0 to 12",
+        ),
         (
             "budget = \"4M\"",
             "budget = \"4096\"",

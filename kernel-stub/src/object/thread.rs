@@ -5,7 +5,7 @@ use crate::cap::Memo;
 use crate::phys::Frame;
 use crate::sched::SLICE_NS;
 use crate::store::Ref;
-use kernel_abi::FOREVER;
+use kernel_abi::{FOREVER, PRIORITIES};
 
 /// What a thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,7 +107,12 @@ impl Usage {
 pub(crate) struct Tcb {
     pub(crate) process: Ref<Process>,
     pub(crate) state: ThreadState,
+    /// With which it is served now.
     pub(crate) priority: u8,
+    /// Its own, ...
+    pub(crate) urgent: u8,
+    /// ... and the most that it is served with when it becomes ready, until the patient are waited for long enough.
+    pub(crate) patient: u8,
     pub(crate) links: [Links; 3],
     pub(crate) timer: TimerLinks,
     /// While it waits.
@@ -138,6 +143,7 @@ impl Tcb {
     pub(crate) fn begin_wait(&mut self, state: ThreadState, deadline: u64) -> bool {
         self.state = state;
         self.deadline = deadline;
+        self.priority = self.urgent.min(self.patient);
         self.timer.key <= deadline
     }
 
@@ -150,6 +156,8 @@ impl Tcb {
             memo: Memo::EMPTY,
             state: ThreadState::Dead,
             priority,
+            urgent: priority,
+            patient: PRIORITIES - 1,
             links: [Links::default(); 3],
             timer: TimerLinks::default(),
             deadline: 0,

@@ -27,14 +27,17 @@ impl Scheduler {
 }
 
 impl<P: Platform> Kernel<P> {
-    /// Makes a ready thread the current one, out of turn.
+    /// Makes a ready thread the current one, out of turn. It stays patient, for when it has waited.
     pub(crate) fn run_next(&mut self, thread: Ref<Tcb>) {
         let tcb = self.store.get_mut(thread).unwrap();
         assert_eq!(tcb.state, ThreadState::Ready, "it waits");
+        let patient = tcb.patient;
         self.yield_now();
-        self.set_priority(thread, 15).unwrap();
+        self.set_priorities(thread, 15, 15).unwrap();
         self.sched.dequeue(&mut self.store, thread, 15).unwrap();
         self.enter(thread);
+        self.store.get_mut(thread).unwrap().patient = patient;
+        self.sched.patient |= 1 << patient;
         assert_eq!(self.choose(), Some(thread));
     }
 

@@ -75,6 +75,7 @@ impl<P: Platform> Kernel<P> {
                 Ok(DONE)
             }
             Syscall::ThreadPriority => self.thread_priority(me, a0, a1),
+            Syscall::ThreadPatience => self.thread_patience(me, a0, a1),
             Syscall::EndpointCreate => self.endpoint_create(me, a0),
             Syscall::EndpointCall => self.endpoint_call(me, a0, a1, a2),
             Syscall::EndpointRecv => self.endpoint_recv(me, a0, a1, a2),

@@ -8,7 +8,9 @@ use crate::object::{Budget, Process, Tcb, ThreadState};
 use crate::platform::Platform;
 use crate::process::priority;
 use crate::store::Ref;
-use kernel_abi::{CAP_SLOTS, CapRecord, Error, Kind, ProcessState, Rights, Slot, Words};
+use kernel_abi::{
+    CAP_SLOTS, CapRecord, Error, Kind, PRIORITIES, ProcessState, Rights, Slot, Words,
+};
 
 /// Most records that one call lists.
 const MAX_RECORDS: u64 = 256;
@@ -168,6 +170,23 @@ impl<P: Platform> Kernel<P> {
         }
         let most = self.store.get(tcb.process)?.max_priority;
         self.set_priority(target, priority(number, most)?)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn thread_patience(
+        &mut self,
+        me: Caller,
+        thread: u64,
+        number: u64,
+    ) -> Result<Outcome, Error> {
+        let found = self.own(me, thread, Kind::Thread, Rights::MANAGE)?;
+        let target = found.object::<Tcb>();
+        let tcb = self.store.get(target)?;
+        if tcb.state == ThreadState::Dead {
+            return Err(Error::BadState);
+        }
+        let urgent = tcb.urgent;
+        self.set_priorities(target, urgent, priority(number, PRIORITIES - 1)?)?;
         Ok(DONE)
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn fits(call: Syscall) -> Vec<Fit> {
         Syscall::ProcessCaps => vec![Of(Kind::Process), Below(70), Place, Below(20)],
         Syscall::ThreadCreate => vec![Maybe(Kind::Process), Page, Page, Below(9), Below(16)],
         Syscall::ThreadExit | Syscall::ThreadYield => vec![],
-        Syscall::ThreadPriority => vec![Of(Kind::Thread), Below(16)],
+        Syscall::ThreadPriority | Syscall::ThreadPatience => vec![Of(Kind::Thread), Below(17)],
         Syscall::EndpointCreate | Syscall::NotificationCreate => vec![Of(Kind::Budget)],
         Syscall::EndpointCall => vec![Of(Kind::Endpoint), Place, Deadline],
         Syscall::EndpointRecv => vec![Of(Kind::Endpoint), Place, Deadline],

@@ -78,7 +78,7 @@ proptest! {
 fn many_random_system_calls_from_a_fixed_seed_break_nothing() {
     let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut outcomes: BTreeMap<_, u32> = BTreeMap::new();
-    for _ in 0..6 {
+    for _ in 0..20 {
         let mut zoo = Zoo::new(2048, 100);
         for index in 0..2500 {
             if let Some(step) = step(std::array::from_fn(|_| random.next_u64())) {

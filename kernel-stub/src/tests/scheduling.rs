@@ -1,10 +1,10 @@
 //! Who runs when: priorities, slices, deadlines, idle time.
 
 use crate::object::{Tcb, ThreadState};
-use crate::sched::SLICE_NS;
+use crate::sched::{PATIENCE_NS, SLICE_NS};
 use crate::store::Ref;
 use crate::testing::{Bench, SCRATCH};
-use kernel_abi::{BOOT_STACK_TOP, FOREVER, ProcessState, Syscall};
+use kernel_abi::{BOOT_STACK_TOP, Error, FOREVER, ProcessState, Syscall};
 use proptest::prelude::*;
 
 /// Threads of init, known by their arguments, at these priorities; init waits for ever.
@@ -166,6 +166,90 @@ fn who_was_woken_can_change_and_end_before_it_runs() {
         bench.check();
     }
     assert_eq!(order, [101, 102, 103, 100]);
+}
+
+/// A thread that works (priority 4), and one (9) that the first has just woken and that is patient (2).
+fn patient(bench: &mut Bench) -> [Ref<Tcb>; 2] {
+    let made = threads(bench, &[4, 9]);
+    let bell = bench.get(made[1], Syscall::NotificationCreate, &[2]);
+    bench.kernel.set_priorities(made[1], 9, 2).unwrap();
+    bench.wait(made[1], Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench.get(made[0], Syscall::NotificationSignal, &[bell, 1]);
+    bench.kernel.set_priority(made[0], 4).unwrap();
+    bench.kernel.set_priorities(made[1], 9, 2).unwrap();
+    bench.check();
+    [made[0], made[1]]
+}
+
+#[test]
+fn a_patient_thread_lets_others_finish_but_not_for_ever() {
+    let mut bench = Bench::new();
+    let [worker, _] = patient(&mut bench);
+    let since = bench.kernel.platform.clock;
+    assert_eq!(run(&mut bench, 3), [100; 3]);
+    let timer = bench.kernel.platform.timer.unwrap();
+    assert!(timer >= since + PATIENCE_NS && timer < since + PATIENCE_NS + SLICE_NS / 10);
+    bench.kernel.platform.clock = timer - 1;
+    bench.kernel.timer_expired();
+    assert_eq!(run(&mut bench, 1), [100]);
+    bench.check();
+    // It is urgent now, and stays that until it waits: who wakes does not preempt it.
+    bench.kernel.platform.clock = timer;
+    bench.kernel.timer_expired();
+    bench.check();
+    assert_eq!(run(&mut bench, 2), [101; 2]);
+    bench.kernel.set_priority(worker, 8).unwrap();
+    assert_eq!(run(&mut bench, 1), [101]);
+    bench.check();
+}
+
+#[test]
+fn a_patient_thread_runs_at_once_when_others_wait_and_gives_way_when_they_wake() {
+    let mut bench = Bench::new();
+    let [worker, patient] = patient(&mut bench);
+    let bell = bench.get(worker, Syscall::NotificationCreate, &[2]);
+    bench.wait(worker, Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench.kernel.set_priority(worker, 4).unwrap();
+    bench.kernel.set_priorities(patient, 9, 2).unwrap();
+    assert_eq!(run(&mut bench, 2), [101; 2]);
+    assert_eq!(bench.kernel.platform.timer, None, "nobody has to hurry");
+    bench.kernel.wake(worker, Ok([1, 0, 0]), false);
+    assert_eq!(run(&mut bench, 1), [100]);
+    // Preempted, it waits for its turn like one that was woken.
+    let timer = bench.kernel.platform.timer.unwrap();
+    bench.kernel.platform.clock = timer;
+    bench.kernel.timer_expired();
+    assert_eq!(run(&mut bench, 1), [101]);
+    bench.check();
+}
+
+#[test]
+fn nobody_is_more_patient_than_the_lowest_and_nobody_waits_for_the_dead() {
+    let mut bench = Bench::new();
+    let init = bench.init;
+    let child = bench.spawn(init, 64);
+    let thread = [0, 0x40_0000, BOOT_STACK_TOP, 1, 3];
+    let slot = bench.get(child.thread, Syscall::ThreadCreate, &thread);
+    for (number, error) in [(16, Error::BadArgument), (u64::MAX, Error::BadArgument)] {
+        let answer = bench.call(child.thread, Syscall::ThreadPatience, &[slot, number]);
+        assert_eq!(answer, Err(error));
+    }
+    bench.get(child.thread, Syscall::ThreadPatience, &[slot, 0]);
+    bench.check();
+    // Patience does not make it more urgent than it is.
+    bench.get(child.thread, Syscall::ThreadPatience, &[slot, 9]);
+    bench.check();
+    let process = bench.process(child.thread);
+    let found = crate::cap::find(&bench.kernel.store, process, slot).unwrap();
+    assert_eq!(
+        bench
+            .kernel
+            .store
+            .get(found.object::<Tcb>())
+            .unwrap()
+            .priority,
+        3
+    );
 }
 
 #[test]

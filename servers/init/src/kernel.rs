@@ -102,7 +102,7 @@ pub trait Kernel {
         pages: u64,
         prot: Prot,
     ) -> Result<(), Error>;
-    /// Starts the process's first thread.
+    /// Starts the process's first thread, with its priority and the one that it is served with at first when it becomes ready.
     ///
     /// # Errors
     /// [`Error::NoBudget`].
@@ -112,7 +112,7 @@ pub trait Kernel {
         entry: u64,
         stack: u64,
         argument: u64,
-        priority: u8,
+        priorities: [u8; 2],
     ) -> Result<(), Error>;
     /// Makes init's event loop look at its processes when this one ends.
     ///

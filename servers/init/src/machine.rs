@@ -154,12 +154,14 @@ impl Kernel for System {
         entry: u64,
         stack: u64,
         argument: u64,
-        priority: u8,
+        [priority, patient]: [u8; 2],
     ) -> Result<(), Error> {
         // The thread lives on without init's capability to it.
-        process(target)
-            .start(entry, stack, argument, priority)
-            .map(drop)
+        let thread = process(target).start(entry, stack, argument, priority)?;
+        match patient < priority {
+            true => thread.set_patience(patient),
+            false => Ok(()),
+        }
     }
 
     fn watch(&self, target: &Cap) -> Result<(), Error> {

@@ -140,7 +140,7 @@ pub fn spawn<K: Kernel>(kernel: &K, order: Order<'_, K>) -> Result<K::Cap, Spawn
             program.entry,
             BOOT_STACK_TOP,
             argument,
-            spec.priority,
+            [spec.priority, spec.patient],
         ),
     )?;
     Ok(process)

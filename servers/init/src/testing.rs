@@ -191,7 +191,7 @@ impl Kernel for Fake {
     fn map(&self, _: &FakeCap, _: Slot, address: u64, pages: u64, prot: Prot) -> Result<(), Error> {
         self.step(format!("map {address:#x} {pages} {:#x}", prot.bits()))
     }
-    fn start(&self, p: &FakeCap, entry: u64, _: u64, _: u64, _: u8) -> Result<(), Error> {
+    fn start(&self, p: &FakeCap, entry: u64, _: u64, _: u64, _: [u8; 2]) -> Result<(), Error> {
         self.step(format!("start {} {entry:#x}", p.id))
     }
     fn watch(&self, process: &FakeCap) -> Result<(), Error> {
@@ -264,6 +264,7 @@ fn process(name: &str) -> Process {
         name: name.into(),
         program: name.into(),
         priority: 5,
+        patient: 5,
         budget: 100,
         stack: 4,
         restart: Restart::Always,

@@ -246,6 +246,17 @@ impl Process {
     }
 }
 
+impl Thread {
+    /// Has it served with `priority` at first, whenever it becomes ready; see [`Syscall::ThreadPatience`].
+    ///
+    /// # Errors
+    /// [`Error::NoRights`], [`Error::BadArgument`], [`Error::BadState`] if it has ended.
+    pub fn set_patience(&self, priority: u8) -> Result<(), Error> {
+        let args = [self.slot().0.into(), priority.into(), 0, 0, 0, 0];
+        syscall::values(Syscall::ThreadPatience, args).map(drop)
+    }
+}
+
 impl Clock {
     /// Nanoseconds since boot; never goes back.
     ///

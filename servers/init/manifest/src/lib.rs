@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// Name of the manifest in the boot archive.
 pub const MANIFEST_FILE: &str = "manifest.bin";
 /// Version of the encoding; grows whenever a type of this crate changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest name of a process, endpoint or device, in bytes.
 pub const MAX_NAME: usize = ipc_proto::system::MAX_PROCESS_NAME;
 /// Most processes in a manifest.
@@ -42,6 +42,8 @@ pub struct Process {
     pub program: String,
     /// Its highest (and first) priority.
     pub priority: u8,
+    /// With which priority it is served at first when it becomes ready; its own at most.
+    pub patient: u8,
     /// Its memory, in pages.
     pub budget: u64,
     /// Its stack, in pages.
