@@ -212,6 +212,8 @@ pub(crate) struct Client {
     pub(crate) got: Rc<RefCell<Vec<u8>>>,
     /// Bytes that the client takes before it stops reading.
     pub(crate) appetite: usize,
+    /// Bytes that it takes at once.
+    pub(crate) mouthful: usize,
 }
 
 impl Client {
@@ -222,6 +224,7 @@ impl Client {
             until: None,
             got: Rc::default(),
             appetite: usize::MAX,
+            mouthful: 1000,
         }
     }
 }
@@ -271,7 +274,7 @@ impl Stream for Client {
             .iter()
             .map(|part| part.len())
             .sum::<usize>()
-            .min(1000)
+            .min(self.mouthful)
             .min(self.appetite - self.got.borrow().len());
         if len == 0 {
             return std::future::pending().await;

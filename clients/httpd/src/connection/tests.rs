@@ -162,6 +162,25 @@ fn a_request_that_is_known_is_answered_like_the_first() {
 }
 
 #[test]
+fn an_answer_is_the_same_however_much_the_client_takes_at_once() {
+    for path in ["/1m", "/1k", "/", "/nowhere"] {
+        let fetch = |mouthful| {
+            let world = Fake::default();
+            let mut client = Client::new(&world, [get(path), get("/1k"), Step::End]);
+            client.mouthful = mouthful;
+            serve_client(&world, client, &Registry::new(8))
+        };
+        let (result, wanted) = fetch(1000);
+        assert_eq!(result, Ok(()));
+        for mouthful in [100, 3000, 5000, 65536, 65700, usize::MAX] {
+            let (result, got) = fetch(mouthful);
+            assert_eq!(result, Ok(()));
+            assert!(got == wanted, "{path}: {mouthful} bytes at once");
+        }
+    }
+}
+
+#[test]
 fn connection_close_is_obeyed() {
     let request = "GET /1k HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /1k HTTP/1.1\r\nHost: x\r\n\r\n";
     let (result, mut got) = run([send(request)]);

@@ -54,6 +54,8 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
                 }
                 advance(&mut parts, written);
             }
+            // The head is not written again.
+            parts = Parts::default();
             if taken >= body {
                 break;
             }
