@@ -126,14 +126,14 @@ struct Connection<'a, S, O: Outside> {
     timer: O::Timer,
     /// What was read and not yet used: at most `limits.head` bytes.
     received: Input,
-    /// The request before.
+    /// The request that was read last.
     known: Known,
     /// The request being served, or the next, was waited for: others had their turn.
     waited: bool,
 }
 
 /// What a request asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Asked {
     method: Method,
     page: Option<Page>,
@@ -144,7 +144,8 @@ struct Asked {
 
 /// What reading a head led to.
 enum Next {
-    Request(Asked),
+    /// It is the one that was read last.
+    Request,
     Refuse(Status),
     End,
 }
@@ -153,11 +154,12 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     async fn run(&mut self) -> Result<(), ConnectionError<S::Error>> {
         loop {
             self.waited = false;
-            let asked = match self.next().await? {
+            match self.next().await? {
                 Next::End => return Ok(()),
                 Next::Refuse(status) => return self.refuse(status).await,
-                Next::Request(asked) => asked,
-            };
+                Next::Request => {}
+            }
+            let asked = self.known.asked;
             if asked.body > 0 {
                 self.discard(asked.body).await?;
             }
@@ -188,11 +190,11 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
             let first = self.received.is_empty();
             if !first {
                 match self.parse() {
-                    Ok(Some(asked)) => break Next::Request(asked),
-                    Ok(None) if self.received.len() >= self.limits.head => {
+                    Ok(true) => break Next::Request,
+                    Ok(false) if self.received.len() >= self.limits.head => {
                         break Next::Refuse(Status::HeadTooLarge);
                     }
-                    Ok(None) => {}
+                    Ok(false) => {}
                     Err(status) => break Next::Refuse(status),
                 }
                 if !begun {
@@ -218,23 +220,22 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
         Ok(next)
     }
 
-    /// Takes the head of a request from what was received, if all of it is there.
-    fn parse(&mut self) -> Result<Option<Asked>, Status> {
-        let received = self.received.bytes();
-        let (asked, len) = match self.known.find(received) {
-            Some(found) => found,
+    /// Takes the head of a request from what was received. False: more has to come.
+    fn parse(&mut self) -> Result<bool, Status> {
+        let len = match self.known.find(self.received.bytes()) {
+            Some(len) => len,
             None => match self.parse_anew()? {
-                Some(found) => found,
-                None => return Ok(None),
+                Some(len) => len,
+                None => return Ok(false),
             },
         };
         self.received.consume(len);
-        Ok(Some(asked))
+        Ok(true)
     }
 
     /// Not among the instructions of a request that is known.
     #[inline(never)]
-    fn parse_anew(&mut self) -> Result<Option<(Asked, usize)>, Status> {
+    fn parse_anew(&mut self) -> Result<Option<usize>, Status> {
         let received = self.received.bytes();
         let Some((request, len)) = head::parse(received)? else {
             return Ok(None);
@@ -245,11 +246,9 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
             keep_alive: request.keep_alive,
             body: request.body,
         };
-        if asked.keep_alive {
-            self.known
-                .note(received.get(..len).unwrap_or_default(), asked);
-        }
-        Ok(Some((asked, len)))
+        self.known
+            .note(received.get(..len).unwrap_or_default(), asked);
+        Ok(Some(len))
     }
 
     /// Reads what there is, as far as it fits, before `deadline`.

@@ -25,8 +25,9 @@ pub(crate) struct Request<'a> {
 }
 
 /// Methods as far as they matter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Method {
+    #[default]
     Get,
     Head,
     Other,

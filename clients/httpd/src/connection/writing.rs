@@ -6,7 +6,11 @@ use crate::{
     response::{Response, Status},
     snapshot::{Outside, Timer},
 };
-use core::{future::poll_fn, pin::pin, task::Poll};
+use core::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+};
 
 /// Until when an answer may take, known since the client first kept it waiting.
 #[derive(Default)]
@@ -17,88 +21,81 @@ struct Patience {
     stall: Option<u64>,
 }
 
-/// What is written at once: the head in three pieces, and as much of the body as lies together.
-type Parts<'a> = [&'a [u8]; 4];
-
 impl<S: Stream, O: Outside> Connection<'_, S, O> {
-    /// Sends an answer, to HEAD without its body, and counts it.
-    pub(super) async fn answer(
+    /// Sends an answer, to HEAD without its body, and counts it. Nothing is kept of it between two looks but how much was sent.
+    pub(super) fn answer(
         &mut self,
         response: &Response,
         method: Method,
         keep_alive: bool,
-    ) -> Result<(), ConnectionError<S::Error>> {
+    ) -> impl Future<Output = Result<(), ConnectionError<S::Error>>> {
         let body = match method {
             Method::Head => 0,
             _ => response.body.len(),
         };
-        let mut digits = [0; 20];
-        let [front, length, rest] = response.head(keep_alive, &mut digits);
-        let mut parts: Parts<'_> = [front, length, rest, &[]];
-        let mut patience = Patience::default();
-        let (mut sent, mut taken) = (0_u64, 0);
-        loop {
-            if taken < body {
-                let block = response.body.block(taken);
-                taken += block.len();
-                let [.., last] = &mut parts;
-                *last = block;
-            }
-            let mut left = parts.iter().map(|part| part.len()).sum::<usize>();
-            sent = sent.saturating_add(left as u64);
+        let (mut sent, mut patience) = (0_usize, Patience::default());
+        poll_fn(move |context| {
             loop {
-                let written = self.write_some(&parts, &mut patience).await?;
-                left = left.saturating_sub(written);
-                if left == 0 {
-                    break;
+                let mut digits = [0; 20];
+                let [front, length, rest] = response.head(keep_alive, &mut digits);
+                let head = front.len() + length.len() + rest.len();
+                let position = sent.saturating_sub(head);
+                // As much as lies together.
+                let block = match position < body {
+                    true => response.body.block(position),
+                    false => &[],
+                };
+                let mut parts = [front, length, rest, block];
+                if sent > 0 {
+                    skip(&mut parts, sent.min(head));
                 }
-                advance(&mut parts, written);
+                let written = pin!(self.stream.write(&parts)).poll(context);
+                match written {
+                    Poll::Ready(Ok(written)) => sent = sent.saturating_add(written),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(ConnectionError::Io(error))),
+                    Poll::Pending => return self.poll_slow(&mut patience, context),
+                }
+                if sent >= head.saturating_add(body) {
+                    self.count(response.head.status, sent);
+                    return Poll::Ready(Ok(()));
+                }
+                patience.stall = None;
             }
-            // The head is not written again.
-            parts = Parts::default();
-            if taken >= body {
-                break;
-            }
-        }
+        })
+    }
+
+    /// A client that takes nothing must not keep its place for as long as one with a slow line may.
+    fn poll_slow(
+        &mut self,
+        patience: &mut Patience,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError<S::Error>>> {
+        let (limits, now) = (self.limits, self.site.outside().recently());
+        let after = |duration| now.saturating_add(nanoseconds(duration));
+        let end = *patience.end.get_or_insert_with(|| after(limits.answer));
+        let stall = *patience.stall.get_or_insert_with(|| after(limits.stall));
+        self.timer
+            .poll_until(end.min(stall), context)
+            .map(|()| Err(ConnectionError::SlowReader))
+    }
+
+    fn count(&self, status: Status, sent: usize) {
         self.place.registry().count(|counters| {
-            let answers = match response.head.status {
+            let answers = match status {
                 Status::Ok => &mut counters.requests,
                 _ => &mut counters.refused,
             };
             *answers = answers.saturating_add(1);
-            counters.bytes = counters.bytes.saturating_add(sent);
+            counters.bytes = counters.bytes.saturating_add(sent as u64);
         });
-        Ok(())
-    }
-
-    /// Writes some of `parts`. A client that takes nothing must not keep its place for as long as one with a slow line may.
-    fn write_some(
-        &mut self,
-        parts: &Parts<'_>,
-        patience: &mut Patience,
-    ) -> impl Future<Output = Result<usize, ConnectionError<S::Error>>> {
-        let (stream, timer) = (&mut self.stream, &mut self.timer);
-        let (limits, outside) = (self.limits, self.site.outside());
-        poll_fn(move |context| {
-            if let Poll::Ready(written) = pin!(stream.write(parts)).poll(context) {
-                patience.stall = None;
-                return Poll::Ready(written.map_err(ConnectionError::Io));
-            }
-            let after = |duration| outside.recently().saturating_add(nanoseconds(duration));
-            let end = *patience.end.get_or_insert_with(|| after(limits.answer));
-            let stall = *patience.stall.get_or_insert_with(|| after(limits.stall));
-            timer
-                .poll_until(end.min(stall), context)
-                .map(|()| Err(ConnectionError::SlowReader))
-        })
     }
 }
 
 /// Takes the first `count` bytes off.
-fn advance(parts: &mut Parts<'_>, mut count: usize) {
+fn skip(parts: &mut [&[u8]; 4], mut count: usize) {
     for part in parts {
-        let (written, rest) = part.split_at(count.min(part.len()));
-        count -= written.len();
+        let (_, rest) = part.split_at(count.min(part.len()));
+        count -= part.len() - rest.len();
         *part = rest;
     }
 }
