@@ -2,7 +2,7 @@
 //! the accounts of processor time.
 //!
 //! A thread can be patient: when it becomes ready, it is served with a lower priority than its own at first, so that work under way is finished
-//! and more comes together for it; a millisecond later it is as urgent as it is.
+//! and more comes together for it. Once it runs, or a millisecond later, it is as urgent as it is.
 //!
 //! The running thread (`current`) is in no queue, nor need be the one that runs next. The timer is only ever set for the next deadline, or for
 //! the end of a slice while another thread of the same priority is ready.
@@ -219,7 +219,9 @@ impl Scheduler {
     ) {
         if self.current != Some(thread) {
             self.current = Some(thread);
-            self.priority = tcb.priority;
+            // Whoever runs has been patient.
+            tcb.priority = tcb.urgent;
+            self.priority = tcb.urgent;
             if self.idle {
                 self.end_idle(platform);
             }
@@ -444,14 +446,16 @@ impl<P: Platform> Kernel<P> {
     ) -> Result<(), Error> {
         let tcb = self.store.get_mut(thread)?;
         (tcb.urgent, tcb.patient) = (urgent, patient);
-        let priority = urgent.min(patient);
-        if priority < urgent {
-            self.sched.patient |= 1 << priority;
+        let first = urgent.min(patient);
+        if first < urgent {
+            self.sched.patient |= 1 << first;
         }
+        let runs = self.sched.current == Some(thread);
+        let priority = if runs { urgent } else { first };
         let old = core::mem::replace(&mut tcb.priority, priority);
         let is_ready = tcb.state == ThreadState::Ready;
         self.sched.stale = true;
-        if self.sched.current == Some(thread) {
+        if runs {
             self.sched.priority = priority;
         } else if is_ready {
             self.sched.dequeue(&mut self.store, thread, old)?;

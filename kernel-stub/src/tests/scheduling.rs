@@ -204,7 +204,7 @@ fn a_patient_thread_lets_others_finish_but_not_for_ever() {
 }
 
 #[test]
-fn a_patient_thread_runs_at_once_when_others_wait_and_gives_way_when_they_wake() {
+fn a_patient_thread_runs_at_once_when_others_wait_and_then_is_urgent() {
     let mut bench = Bench::new();
     let [worker, patient] = patient(&mut bench);
     let bell = bench.get(worker, Syscall::NotificationCreate, &[2]);
@@ -214,12 +214,13 @@ fn a_patient_thread_runs_at_once_when_others_wait_and_gives_way_when_they_wake()
     assert_eq!(run(&mut bench, 2), [101; 2]);
     assert_eq!(bench.kernel.platform.timer, None, "nobody has to hurry");
     bench.kernel.wake(worker, Ok([1, 0, 0]), false);
-    assert_eq!(run(&mut bench, 1), [100]);
-    // Preempted, it waits for its turn like one that was woken.
-    let timer = bench.kernel.platform.timer.unwrap();
-    bench.kernel.platform.clock = timer;
-    bench.kernel.timer_expired();
     assert_eq!(run(&mut bench, 1), [101]);
+    // When it has waited, it is patient again.
+    bench.wait(patient, Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench.kernel.set_priorities(patient, 9, 2).unwrap();
+    bench.get(worker, Syscall::NotificationSignal, &[bell, 1]);
+    bench.kernel.set_priority(worker, 4).unwrap();
+    assert_eq!(run(&mut bench, 1), [100]);
     bench.check();
 }
 
