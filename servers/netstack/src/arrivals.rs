@@ -73,7 +73,7 @@ impl Stack {
                             continue;
                         }
                     }
-                    let Some(frame) = buffer.get(..len) else {
+                    let Some(frame) = buffer.get_mut(..len) else {
                         continue;
                     };
                     match self.train(frame, vouches, longest) {
@@ -106,7 +106,7 @@ impl Stack {
     #[inline(never)]
     fn deliver(&mut self, train: &Train, buffer: &mut [u8]) {
         train.finish(buffer);
-        if let Some(frame) = buffer.get(..train.len()) {
+        if let Some(frame) = buffer.get_mut(..train.len()) {
             self.ingress_intact(frame);
         }
     }

@@ -4,11 +4,14 @@
 
 mod direct;
 mod ingress;
+mod past;
+mod patience;
 mod quiet;
 mod turn;
 
 use crate::{
     Instant,
+    classify::Segment,
     engine::{Offer, TcpSocket, TcpState},
     session::Owner,
     slab::Id,
@@ -17,10 +20,12 @@ use crate::{
 use alloc::boxed::Box;
 use core::{net::SocketAddr, time::Duration};
 use direct::Direct;
+pub(crate) use ingress::Arrived;
 use ipc_proto::{
     fifo::{Status, StreamEnds},
     socket::{NetError, RequestId},
 };
+pub(crate) use past::Past;
 
 /// Local and remote address: names a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,10 +77,18 @@ pub(crate) struct Connection {
     may_wait: bool,
     /// The peer's number behind everything that has come behind a gap, if something has.
     held: Option<u32>,
-    /// How far windows are shifted, if that is known.
+    /// How far windows are shifted, if that is known, and what the peer's SYN offered.
     shift: Option<u8>,
-    /// Its data may go straight to the client.
+    peer: Offer,
+    /// Its data may go past the engine.
     direct: Option<Box<Direct>>,
+    /// What the last segment of a handshake said, acknowledgment and window, if it is all that was heard of the peer.
+    begun: Option<(u32, u16)>,
+    /// The last segment that the engine has sent acknowledged all that it has heard, and its window was all that there is: it has
+    /// nothing more to say by itself.
+    is_settled: bool,
+    /// The last turn has left nothing to look at before its deadline but what goes past the engine.
+    is_calm: bool,
     /// Changes with each repeated acknowledgment of all but the FIN.
     told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
@@ -111,6 +124,7 @@ impl Connection {
     ) -> Connection {
         let before = tcp.state();
         let mut connection = Connection {
+            is_settled: peer_isn.is_some() && tcp.received() == 0,
             tcp,
             key,
             owner: None,
@@ -126,7 +140,10 @@ impl Connection {
             may_wait: false,
             held: None,
             shift: None,
+            peer: Offer::default(),
             direct: None,
+            begun: None,
+            is_calm: false,
             told_twice: false,
             shut: None,
             answer_at: None,
@@ -153,6 +170,12 @@ impl Connection {
     pub(crate) fn note_offer(&mut self, offer: &Offer) {
         let shift = self.tcp.window_unit().trailing_zeros() as u8;
         self.shift = Some(if offer.shift.is_some() { shift } else { 0 });
+        self.peer = *offer;
+    }
+
+    /// The segment that has completed its handshake said nothing else.
+    pub(crate) fn note_begun(&mut self, segment: &Segment) {
+        self.begun = Some((segment.ack, segment.window));
     }
 
     /// Gives it to a client.
@@ -254,6 +277,9 @@ impl Connection {
     /// Time to live.
     pub(crate) fn set_hop_limit(&mut self, hops: u8) {
         self.tcp.set_hop_limit(hops);
+        if let Some(direct) = &mut self.direct {
+            direct.forget_way();
+        }
     }
 
     /// The client closes it: with a reset, or behind what it has written. The next turn answers.

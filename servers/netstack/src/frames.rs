@@ -4,15 +4,17 @@
 //! looked at, and no byte of it twice. Whoever breaks the rules is detached, and all buffers are the stack's again.
 
 mod buffers;
+mod news;
 mod sending;
 mod share;
 
 pub use buffers::{FramePool, SendMemory};
+pub(crate) use news::{Event, FrameCounters, Mac, Violation};
 
 use crate::{Doorbell, engine::LONGEST_SEGMENT, time::Instant};
 use alloc::boxed::Box;
 use buffers::{Buffers, Place, Size};
-use core::{fmt, time::Duration};
+use core::time::Duration;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
     fifo::{PeerError, Writer},
@@ -29,62 +31,6 @@ pub(crate) const HEAD: usize = 128;
 const MAX_LARGE_FRAME: usize = LARGE_BUFFER_SIZE - HEADROOM;
 /// A driver that has not completed a single transmission for so long is taken for dead.
 const STUCK: Duration = Duration::from_secs(5);
-
-/// A hardware address, as people write it.
-pub(crate) struct Mac(pub(crate) [u8; 6]);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-/// What a driver did wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Violation {
-    /// The channel's indices or messages make no sense.
-    Channel(PeerError),
-    /// It named a buffer that it does not have, or has for the other use.
-    NotItsBuffer(u16),
-    /// The length of a received frame is below an Ethernet header or beyond the buffer.
-    Length(u32),
-    /// It vouches for a checksum, which it was not asked to look at.
-    Checksum,
-    /// It completed no transmission for five seconds.
-    Stuck,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Violation::Channel(error) => error.fmt(f),
-            Violation::NotItsBuffer(buffer) => write!(f, "buffer {buffer} is not the driver's"),
-            Violation::Length(len) => write!(f, "received frame of {len} bytes"),
-            Violation::Checksum => f.write_str("it was not asked to look at checksums"),
-            Violation::Stuck => f.write_str("no transmission completed for 5 seconds"),
-        }
-    }
-}
-
-impl core::error::Error for Violation {}
-
-/// What came from the driver.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Event {
-    /// A frame, now in the caller's buffer: all of it, or the first [`HEAD`] bytes.
-    Frame {
-        /// Its length in bytes.
-        len: usize,
-        /// Whether the device vouches for the checksum of a TCP segment or UDP datagram in it.
-        vouches: bool,
-        /// The buffer of the pool where the bytes behind the first [`HEAD`] still are, until the next
-        /// [`refill`](Frames::refill).
-        rest: Option<u16>,
-    },
-    /// The link went up or down.
-    Link(bool),
-}
 
 struct Driver {
     channel: Channel<ToDriver, ToStack>,
@@ -115,21 +61,6 @@ pub(crate) struct Attachment {
     pub(crate) offloads: Offloads,
 }
 
-/// What was counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct FrameCounters {
-    /// Frames received.
-    pub(crate) rx_frames: u64,
-    /// Their bytes.
-    pub(crate) rx_bytes: u64,
-    /// Frames sent.
-    pub(crate) tx_frames: u64,
-    /// Their bytes.
-    pub(crate) tx_bytes: u64,
-    /// Frames that found no buffer.
-    pub(crate) tx_dropped: u64,
-}
-
 /// Frames from and to the driver, if there is one.
 #[derive(Default)]
 pub(crate) struct Frames {
@@ -140,12 +71,15 @@ pub(crate) struct Frames {
     now: Instant,
     /// What was counted, over all drivers.
     pub(crate) counters: FrameCounters,
-    /// No frame is left in the pool.
+    /// No data goes past the engine.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) copies_whole: bool,
-    /// Frames whose data went straight to a client.
+    pub(crate) nothing_past: bool,
+    /// Frames whose data went straight to a client from the driver's buffer, small ones that went past the engine, and those that were
+    /// sent so.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) passed_on: u64,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) past: [u64; 2],
 }
 
 impl Frames {
@@ -227,14 +161,14 @@ impl Frames {
         }
     }
 
-    /// Whether more than the first bytes of a long frame are to be copied at once.
+    /// Whether no data may go past the engine.
     #[cfg(any(test, feature = "testing"))]
-    fn copies_whole(&self) -> bool {
-        self.copies_whole
+    pub(crate) fn nothing_past(&self) -> bool {
+        self.nothing_past
     }
 
     #[cfg(not(any(test, feature = "testing")))]
-    fn copies_whole(&self) -> bool {
+    pub(crate) fn nothing_past(&self) -> bool {
         false
     }
 
@@ -243,7 +177,7 @@ impl Frames {
     /// # Errors
     /// [`Violation`]: the caller detaches the driver.
     pub(crate) fn next(&mut self, buffer: &mut [u8]) -> Result<Option<Event>, Violation> {
-        let copies_whole = self.copies_whole();
+        let nothing_past = self.nothing_past();
         let Some(driver) = &mut self.driver else {
             return Ok(None);
         };
@@ -270,7 +204,7 @@ impl Frames {
                         .get_mut(..size)
                         .filter(|_| size >= crate::classify::ETHERNET)
                         .ok_or(Violation::Length(len))?;
-                    let is_long = size > MAX_FRAME && vouches && !copies_whole;
+                    let is_long = size > MAX_FRAME && vouches && !nothing_past;
                     let (now, later) = frame.split_at_mut(if is_long { HEAD } else { size });
                     if !driver.buffers.holds(id, size) || !driver.buffers.read(id, 0, now) {
                         return Err(Violation::Length(len));

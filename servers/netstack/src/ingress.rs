@@ -4,7 +4,7 @@ use crate::{
     blind::is_after,
     checksum,
     classify::{self, Frame, Packet, Part, Payload, Quoted, Segment},
-    connection::FlowKey,
+    connection::{Arrived, FlowKey},
     engine::{FrameSink, whole as whole_frame},
     flow::{Entry, Flow},
     frames::Frames,
@@ -37,7 +37,7 @@ pub(crate) fn may_be_joined(frames: &Frames, segment: &Segment) -> bool {
 impl Stack {
     /// Takes a frame; whether the device `vouches` for the checksum of a TCP segment or UDP datagram in it. Whatever it says, the work is
     /// bounded.
-    pub(crate) fn ingress(&mut self, frame: &[u8], vouches: bool) {
+    pub(crate) fn ingress(&mut self, frame: &mut [u8], vouches: bool) {
         if self.familiar(frame, vouches, false) {
             return;
         }
@@ -48,7 +48,7 @@ impl Stack {
     }
 
     /// Takes a frame whose length and checksums have been looked at.
-    pub(crate) fn ingress_intact(&mut self, frame: &[u8]) {
+    pub(crate) fn ingress_intact(&mut self, frame: &mut [u8]) {
         if !self.familiar(frame, true, true) {
             self.look_at(frame, true);
         }
@@ -260,7 +260,7 @@ impl Stack {
         match &mut entry.flow {
             Flow::Tcp(tcp) => {
                 if let Payload::Tcp(segment) = packet.payload
-                    && !tcp.ingress(&mut context, &segment, frame)
+                    && !tcp.ingress(&mut context, &segment, Arrived::Shared(frame))
                 {
                     return self.dropped();
                 }

@@ -58,6 +58,11 @@ impl Stack {
         self.frames.passed_on
     }
 
+    /// Small segments that went past the engine: received, and sent.
+    pub fn past(&self) -> [u64; 2] {
+        self.frames.past
+    }
+
     /// Frame buffers that the driver has to receive into.
     pub fn receiving(&self) -> usize {
         self.frames.receiving()

@@ -159,6 +159,9 @@ impl Stack {
         let epoch = self.engine.epoch();
         let mut connection = Connection::new(socket, key, numbers, epoch, self.now);
         connection.note_offer(&entry.offer);
+        if is_bare {
+            connection.note_begun(segment);
+        }
         connection.backlog_of = Some(listener_id);
         let id = self.add_flow(Flow::Tcp(Box::new(connection)), session, memory);
         self.connections.insert(key, id);

@@ -7,8 +7,10 @@
 use crate::{
     Instant, checksum,
     classify::{self, ETHERNET, Segment, be16},
+    connection::{Arrived, Past},
     flow::Flow,
     ingress::may_be_joined,
+    session::Owner,
     slab::Id,
     stack::Stack,
     turn::Context,
@@ -76,10 +78,10 @@ struct Familiar<'a> {
     protocol: u8,
     /// Who sent it.
     from: SocketAddr,
-    /// What the packet carries. Its checksums are right.
+    /// What the packet carries, behind the headers of Ethernet and IPv4. Its checksums are right.
     body: &'a [u8],
     /// The station that it came from is to be noted as seen.
-    mac: Option<&'a [u8; 6]>,
+    mac: Option<[u8; 6]>,
 }
 
 /// The frames that came last.
@@ -163,7 +165,7 @@ impl Recent {
             protocol,
             from: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), be16(body, 0)?),
             body,
-            mac: frame.get(6..)?.first_chunk().filter(|_| is_due),
+            mac: frame.get(6..)?.first_chunk().copied().filter(|_| is_due),
         })
     }
 }
@@ -171,13 +173,13 @@ impl Recent {
 impl Stack {
     /// Takes a frame like one that came before, if it is one and in order. Else it is looked at as any other. A `train` may be
     /// longer than a packet.
-    pub(crate) fn familiar(&mut self, frame: &[u8], vouches: bool, train: bool) -> bool {
+    pub(crate) fn familiar(&mut self, frame: &mut [u8], vouches: bool, train: bool) -> bool {
         let is_long = !train && frame.len() > self.longest_packet();
         let epoch = self.engine.epoch();
         let Some(familiar) = self.recent.find(frame, vouches, epoch, self.now) else {
             return false;
         };
-        let id = familiar.flow;
+        let (id, from, mac) = (familiar.flow, familiar.from, familiar.mac);
         match self.flows.get_mut(id).map(|entry| &mut entry.flow) {
             // One that has ended may have made room for another one.
             Some(Flow::Tcp(tcp)) if familiar.protocol == TCP && !tcp.has_ended() => {
@@ -194,7 +196,20 @@ impl Stack {
                     now: self.now,
                     may_send: true,
                 };
-                if !tcp.ingress(&mut context, &segment, frame) {
+                let past = if tcp.may_take_past(&segment) {
+                    let end = BODY.saturating_add(familiar.body.len());
+                    let start = end.saturating_sub(segment.len);
+                    let parts = frame.get(..end).and_then(|it| it.split_at_checked(start));
+                    parts.and_then(|(headers, data)| {
+                        tcp.take_past(&mut context, &segment, headers, data)
+                    })
+                } else {
+                    None
+                };
+                if let Some(past) = past {
+                    let owner = tcp.owner.filter(|_| segment.len > 0);
+                    self.follow_past(id, owner, past);
+                } else if !tcp.ingress(&mut context, &segment, Arrived::Last(frame)) {
                     self.dropped();
                 } else if tcp.is_over() {
                     self.remove_flow(id);
@@ -206,7 +221,7 @@ impl Stack {
                 let Some(bytes) = classify::datagram(familiar.body) else {
                     return false;
                 };
-                match (udp.take(familiar.from, bytes), udp.owner) {
+                match (udp.take(from, bytes), udp.owner) {
                     (Ok(true), Some(owner)) => self.sessions.raise(owner.session, owner.index),
                     (Err(error), Some(owner)) => self.violation(owner.session, &error),
                     _ => return false,
@@ -214,10 +229,21 @@ impl Stack {
             }
             _ => return false,
         }
-        if let Some(mac) = familiar.mac {
-            self.neighbors.seen(familiar.from.ip(), mac, self.now);
+        if let Some(mac) = mac {
+            self.neighbors.seen(from.ip(), &mac, self.now);
         }
         true
+    }
+
+    /// What follows from a segment that went past the engine, with data for a client if it has an `owner`.
+    fn follow_past(&mut self, id: Id, owner: Option<Owner>, past: Past) {
+        if let Some(owner) = owner {
+            self.sessions.raise(owner.session, owner.index);
+        }
+        match past {
+            Past::Turn => self.wake(id),
+            Past::Rest(deadline) => self.timers.set(id, deadline),
+        }
     }
 
     /// Gives the data of a frame that is still in a buffer of the pool but for its `head` straight to its client, if it is one like an

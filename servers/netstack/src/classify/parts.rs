@@ -25,6 +25,7 @@ impl Segment {
     const FIN: u8 = 1;
     const SYN: u8 = 2;
     const RST: u8 = 4;
+    const PSH: u8 = 8;
     const ACK: u8 = 16;
 
     /// SYN without ACK, RST or FIN: the start of a connection.
@@ -50,6 +51,12 @@ impl Segment {
     /// ACK and nothing else.
     pub(crate) fn is_only_ack(&self) -> bool {
         self.flags == Self::ACK
+    }
+
+    /// It neither opens, ends nor resets anything, and leaves room for an answer.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags & !Self::PSH == Self::ACK && self.window > 0
     }
 
     /// FIN.

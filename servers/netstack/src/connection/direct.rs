@@ -19,9 +19,9 @@
 //! The client tells when it has read half of its FIFO ([`ipc_proto::fifo`]). That is often enough: as long as the window has not opened, more
 //! than half of the FIFO is full, or a quarter of it is left to the peer.
 //!
-//! **Acknowledgments.** One for each second segment, or after [`DELAY`], or when the window opens (RFC 9293 section 3.8.6.3), as the engine does it.
+//! **Acknowledgments.** One for more than a segment, or after [`DELAY`], or when the window opens (RFC 9293 section 3.8.6.3), as the engine does it.
 
-use super::Connection;
+use super::{Connection, past::Known};
 use crate::{
     Instant,
     blind::{Verdict, is_after},
@@ -34,8 +34,6 @@ use alloc::boxed::Box;
 use core::time::Duration;
 use ipc_proto::fifo::PeerError;
 
-const ACK: u8 = 16;
-const PSH: u8 = 8;
 /// A segment waits so long for a second one to be acknowledged with it: as long as in the engine.
 const DELAY: Duration = Duration::from_millis(10);
 /// Where the engine has said nothing for no known reason, it is asked again after so long. The peer asks by itself, too.
@@ -44,33 +42,60 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// What is noted of a connection some of whose data goes past the engine. All numbers are the peer's true ones.
 pub(super) struct Direct {
     /// How far windows are shifted.
-    shift: u8,
-    /// That behind the last byte that the peer was told there is room for.
-    edge: u32,
+    pub(super) shift: u8,
+    /// That behind the last byte that the peer was told there is room for, if that is as much as in the FIFO.
+    pub(super) edge: Option<u32>,
     /// What the engine heard last, if it took it: acknowledgment and window.
-    said: Option<(u32, u16)>,
-    /// Segments that went past the engine since the peer was last told what came.
-    owed: u32,
+    pub(super) said: Option<(u32, u16)>,
+    /// Something went past the engine since the peer was last told what came.
+    owes: bool,
     /// When it is to be told at the latest.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
+    /// That is now.
+    pub(super) is_due: bool,
     /// The window opens.
     opens: bool,
     /// The headers of a segment.
     headers: [u8; HEAD],
     len: usize,
+    /// How segments are sent to the peer without the engine, as long as nothing changes.
+    pub(super) way: Option<Known>,
 }
 
 impl Direct {
     /// Learns from a segment that was sent what the peer was told.
     pub(super) fn note_told(&mut self, segment: &Segment) {
         if segment.is_ack() {
-            (self.owed, self.due, self.opens) = (0, None, false);
-            let window = u32::from(segment.window) << self.shift;
-            let edge = segment.ack.wrapping_add(window);
-            if is_after(edge, self.edge) {
-                self.edge = edge;
+            self.note_acked(segment.ack, segment.window);
+        }
+    }
+
+    /// The peer was told what has come, and the window.
+    pub(super) fn note_acked(&mut self, ack: u32, window: u16) {
+        self.note_all_acked();
+        if let Some(edge) = &mut self.edge {
+            let told = ack.wrapping_add(u32::from(window) << self.shift);
+            if is_after(told, *edge) {
+                *edge = told;
             }
         }
+    }
+
+    /// The way to the peer is to be found anew.
+    pub(super) fn forget_way(&mut self) {
+        self.way = None;
+    }
+
+    /// The peer was told what has come.
+    pub(super) fn note_all_acked(&mut self) {
+        (self.owes, self.due, self.is_due, self.opens) = (false, None, false, false);
+    }
+
+    /// Data went past the engine. They are to be acknowledged at once, or soon.
+    pub(super) fn note_passed(&mut self, at_once: bool, now: Instant) {
+        self.owes = true;
+        self.is_due |= at_once;
+        self.due.get_or_insert(now.after(DELAY));
     }
 
     /// Learns from a segment that the engine has heard, where the peer's next number was `before` it and is `next` now.
@@ -88,10 +113,18 @@ impl Direct {
 }
 
 impl Connection {
-    /// The number of the next byte from the peer, if its data may go past the engine.
-    pub(super) fn next_direct(&self) -> Option<u32> {
-        self.direct.as_ref()?;
-        self.next()
+    /// Whether the peer is told of the FIFO's room.
+    #[inline]
+    pub(super) fn tells_room(&self) -> bool {
+        let direct = self.direct.as_ref();
+        direct.is_some_and(|direct| direct.edge.is_some())
+    }
+
+    /// Whether the peer is to be told of something that the engine does not know, now or later.
+    #[inline]
+    pub(super) fn owes(&self) -> bool {
+        let direct = self.direct.as_ref();
+        direct.is_some_and(|direct| direct.owes || direct.opens)
     }
 
     fn next(&self) -> Option<u32> {
@@ -146,8 +179,8 @@ impl Connection {
         buffer: u16,
     ) -> Option<()> {
         let next = self.next()?;
-        let is_plain = segment.flags & !PSH == ACK && segment.window > 0 && segment.seq == next;
-        if !is_plain
+        if !segment.is_plain()
+            || segment.seq != next
             || self.tcp.received() > 0
             || !self.receives()
             || self.closing.is_some()
@@ -156,13 +189,18 @@ impl Connection {
         {
             return None;
         }
-        if self.direct.is_none() {
-            self.begin_direct(headers, next)?;
+        let capacity = self.tcp.receive_capacity();
+        if self.ends.as_ref()?.writer.capacity() < capacity {
+            return None;
         }
+        self.begin_direct(headers);
         let (direct, ends) = (self.direct.as_mut()?, self.ends.as_mut()?);
+        // No window was larger.
+        let no_further = next.wrapping_add(capacity as u32);
+        let edge = *direct.edge.get_or_insert(no_further);
         let said = direct.said?;
         let holds = self.held.is_some_and(|held| is_after(held, next));
-        let room = direct.edge.wrapping_sub(next);
+        let room = edge.wrapping_sub(next);
         if holds || is_after(said.0, segment.ack) || segment.len > room as usize {
             return None;
         }
@@ -187,41 +225,39 @@ impl Connection {
         }
         self.tcp.skip(segment.len);
         let direct = self.direct.as_mut()?;
-        // One that was joined counts as two at least.
-        let segments = usize::from(context.engine.max_segment(self.key.local.ip())) < segment.len;
-        direct.owed = direct.owed.saturating_add(1 + u32::from(segments));
-        direct.due.get_or_insert(context.now.after(DELAY));
+        // More than a segment at once were joined.
+        let most = usize::from(context.engine.max_segment(self.key.local.ip()));
+        let owed = next.wrapping_sub(self.acked) as usize;
+        direct.note_passed(owed.saturating_add(segment.len) > most, context.now);
         Some(())
     }
 
-    /// Data may go past the engine from now on, if the FIFO is as large as its buffer.
-    fn begin_direct(&mut self, headers: &[u8], next: u32) -> Option<()> {
-        let capacity = self.tcp.receive_capacity();
-        let shift = self.shift?;
-        if self.ends.as_ref()?.writer.capacity() < capacity {
-            return None;
-        }
-        let mut direct = Box::new(Direct {
+    /// Data may go past the engine from now on, if there are `headers` of a segment to tell it by.
+    pub(super) fn begin_direct(&mut self, headers: &[u8]) {
+        let (None, Some(shift)) = (&self.direct, self.shift) else {
+            return;
+        };
+        let mut copy = [0; HEAD];
+        let Some(place) = copy.get_mut(..headers.len()) else {
+            return;
+        };
+        place.copy_from_slice(headers);
+        self.direct = Some(Box::new(Direct {
             shift,
-            // No window was larger.
-            edge: next.wrapping_add(capacity as u32),
-            said: None,
-            owed: 0,
+            edge: None,
+            said: self.begun,
+            owes: false,
             due: None,
+            is_due: false,
             opens: false,
-            headers: [0; HEAD],
+            headers: copy,
             len: headers.len(),
-        });
-        direct
-            .headers
-            .get_mut(..headers.len())?
-            .copy_from_slice(headers);
-        self.direct = Some(direct);
-        Some(())
+            way: None,
+        }));
     }
 
     /// Gives the engine a segment without its data.
-    fn hear_bare(&mut self, context: &mut Context<'_>, bare: &Bare<'_>) -> u32 {
+    pub(super) fn hear_bare(&mut self, context: &mut Context<'_>, bare: &Bare<'_>) -> u32 {
         self.before = self.tcp.state();
         let mut sink = Acknowledging {
             sink: context.frames,
@@ -240,8 +276,11 @@ impl Connection {
     /// [`PeerError`] if the client's FIFO indices make no sense.
     #[inline(never)]
     pub(super) fn look_for_room(&mut self) -> Result<(), PeerError> {
-        let next = self.next_direct();
+        let next = self.next();
         let (Some(direct), Some(next)) = (&mut self.direct, next) else {
+            return Ok(());
+        };
+        let Some(told) = direct.edge else {
             return Ok(());
         };
         let capacity = self.tcp.receive_capacity();
@@ -255,9 +294,9 @@ impl Connection {
             None => capacity,
         };
         let reach = next.wrapping_add(room as u32);
-        let gain = reach.wrapping_sub(direct.edge);
-        direct.opens = is_after(reach, direct.edge) && gain as usize >= capacity / 4;
-        let edge = if direct.opens { reach } else { direct.edge };
+        let gain = reach.wrapping_sub(told);
+        direct.opens = is_after(reach, told) && gain as usize >= capacity / 4;
+        let edge = if direct.opens { reach } else { told };
         self.tcp.set_edge(Some((edge, direct.shift)));
         Ok(())
     }
@@ -265,12 +304,12 @@ impl Connection {
     /// Tells the peer what went past the engine, if it is time to.
     #[inline(never)]
     pub(super) fn acknowledge(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
-        let next = self.next_direct();
+        let next = self.next();
         let (Some(direct), Some(next)) = (&self.direct, next) else {
             return;
         };
         let has_come = direct.due.is_some_and(|due| due <= context.now);
-        let is_due = direct.owed >= 2 || direct.opens || has_come;
+        let is_due = direct.is_due || direct.opens || has_come;
         if !self.receives() || !is_due || !context.may_send {
             return;
         }
@@ -295,10 +334,13 @@ impl Connection {
         if frames > 0 && context.engine.asked_for_neighbor() {
             turn.stalled.push(self.key.remote.ip());
         }
-        // Else it was told.
-        if let Some(direct) = self.direct.as_mut().filter(|direct| direct.owed > 0) {
-            direct.owed = 1;
-            direct.due = Some(context.now.after(AGAIN));
+        match &mut self.direct {
+            Some(direct) if direct.owes => {
+                direct.is_due = false;
+                direct.due = Some(context.now.after(AGAIN));
+            }
+            // It was told.
+            _ => self.acked = next,
         }
     }
 

@@ -16,13 +16,35 @@ use crate::{
     turn::Context,
 };
 
+/// A frame that came.
+pub(crate) enum Arrived<'a> {
+    /// Nobody will look at it any more, so it may be changed.
+    Last(&'a mut [u8]),
+    /// Somebody may.
+    Shared(&'a [u8]),
+}
+
+impl Arrived<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Arrived::Last(bytes) => bytes,
+            Arrived::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What the SYN in a frame offers.
+fn offered(frame: &[u8]) -> Option<Offer> {
+    Offer::of(frame.get(classify::header(frame)?.len()..)?)
+}
+
 impl Connection {
     /// A segment came. False if it was not believed.
     pub(crate) fn ingress(
         &mut self,
         context: &mut Context<'_>,
         segment: &Segment,
-        frame: &[u8],
+        frame: Arrived<'_>,
     ) -> bool {
         match self.judge(segment) {
             // The engine need not hear what ends the connection, and it with that.
@@ -32,9 +54,9 @@ impl Connection {
             Verdict::Challenge => {
                 // Half of the circle ahead would be behind.
                 let never_sent = self.sent.wrapping_add(1 << 30);
-                if let Some(frame) = challenging(frame, never_sent) {
+                if let Some(mut frame) = challenging(frame.bytes(), never_sent) {
                     let engine = &mut *context.engine;
-                    engine.ingress(context.now, &frame, &mut self.tcp, context.frames);
+                    engine.ingress_last(context.now, &mut frame, &mut self.tcp, context.frames);
                 }
                 return false;
             }
@@ -56,59 +78,69 @@ impl Connection {
         position.judge(segment)
     }
 
-    fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: &[u8]) {
-        let next = self.next_direct();
-        self.begin_to_hear(context.now, segment);
+    fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: Arrived<'_>) {
+        let next = self.begin_to_hear(context.now, segment);
+        // What comes now, the engine has to acknowledge.
+        self.is_settled &= segment.len == 0;
+        self.begun = None;
         let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
-        let opened = is_shut.then(|| ajar(frame)).flatten();
-        let frame = opened.as_deref().unwrap_or(frame);
+        let mut opened = is_shut.then(|| ajar(frame.bytes())).flatten();
+        let frame = opened.as_deref_mut().map_or(frame, Arrived::Last);
         let retold = self.waits_for_fin(segment).then(|| {
             self.told_twice = !self.told_twice;
-            with_other_window(frame, self.told_twice)
+            with_other_window(frame.bytes(), self.told_twice)
         });
-        let retold = retold.flatten();
-        let frame = retold.as_deref().unwrap_or(frame);
+        let mut retold = retold.flatten();
+        let frame = retold.as_deref_mut().map_or(frame, Arrived::Last);
+        let offer = match self.before {
+            TcpState::SynSent => offered(frame.bytes()),
+            _ => None,
+        };
         let mut sink = Acknowledging {
             sink: context.frames,
             next: self.acknowledges_at(),
         };
         if let Some(seq) = self.shut_at(segment)
-            && let Some(frame) = bare(frame, seq)
+            && let Some(mut frame) = bare(frame.bytes(), seq)
         {
             context
                 .engine
-                .ingress(context.now, &frame, &mut self.tcp, &mut sink);
+                .ingress_last(context.now, &mut frame, &mut self.tcp, &mut sink);
         }
-        let sent = context
-            .engine
-            .ingress(context.now, frame, &mut self.tcp, &mut sink);
+        let (engine, tcp) = (&mut *context.engine, &mut self.tcp);
+        let sent = match frame {
+            Arrived::Last(frame) => engine.ingress_last(context.now, frame, tcp, &mut sink),
+            Arrived::Shared(frame) => engine.ingress(context.now, frame, tcp, &mut sink),
+        };
         if self.before == TcpState::SynSent && self.tcp.state() != self.before {
             self.peer_isn = Some(segment.seq);
-            let header = classify::header(frame).map_or(0, <[u8]>::len);
-            if let Some(offer) = frame.get(header..).and_then(Offer::of) {
+            if let Some(offer) = offer {
                 self.note_offer(&offer);
             }
         }
         if self.before != self.tcp.state() && self.tcp.state() == TcpState::CloseWait {
             self.answer_at = Some(context.now.after(ANSWER_DELAY));
         }
-        if let Some(next) = next {
+        if self.direct.is_some()
+            && let Some(next) = next
+        {
             self.note_heard(segment, next);
         }
         self.end_to_hear(context.engine, context.frames, sent);
     }
 
-    /// What is noted of each segment before the engine gets it.
-    pub(super) fn begin_to_hear(&mut self, now: Instant, segment: &Segment) {
+    /// What is noted of each segment before the engine gets it. The number of the byte that comes next, if the peer's are known.
+    pub(super) fn begin_to_hear(&mut self, now: Instant, segment: &Segment) -> Option<u32> {
         self.heard = now;
         self.before = self.tcp.state();
-        self.note_window(segment, now);
+        self.note_window(segment, now)
     }
 
     /// What is noted behind each segment, and of what the engine `sent` for it.
     pub(super) fn end_to_hear(&mut self, engine: &Engine, sink: &dyn FrameSink, sent: Sent) {
         self.note_state(true);
         if sent.frames > 0 {
+            self.is_settled &= self.tcp.received() == 0;
             if let Some(direct) = &mut self.direct
                 && let Some(segment) = classify::own_tcp(engine.last_frame(sink))
             {
@@ -131,11 +163,8 @@ impl Connection {
     }
 
     /// Notes whether the peer has room, of which a segment out of order says nothing, and whether there is a gap.
-    pub(super) fn note_window(&mut self, segment: &Segment, now: Instant) {
-        let Some(peer_isn) = self.peer_isn else {
-            return;
-        };
-        let next = self.tcp.receive_next(peer_isn);
+    pub(super) fn note_window(&mut self, segment: &Segment, now: Instant) -> Option<u32> {
+        let next = self.tcp.receive_next(self.peer_isn?);
         if next == self.acked {
             self.owes_since = now;
         }
@@ -146,6 +175,7 @@ impl Connection {
         if segment.is_ack() && ahead as usize <= self.tcp.receive_capacity() {
             self.shut = (segment.window == 0).then_some(segment.ack);
         }
+        Some(next)
     }
 
     /// The number that a bare acknowledgment carries: that of what comes next, but none beyond the window of a peer that has taken
@@ -181,7 +211,9 @@ impl Connection {
         // A SYN acknowledges nothing, and the zero that stands there may be next to where the peer begins.
         if segment.is_ack() {
             self.acked = segment.ack;
-            self.was_roomy = self.tcp.received() <= self.tcp.receive_capacity() / 8;
+            let received = self.tcp.received();
+            self.was_roomy = received <= self.tcp.receive_capacity() / 8;
+            self.is_settled = received == 0;
         }
         if let Some(direct) = &mut self.direct {
             direct.note_told(&segment);

@@ -39,6 +39,7 @@ impl Connection {
     pub(super) fn end_quietly(&mut self, segment: &Segment, now: Instant) {
         self.heard = now;
         self.note_window(segment, now);
+        self.tcp.land();
         self.tcp.end_quietly(segment.window, now);
         self.answer_at = Some(now.after(ANSWER_DELAY));
         self.before = self.tcp.state();
@@ -75,6 +76,9 @@ impl Connection {
             .send_unfinished(fin.bytes(), fin.unfinished());
         self.sent = self.sent.wrapping_add(1);
         self.sent_fin = true;
+        if let Some(direct) = &mut self.direct {
+            direct.note_all_acked();
+        }
         turn.frames = turn.frames.saturating_add(1);
         Some(Some(context.now.after(LEAST_RTO)))
     }

@@ -1,24 +1,19 @@
 //! A connection's turn: bytes between the client's FIFOs and the engine's socket, what the engine sends, what the client is told, and when to
 //! look again. Touches the connection, and the engine through it.
 
-use super::{Connection, Timeout};
+use super::Connection;
 use crate::{
     Instant,
     engine::{Acknowledging, Glance, TcpState},
     turn::{Context, Turn},
 };
 use core::time::Duration;
-use ipc_proto::{fifo::PeerError, socket::NetError};
+use ipc_proto::fifo::PeerError;
 
 /// Bytes that one turn moves in each direction.
 const TURN_BYTES: usize = 64 * 1024;
 /// Frames that one turn sends.
 const TURN_FRAMES: u32 = 32;
-/// A peer that does not answer an attempt to connect for so long is not there, unless the client says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// A peer that acknowledges nothing for so long is gone, unless the client says otherwise.
-const USER_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// The engine (smoltcp 0.14) waits no less for an acknowledgment, ...
 pub(super) const LEAST_RTO: Duration = Duration::from_secs(1);
 /// ... and holds back one of its own for so long, ...
@@ -42,20 +37,29 @@ impl Connection {
             glance = self.tcp.glance();
         }
         let settled = (glance.unacknowledged == 0).then_some(self.sent);
-        let taken = if let Some(ends) = &mut self.ends
-            && !ends.reader.is_empty()?
+        let has_written = match &mut self.ends {
+            Some(ends) => !ends.reader.is_empty()?,
+            None => false,
+        };
+        if has_written
+            && self.may_send_past(&glance, context)
+            && let Some(at) = self.send_past(context, turn, &glance)?
         {
-            self.take_from_client(turn)?
-        } else {
-            0
+            turn.deadline = Some(at);
+            self.is_calm = true;
+            return Ok(());
+        }
+        let taken = match has_written {
+            true => self.take_from_client(turn)?,
+            false => 0,
         };
         self.give_to_client(turn, &glance)?;
         let ends = self.end_sending(turn, context.now)?;
-        if self.direct.is_some() {
+        if self.tells_room() {
             self.look_for_room()?;
         }
         let asked = self.egress(context, turn, (settled, taken), ends);
-        if self.direct.is_some() {
+        if self.owes() {
             self.acknowledge(context, turn);
         }
         self.tell(turn);
@@ -196,11 +200,17 @@ impl Connection {
         let has_moved = core::mem::replace(&mut self.epoch, epoch) != epoch;
         let mut is_due = taken > 0 || ends || has_moved;
         self.before = state;
-        if taken == 0
-            && !has_moved
-            && let Some(at) = self.quiet_egress(context, turn)
-        {
-            return Some(at);
+        match self.tcp.flies_since() {
+            // The engine is told of a segment that was sent without it when that may have to be sent again.
+            Some(since) if !is_due && since.after(LEAST_RTO) > context.now => {
+                return Some(Some(since.after(LEAST_RTO)));
+            }
+            None if taken == 0 && !has_moved => {
+                if let Some(at) = self.quiet_egress(context, turn) {
+                    return Some(at);
+                }
+            }
+            _ => {}
         }
         while turn.frames < TURN_FRAMES {
             if !is_due {
@@ -255,6 +265,10 @@ impl Connection {
             // Its timer was started just now, and what it sent has acknowledged all.
             return (owed == 0).then(|| Some(now.after(LEAST_RTO)));
         }
+        if self.direct.is_some() && glance.received == 0 && owed > 0 {
+            // It has nothing to say of what went past it. Else its clock may still stand where it was before that.
+            return self.is_settled.then_some(None);
+        }
         // A window of which most was offered needs no update after so few bytes, and they no acknowledgment at once.
         let is_little = owed <= LITTLE && owed as usize <= self.tcp.receive_capacity() / 8;
         let rests = is_little && self.was_roomy && glance.received == 0;
@@ -265,6 +279,10 @@ impl Connection {
     /// Panics if the engine wants to be looked at earlier than was told without asking it.
     #[cfg(any(test, feature = "testing"))]
     fn check_rest(&mut self, context: &mut Context<'_>, told: Option<Instant>) {
+        if self.tcp.late_window().is_some() {
+            // To ask it would be to tell it.
+            return;
+        }
         let at = context.engine.poll_at(context.now, &mut self.tcp);
         // It counts in microseconds.
         let counted = |told: Instant| Instant::from_nanos(told.nanos().saturating_sub(1000));
@@ -284,64 +302,6 @@ impl Connection {
             self.told = self.status;
             turn.raise = true;
         }
-    }
-
-    /// Whether something waits for the peer.
-    fn waits_for_peer(glance: &Glance) -> bool {
-        let has_control = matches!(
-            glance.state,
-            TcpState::SynSent
-                | TcpState::SynReceived
-                | TcpState::FinWait1
-                | TcpState::Closing
-                | TcpState::LastAck
-        );
-        has_control || glance.unacknowledged > 0
-    }
-
-    #[inline]
-    fn give_up_at(&self) -> Option<Instant> {
-        let waits = self.pending || self.keep_alive.is_some();
-        waits.then(|| self.gives_up_at()).flatten()
-    }
-
-    fn gives_up_at(&self) -> Option<Instant> {
-        let wait = match self.timeout {
-            Timeout::Never => return None,
-            Timeout::After(wait) => wait,
-            Timeout::Default if self.tcp.state() == TcpState::SynSent => CONNECT_TIMEOUT,
-            Timeout::Default => USER_TIMEOUT,
-        };
-        match self.keep_alive {
-            // Some probes may be lost.
-            Some(interval) => Some(self.heard.after(wait.max(interval.saturating_mul(4)))),
-            None => self.pending.then(|| self.heard.after(wait)),
-        }
-    }
-
-    /// Starts the clock when something begins to wait for the peer.
-    fn note_pending(&mut self, now: Instant, glance: &Glance) {
-        let pending = Self::waits_for_peer(glance);
-        if pending && !self.pending {
-            self.heard = now;
-        }
-        self.pending = pending;
-    }
-
-    /// Gives up what waited too long. True if something did.
-    fn expire(&mut self, now: Instant, glance: &Glance) -> bool {
-        self.note_pending(now, glance);
-        let is_open = glance.state != TcpState::Closed;
-        let is_late = is_open && self.give_up_at().is_some_and(|at| at <= now);
-        if is_late {
-            self.status.error.get_or_insert(NetError::TimedOut);
-            self.reset(now);
-        }
-        let lingers = self.owner.is_some() || self.linger.is_none_or(|at| at > now);
-        if is_open && !lingers {
-            self.reset(now);
-        }
-        is_late || is_open && !lingers
     }
 
     /// `asked`: when the engine wants to be looked at again, if it has been asked already.
@@ -379,5 +339,6 @@ impl Connection {
             deadline = Some(deadline.map_or(other, |at| at.min(other)));
         }
         turn.deadline = deadline;
+        self.is_calm = self.direct.is_some() && self.rests(context, turn, state);
     }
 }

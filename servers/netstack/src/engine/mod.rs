@@ -16,7 +16,9 @@ mod fragments;
 mod handshake;
 mod headers;
 mod icmp;
+mod late;
 mod quiet;
+mod segment;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ pub(crate) use fragments::whole;
 pub(crate) use handshake::Completed;
 pub(crate) use headers::{FIN_ACK, Headers, Offer, SYN_ACK};
 pub(crate) use icmp::Ping;
+pub(crate) use segment::SegmentHead;
 pub(crate) use sockets::{Glance, TcpSocket, TcpState};
 pub(crate) use udp::UdpSocket;
 
@@ -166,12 +169,23 @@ impl Engine {
         sockets: &mut impl Sockets,
         sink: &mut dyn FrameSink,
     ) -> Sent {
+        if sockets.unknown().shifts() {
+            return self.ingress_last(now, &mut frame.to_vec(), sockets, sink);
+        }
+        self.take(now, frame, sockets, sink)
+    }
+
+    /// The same with a frame that nobody will look at any more.
+    pub(crate) fn ingress_last(
+        &mut self,
+        now: Instant,
+        frame: &mut [u8],
+        sockets: &mut impl Sockets,
+        sink: &mut dyn FrameSink,
+    ) -> Sent {
         let unknown = sockets.unknown();
-        if unknown.behind != 0 {
-            return match unknown.received(frame) {
-                Some(frame) => self.take(now, &frame, sockets, sink),
-                None => Sent::default(),
-            };
+        if unknown.shifts() {
+            unknown.received(frame);
         }
         self.take(now, frame, sockets, sink)
     }
@@ -185,7 +199,7 @@ impl Engine {
         sink: &mut dyn FrameSink,
     ) -> Sent {
         let mut frame = NO_FRAME;
-        let len = bare.write(&mut frame, sockets.unknown().behind);
+        let len = bare.write(&mut frame, &sockets.unknown());
         match len.and_then(|len| frame.get(..len)) {
             Some(frame) => self.take(now, frame, sockets, sink),
             None => Sent::default(),

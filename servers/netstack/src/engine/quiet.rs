@@ -4,23 +4,19 @@
 //! What the socket is told then happened at its own times: from there on it says what it would have said if it had heard all of it (tested).
 
 use super::{
+    Unknown,
     datagram::Way,
-    device::{Nowhere, OneFrame},
     handshake::seeder,
     headers::{FIN_ACK, Headers, Offer, SYN_ACK, shift},
-    smol,
+    late::exchange,
 };
-use crate::{classify::ETHERNET, time::Instant};
+use crate::time::Instant;
 use core::net::SocketAddr;
 use smoltcp::{
     iface::{Interface, SocketHandle, SocketSet},
-    phy::Medium,
     socket::tcp,
     wire::IpEndpoint,
 };
-
-/// Room for a segment without data.
-const ROOM: usize = 128;
 
 /// Such a connection.
 pub(crate) struct Quiet {
@@ -66,6 +62,11 @@ impl Quiet {
         }
     }
 
+    /// An interface in which a socket can be told of it, and its largest packet.
+    pub(super) fn seeder(&self) -> (Interface, u16) {
+        (seeder(self.mtu, self.isn, self.began), self.mtu)
+    }
+
     /// Its state.
     pub(super) fn state(&self) -> tcp::State {
         match (self.ended, self.closes) {
@@ -97,6 +98,7 @@ impl Quiet {
         mac: [u8; 6],
         to: [u8; 6],
         buffer: usize,
+        unknown: &Unknown,
         now: Instant,
     ) -> Option<Headers> {
         if !self.closes || self.closed.is_some() {
@@ -108,10 +110,12 @@ impl Quiet {
             to: self.remote,
             hops: 0,
         };
-        let numbers = (self.isn.wrapping_add(1), self.peer_isn.wrapping_add(2));
+        let seq = self.isn.wrapping_add(1).wrapping_add(unknown.ahead);
+        let ack = self.peer_isn.wrapping_add(2).wrapping_add(unknown.behind);
         let shifted = buffer >> self.offer.shift.map_or(0, |_| shift(buffer));
         let window = u16::try_from(shifted).unwrap_or(u16::MAX);
-        let fin = Headers::new(&way, mac, numbers, (FIN_ACK, window), &Offer::default())?;
+        let rest = (FIN_ACK, unknown.window(ack, window));
+        let fin = Headers::new(&way, mac, (seq, ack), rest, &Offer::default())?;
         self.closed = Some(now);
         Some(fin)
     }
@@ -121,24 +125,28 @@ impl Quiet {
     /// The socket opens the connection, in an interface of its own, and hears a SYN-ACK with the peer's numbers: one segment, where a
     /// socket that listens would hear two. What is on the wire is the same from then on.
     #[inline(never)]
-    pub(super) fn tell(&self, set: &mut SocketSet<'static>, handle: SocketHandle) -> Option<()> {
-        let mut seeder = seeder(self.mtu, self.isn, self.began);
+    pub(super) fn tell(
+        &self,
+        seeder: &mut Interface,
+        set: &mut SocketSet<'static>,
+        handle: SocketHandle,
+    ) -> Option<()> {
         let socket: &mut tcp::Socket<'_> = set.get_mut(handle);
         let (remote, local) = (IpEndpoint::from(self.remote), IpEndpoint::from(self.local));
         socket.connect(seeder.context(), remote, local).ok()?;
         // Acknowledging the peer's SYN, as our SYN-ACK has.
         let begun = self.heard(self.peer_isn, (SYN_ACK, self.window), &self.offer)?;
-        self.exchange(&mut seeder, set, Some(&begun), true, self.began);
+        exchange((seeder, self.mtu), set, Some(&begun), true, self.began);
         if let Some((at, window)) = self.ended {
             let seq = self.peer_isn.wrapping_add(1);
             let ended = self.heard(seq, (FIN_ACK, window), &Offer::default())?;
-            self.exchange(&mut seeder, set, Some(&ended), false, at);
+            exchange((seeder, self.mtu), set, Some(&ended), false, at);
         }
         if self.closes {
             set.get_mut::<tcp::Socket<'_>>(handle).close();
         }
         if let Some(at) = self.closed {
-            self.exchange(&mut seeder, set, None, true, at);
+            exchange((seeder, self.mtu), set, None, true, at);
         }
         Some(())
     }
@@ -153,25 +161,5 @@ impl Quiet {
         };
         let numbers = (seq, self.isn.wrapping_add(1));
         Headers::new(&way, [0; 6], numbers, rest, offer)
-    }
-
-    /// Gives a segment to the socket, and lets it answer what nobody hears.
-    fn exchange(
-        &self,
-        seeder: &mut Interface,
-        set: &mut SocketSet<'static>,
-        segment: Option<&Headers>,
-        answers: bool,
-        at: Instant,
-    ) {
-        let packet = segment.and_then(|segment| segment.bytes().get(ETHERNET..));
-        let (mut nowhere, mut scratch) = (Nowhere, [0; ROOM]);
-        let mut device = OneFrame::new(Medium::Ip, self.mtu, packet, &mut nowhere, &mut scratch);
-        if packet.is_some() {
-            seeder.poll_ingress_single(smol(at), &mut device, set);
-        }
-        if answers {
-            seeder.poll_egress(smol(at), &mut device, set);
-        }
     }
 }

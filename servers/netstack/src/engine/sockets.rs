@@ -1,8 +1,10 @@
 //! TCP sockets, each alone in its set.
 
-use super::{Engine, Sockets, Unknown, headers::Headers, quiet::Quiet};
+use super::{
+    Engine, Sockets, Unknown, handshake::seeder, headers::Headers, late::Late, quiet::Quiet,
+};
 use crate::time::Instant;
-use alloc::vec;
+use alloc::{boxed::Box, vec};
 use core::{net::SocketAddr, time::Duration};
 use ipc_proto::socket::SocketState;
 use smoltcp::{
@@ -10,6 +12,9 @@ use smoltcp::{
     socket::tcp,
     wire::IpEndpoint,
 };
+
+/// Largest packet of an interface in which a socket is told what has happened: nothing is split there.
+const SEEDER_MTU: u16 = u16::MAX;
 
 /// State of a connection (RFC 9293 section 3.3.2).
 pub(crate) type TcpState = tcp::State;
@@ -20,11 +25,12 @@ pub(crate) struct TcpSocket {
     handle: SocketHandle,
     /// What the socket has yet to be told.
     quiet: Option<Quiet>,
+    pub(super) late: Option<Box<Late>>,
     /// Bytes of each buffer.
     buffer: usize,
     /// Bytes of the peer that were taken, in the circle of sequence numbers.
     taken: u32,
-    unknown: Unknown,
+    pub(super) unknown: Unknown,
 }
 
 impl Sockets for TcpSocket {
@@ -67,6 +73,7 @@ impl TcpSocket {
             set,
             handle,
             quiet: None,
+            late: None,
             buffer,
             taken: 0,
             unknown: Unknown::default(),
@@ -87,6 +94,7 @@ impl TcpSocket {
         socket.set_nagle_enabled(true);
         self.taken = 0;
         self.unknown = Unknown::default();
+        self.forget_late();
         self
     }
 
@@ -98,9 +106,23 @@ impl TcpSocket {
     /// Tells the socket what it has not heard yet.
     #[inline]
     fn tell(&mut self) {
+        if self.quiet.is_some() || self.has_late() {
+            self.tell_all();
+        }
+    }
+
+    #[inline(never)]
+    fn tell_all(&mut self) {
+        let (mut seeder, mtu) = match &self.quiet {
+            Some(quiet) => quiet.seeder(),
+            None => (seeder(SEEDER_MTU, 0, Instant::ZERO), SEEDER_MTU),
+        };
         if let Some(quiet) = self.quiet.take() {
             // What makes no sense leaves it closed.
-            let _ = quiet.tell(&mut self.set, self.handle);
+            let _ = quiet.tell(&mut seeder, &mut self.set, self.handle);
+        }
+        if let Some(late) = &mut self.late {
+            late.tell((&mut seeder, mtu), &mut self.set, self.handle);
         }
     }
 
@@ -113,21 +135,28 @@ impl TcpSocket {
     pub(crate) fn end_quietly(&mut self, window: u16, now: Instant) {
         if let Some(quiet) = &mut self.quiet {
             quiet.end(window, now);
+            // It is told with the end.
+            if let Some(late) = &mut self.late {
+                late.forget_window();
+            }
         }
     }
 
     /// The FIN of a quiet connection, if it is to be sent now, from a station to another. It counts as sent.
     pub(crate) fn quiet_fin(&mut self, mac: [u8; 6], to: [u8; 6], now: Instant) -> Option<Headers> {
-        self.quiet.as_mut()?.fin(mac, to, self.buffer, now)
+        let quiet = self.quiet.as_mut()?;
+        quiet.fin(mac, to, self.buffer, &self.unknown, now)
     }
 
     /// Ends the connection, of which the peer has said the last word.
     pub(crate) fn forget(&mut self) {
+        self.forget_late();
         if self.quiet.take().is_none() {
             self.socket().abort();
         }
     }
 
+    #[inline]
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.tell();
         self.set.get_mut(self.handle)
@@ -167,14 +196,14 @@ impl TcpSocket {
             return Glance {
                 state: quiet.state(),
                 received: 0,
-                unacknowledged: 0,
+                unacknowledged: self.flying(),
             };
         }
         let view = self.view();
         Glance {
             state: view.state(),
             received: view.recv_queue(),
-            unacknowledged: view.send_queue(),
+            unacknowledged: view.send_queue().saturating_add(self.flying()),
         }
     }
 
@@ -245,10 +274,11 @@ impl TcpSocket {
 
     /// Bytes given and not yet acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
-        match self.quiet {
+        let held = match self.quiet {
             Some(_) => 0,
             None => self.view().send_queue(),
-        }
+        };
+        held.saturating_add(self.flying())
     }
 
     /// Whether more bytes can be given now.
@@ -294,6 +324,16 @@ impl TcpSocket {
         self.unknown.behind = self.unknown.behind.wrapping_add(bytes as u32);
     }
 
+    /// Time to live of what is sent; 0 for the usual one.
+    pub(crate) fn hop_limit(&self) -> u8 {
+        self.view().hop_limit().unwrap_or(0)
+    }
+
+    /// The window that the engine tells of while its buffer is empty, where windows are shifted so far.
+    pub(crate) fn whole_window(&self, shift: u8) -> u16 {
+        u16::try_from(self.buffer >> shift).unwrap_or(u16::MAX)
+    }
+
     /// There is room only up to this number of the peer's, whose windows are shifted so far; or as much as in the buffer.
     pub(crate) fn set_edge(&mut self, edge: Option<(u32, u8)>) {
         self.unknown.edge = edge;
@@ -309,7 +349,9 @@ impl TcpSocket {
 
     /// Ends the sending direction behind what was given (FIN).
     pub(crate) fn close(&mut self) {
-        if !self.quiet.as_mut().is_some_and(Quiet::close) {
+        let flying = self.flying();
+        let quiet = self.quiet.as_mut().filter(|_| flying == 0);
+        if !quiet.is_some_and(Quiet::close) {
             self.socket().close();
         }
     }

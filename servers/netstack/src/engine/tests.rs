@@ -3,7 +3,9 @@ use crate::classify;
 use crate::time::Instant;
 use proptest::prelude::*;
 use smoltcp::wire::{Icmpv6Packet, NdiscRepr, RawHardwareAddress};
-use std::{vec, vec::Vec};
+use std::{format, vec, vec::Vec};
+
+mod late;
 
 /// What was sent, and the place where frames are built, if it gives one: full of other bytes.
 #[derive(Default)]

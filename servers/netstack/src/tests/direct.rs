@@ -72,10 +72,12 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(copies_whole: bool) -> Victim {
+    fn new(nothing_past: bool) -> Victim {
         let mut net = hosts(1);
         let (a, near, client, stream, right) = known(&mut net);
-        net.hosts[1].stack.frames.copies_whole = copies_whole;
+        let frames = &mut net.hosts[1].stack.frames;
+        frames.nothing_past = nothing_past;
+        (frames.passed_on, frames.past) = (0, [0; 2]);
         net.hosts[0].stack.detach();
         net.hosts[0].nic = None;
         net.log = None;
@@ -308,6 +310,7 @@ proptest! {
         prop_assert_eq!(both[0].sent, both[1].sent);
         prop_assert_eq!(both[0].acknowledged, both[1].acknowledged);
         prop_assert_eq!(both[1].passed_on(), 0);
+        prop_assert_eq!(both[1].net.hosts[1].stack.past(), [0; 2]);
     }
 }
 

@@ -55,7 +55,7 @@ impl Victim {
         if self.forgets {
             stack.recent = Recent::default();
         }
-        stack.ingress(frame, vouches);
+        stack.ingress(&mut frame.to_vec(), vouches);
         stack.poll(self.net.now);
         let sent = self.net.hosts[1].nic.as_mut().unwrap().take();
         self.client.touch(&self.socket);

@@ -13,6 +13,7 @@ mod fragments;
 mod hostile;
 mod last_ack;
 mod neighbors;
+mod past;
 mod rfc5961;
 mod rings;
 mod routers;

@@ -1,0 +1,83 @@
+//! Segments with data of a connection over IPv4 whose neighbour is known: what smoltcp's socket would send, without it. Touches the place
+//! that frames are sent from.
+
+use super::{
+    FrameSink,
+    datagram::{Way, network},
+    device::SCRATCH,
+};
+use crate::{
+    checksum::{self, Unfinished},
+    classify::ETHERNET,
+};
+
+const TCP: u8 = 6;
+/// Where the TCP header starts, and where it ends.
+const START: usize = ETHERNET + 20;
+const END: usize = START + 20;
+/// Five words of header, PSH and ACK.
+const FLAGS: u32 = 0x5018_0000;
+
+/// The headers of a connection's segments: all but what is another in each.
+#[derive(Clone, Copy)]
+pub(crate) struct SegmentHead {
+    /// Ethernet and IPv4, with length and checksum zero.
+    front: [u8; START],
+    ports: u32,
+    /// The sum of the IPv4 header, and that of the addresses.
+    header: u64,
+    addresses: u64,
+}
+
+impl SegmentHead {
+    /// Most bytes of data: with more, the engine would send two.
+    pub(crate) const MOST: u16 = (SCRATCH - END) as u16;
+
+    /// Those of segments that go this way, from the station with this hardware address. `None` over IPv6.
+    pub(crate) fn new(way: &Way, mac: [u8; 6]) -> Option<SegmentHead> {
+        let (true, front, addresses) = network(way, mac, TCP)? else {
+            return None;
+        };
+        let front: [u8; START] = *front.first_chunk()?;
+        Some(SegmentHead {
+            front,
+            ports: u32::from(way.from.port()) << 16 | u32::from(way.to.port()),
+            header: checksum::of_bytes(front.get(ETHERNET..)?),
+            addresses,
+        })
+    }
+
+    /// Sends a segment: its number, what it acknowledges, its window and its data, which are no more than fit in a packet. Nothing follows it
+    /// yet (PSH). False if there is no place to send it from.
+    pub(crate) fn send(
+        &self,
+        (seq, ack): (u32, u32),
+        window: u16,
+        data: &[u8],
+        sink: &mut dyn FrameSink,
+    ) -> bool {
+        let place = sink.place(END.saturating_add(data.len()), None);
+        let Some((place, body)) = place.and_then(|frame| frame.split_first_chunk_mut::<END>())
+        else {
+            return false;
+        };
+        body.copy_from_slice(data);
+        let len = (END - START).saturating_add(data.len()) as u16;
+        let total = len.saturating_add(20).to_be_bytes();
+        // The urgent pointer and the checksum, behind these, are zero.
+        let header = [self.ports, seq, ack, FLAGS | u32::from(window)]
+            .into_iter()
+            .fold(0, |header, word| header << 32 | u128::from(word));
+        let (front, tcp) = place.split_at_mut(START);
+        front.copy_from_slice(&self.front);
+        tcp.copy_from_slice(&[0; END - START]);
+        if let Some(place) = tcp.first_chunk_mut() {
+            *place = header.to_be_bytes();
+        }
+        [place[16], place[17]] = total;
+        [place[24], place[25]] = checksum::with_word(self.header, total);
+        let unfinished = Unfinished::of_segment(START as u8, self.addresses, len);
+        sink.send_placed(Some(unfinished), None);
+        true
+    }
+}
