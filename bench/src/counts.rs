@@ -136,28 +136,45 @@ impl Programs {
         Ok(())
     }
 
+    /// The blocks that ran between two snapshots, as far as their programs are known: program, address, code, and how often.
+    pub fn blocks<'a>(
+        &'a self,
+        before: &'a Snapshot,
+        after: &'a Snapshot,
+    ) -> impl Iterator<Item = (&'a str, u64, &'a [u8], u64)> {
+        self.ran(before, after)
+            .map(|(program, address, code, runs)| (program.name.as_str(), address, code, runs))
+    }
+
+    fn ran<'a>(
+        &'a self,
+        before: &'a Snapshot,
+        after: &'a Snapshot,
+    ) -> impl Iterator<Item = (&'a Program, u64, &'a [u8], u64)> {
+        after.iter().filter_map(|(block, (runs, _))| {
+            let (address, code) = block;
+            let ran = runs - before.get(block).map_or(0, |(runs, _)| *runs).min(*runs);
+            let mut programs = self.0.iter();
+            let program = programs.find(|program| ran > 0 && program.holds(*address, code))?;
+            Some((program, *address, code.as_slice(), ran))
+        })
+    }
+
     /// The functions that ran between two snapshots, as far as they are known.
     pub fn functions(&self, before: &Snapshot, after: &Snapshot) -> Functions {
-        let mut found: HashMap<(usize, usize), u64> = HashMap::new();
-        for ((address, code), (runs, _)) in after {
-            let earlier = before.get(&(*address, code.clone()));
-            let ran = runs - earlier.map_or(0, |(runs, _)| *runs).min(*runs);
-            let program = self
-                .0
-                .iter()
-                .position(|program| program.holds(*address, code));
-            let Some((number, program)) = program.and_then(|n| Some((n, self.0.get(n)?))) else {
-                continue;
-            };
+        let mut found: HashMap<(&str, usize), (&Program, u64)> = HashMap::new();
+        for (program, address, _, ran) in self.ran(before, after) {
             let behind = program
                 .functions
-                .partition_point(|(start, ..)| start <= address);
-            if ran > 0 && behind > 0 {
-                *found.entry((number, behind - 1)).or_default() += ran;
+                .partition_point(|(start, ..)| *start <= address);
+            if let Some(function) = behind.checked_sub(1) {
+                let entry = found
+                    .entry((program.name.as_str(), function))
+                    .or_insert((program, 0));
+                entry.1 += ran;
             }
         }
-        let named = |((program, function), runs): ((usize, usize), u64)| {
-            let program = self.0.get(program)?;
+        let named = |((_, function), (program, runs)): ((&str, usize), (&Program, u64))| {
             let (address, size, symbol) = program.functions.get(function)?.clone();
             Some(Function {
                 program: program.name.clone(),

@@ -4,6 +4,7 @@
 
 pub mod about;
 pub mod archive;
+pub mod counters;
 pub mod counts;
 pub mod figure;
 pub mod guest;

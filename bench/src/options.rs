@@ -33,6 +33,8 @@ its own; nothing leaves this machine.
                        on the host, beside other rings; and what 10,000 open connections cost one that is used
   --profile            with --count: print programs and functions for each figure
   --order FILE         with --count: write which functions of the programs belong together, see image/order.ld
+  --raw-profiles DIR   with --count, of programs that count their paths: write how often each was taken; for
+                       scripts/profile.sh, which writes image/profile.profdata and image/order.ld anew
   --rounds N           how often everything is measured (default 5, with --quick 1)
   --json FILE          write the results to FILE
   --report             rewrite the measured part of docs/performance.md, its plot and its JSON
@@ -62,6 +64,8 @@ pub struct Options {
     pub profile: bool,
     /// Where the order of functions goes.
     pub order: Option<PathBuf>,
+    /// Where raw profiles for the compiler go.
+    pub raw_profiles: Option<PathBuf>,
     /// How often.
     pub rounds: usize,
     /// How long, how much.
@@ -98,6 +102,7 @@ impl Options {
             micro: false,
             profile: false,
             order: None,
+            raw_profiles: None,
             rounds: 0,
             effort: Effort {
                 time: Duration::from_secs(3),
@@ -127,6 +132,7 @@ impl Options {
                 "--micro" => options.micro = true,
                 "--profile" => options.profile = true,
                 "--order" => options.order = Some(value()?.into()),
+                "--raw-profiles" => options.raw_profiles = Some(value()?.into()),
                 "--rounds" => {
                     options.rounds = value()?
                         .parse()

@@ -5,7 +5,10 @@ use crate::{
     counts::{Line, Programs, by_program},
     guest::{Guest, System},
 };
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 /// Functions in a profile.
 const FUNCTIONS: usize = 40;
@@ -16,27 +19,39 @@ const FUNCTIONS: usize = 40;
 /// If a file is there and can't be read.
 pub fn programs(guest: &Guest, built: &Path) -> Outcome<Programs> {
     let mut programs = Programs::default();
+    for (name, path) in files(guest, built)? {
+        programs.add(&name, &path)?;
+    }
+    Ok(programs)
+}
+
+/// The names and ELF files of these.
+///
+/// # Errors
+/// If the archive can't be read.
+pub fn files(guest: &Guest, built: &Path) -> Outcome<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
     let beside = guest.archive.with_file_name("programs");
     let folder = if beside.is_dir() { &beside } else { built };
     match guest.system {
         System::Linux => {
             let init = guest.archive.with_file_name("init");
             if init.exists() {
-                programs.add("init", &init)?;
+                files.push(("init".into(), init));
             }
         }
         System::Causeway => {
-            programs.add("kernel", &guest.kernel)?;
+            files.push(("kernel".into(), guest.kernel.clone()));
             // Only those that it runs: others may hold equal code.
             for name in archive::names(&std::fs::read(&guest.archive)?) {
                 let path = folder.join(&name);
                 if path.is_file() {
-                    programs.add(&name, &path)?;
+                    files.push((name, path));
                 }
             }
         }
     }
-    Ok(programs)
+    Ok(files)
 }
 
 /// Shares of the whole by program, in percent.

@@ -2,6 +2,7 @@
 
 use crate::{
     Outcome,
+    counters::Counters,
     counts::{Functions, Line, Programs, Snapshot},
     figure::{Figure, Kind, Metric},
     guest::{Guest, Net},
@@ -37,6 +38,7 @@ pub struct Tools<'a> {
 pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcome<usize> {
     let mut failed = 0;
     let mut functions = Order::default();
+    let mut counters = Counters::default();
     for &net in &options.nets {
         let mut round = Round {
             options,
@@ -45,6 +47,7 @@ pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcom
             number: 0,
             results,
             functions: &mut functions,
+            counters: &mut counters,
             failed: 0,
         };
         for number in 1..=if options.time { options.rounds } else { 0 } {
@@ -64,6 +67,9 @@ pub fn run(options: &Options, tools: Tools<'_>, results: &mut Results) -> Outcom
     if let Some(file) = &options.order {
         std::fs::write(file, functions.script())?;
     }
+    if let Some(folder) = &options.raw_profiles {
+        counters.write(folder)?;
+    }
     Ok(failed)
 }
 
@@ -75,6 +81,7 @@ struct Round<'a> {
     number: usize,
     results: &'a mut Results,
     functions: &'a mut Order,
+    counters: &'a mut Counters,
     failed: usize,
 }
 
@@ -120,6 +127,11 @@ impl Round<'_> {
     fn count(&mut self) -> Outcome {
         for guest in &self.options.guests {
             let programs = profile::programs(guest, self.tools.programs)?;
+            if self.options.raw_profiles.is_some() {
+                for (name, path) in profile::files(guest, self.tools.programs)? {
+                    self.counters.open(&name, &path)?;
+                }
+            }
             let mut machine = self.start(guest, Some(self.tools.plugin))?;
             for figure in self.order() {
                 let Some(metric) = figure.metric(Kind::Instructions) else {
@@ -149,7 +161,7 @@ impl Round<'_> {
 
     /// The instructions of a figure, the functions that ran, and the work that was done with them.
     fn counted(
-        &self,
+        &mut self,
         figure: Figure,
         machine: &mut Machine,
         programs: &Programs,
@@ -157,6 +169,7 @@ impl Round<'_> {
         if figure == Figure::Boot {
             let after = machine.boot_counts.take().unwrap_or_default();
             let lines = programs.attribute(&Snapshot::new(), &after);
+            self.counters.add(programs, &Snapshot::new(), &after);
             return Ok((lines, Functions::new(), 1.0));
         }
         match figure {
@@ -167,6 +180,7 @@ impl Round<'_> {
         let work = measure::work(figure, machine, self.options.effort)?;
         let after = machine.snapshot()?.unwrap_or_default();
         let lines = programs.attribute(&before, &after);
+        self.counters.add(programs, &before, &after);
         Ok((lines, programs.functions(&before, &after), work))
     }
 
