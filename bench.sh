@@ -49,10 +49,7 @@ case ,$guests, in
         [ -n "$single" ] || QUIET=1 build_image "$ROOT/bench/single.toml" "$BUILD/single.cpio" ;;
 esac
 if [ -n "$save" ]; then
-    mkdir -p "$save/programs" && cp "$BUILD/kernel" "$BUILD/boot.cpio" "$save/" || die "cannot write to $save"
-    for program in $(sed -n 's/^program *= *"\([a-z0-9-]*\)".*/\1/p' "$ROOT/image/manifest.toml" | sort -u) init; do
-        cp "$target/x86_64-unknown-none/release/$program" "$save/programs/" || die "cannot write to $save"
-    done
+    save_image "$save"
     say "saved to $save; use it with: ./bench.sh --image $save"
     exit 0
 fi

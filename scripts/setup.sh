@@ -36,20 +36,50 @@ need_rust() {
     fi
 }
 
-# build_image MANIFEST ARCHIVE: the kernel, init and the programs that the manifest names, then the boot archive.
+# Options of LLVM by which a profile is taken and used: what code does at run time decides nothing but how often it runs. Counting
+# values takes a runtime in the guest, and the counter of a selection is not what adds one.
+PROFILE_COUNTS='-disable-vp -pgo-instr-select=false'
+
+# image_flags: how the programs of the image are compiled, besides what .cargo/config.toml says, as a TOML array. The compiler hears how often
+# each path ran when scripts/profile.sh was last run, keeps what never did out of the way, and does not warn of what has changed since. Cargo
+# does not look into a file that an option names, so that the file gets another name with other contents.
+image_flags() {
+    local profile
+    profile=$ROOT/build/profile-$(sha256sum <"$ROOT/image/profile.profdata" | cut -c 1-16).profdata
+    if [ ! -f "$profile" ]; then
+        rm -f "$ROOT"/build/profile-*.profdata
+        cp "$ROOT/image/profile.profdata" "$profile.part" && mv "$profile.part" "$profile" || return 1
+    fi
+    printf "['-Cprofile-use=%s', '-Cllvm-args=%s']" "$profile" \
+        "$PROFILE_COUNTS -no-pgo-warn-mismatch -profile-guided-section-prefix=false -enable-split-machine-functions"
+}
+
+# build_image MANIFEST ARCHIVE [FLAGS]: the kernel, init and the programs that the manifest names, then the boot archive.
 build_image() {
-    local manifest=$1 archive=$2 packages=(-p init) program
+    local manifest=$1 archive=$2 flags=${3-} packages=(-p init) program
+    [ -n "$flags" ] || flags=$(image_flags) || die "image/profile.profdata cannot be copied to $ROOT/build"
     for program in $(sed -n 's/^program *= *"\([a-z0-9-]*\)".*/\1/p' "$manifest" | sort -u); do
         packages+=(-p "$program")
     done
     local target=${CARGO_TARGET_DIR:-$ROOT/target}
+    local build=(cargo build --release --locked --target x86_64-unknown-none ${QUIET:+-q}
+        --config "target.x86_64-unknown-none.rustflags = $flags")
     (
         cd "$ROOT" || exit 1
         # Apart, so that no feature that a program wants (an allocator, say) gets into the kernel's dependencies.
-        cargo build --release --locked --target x86_64-unknown-none -p kernel-stub ${QUIET:+-q} || exit 1
-        cargo build --release --locked --target x86_64-unknown-none "${packages[@]}" ${QUIET:+-q} || exit 1
+        "${build[@]}" -p kernel-stub || exit 1
+        "${build[@]}" "${packages[@]}" || exit 1
         cargo run -q --locked -p image -- --manifest "$manifest" \
             --programs "$target/x86_64-unknown-none/release" --output "$archive" || exit 1
         cp "$target/x86_64-unknown-none/release/kernel-stub" "$BUILD/kernel"
     ) || die "the build failed"
+}
+
+# save_image FOLDER: copies what was built from image/manifest.toml, for ./bench.sh --image FOLDER.
+save_image() {
+    local programs=${CARGO_TARGET_DIR:-$ROOT/target}/x86_64-unknown-none/release program
+    mkdir -p "$1/programs" && cp "$BUILD/kernel" "$BUILD/boot.cpio" "$1/" || die "cannot write to $1"
+    for program in $(sed -n 's/^program *= *"\([a-z0-9-]*\)".*/\1/p' "$ROOT/image/manifest.toml" | sort -u) init; do
+        cp "$programs/$program" "$1/programs/" || die "cannot write to $1"
+    done
 }
