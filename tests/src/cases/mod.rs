@@ -7,6 +7,7 @@ mod hostile;
 mod http;
 mod icmp;
 mod names;
+mod profile;
 mod tcp;
 mod udp;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         faults::CASES,
         dma::CASES,
         hostile::CASES,
+        profile::CASES,
     ]
     .concat()
 }
