@@ -72,6 +72,8 @@ pub struct Stepped {
     pub lost_driver: bool,
     /// Frames whose data went straight to its client.
     pub passed_on: u64,
+    /// Small segments that went past the engine: received, and sent.
+    pub past: [u64; 2],
 }
 
 impl Host {
@@ -203,6 +205,7 @@ impl Host {
             ended: Vec::new(),
             lost_driver: false,
             passed_on: 0,
+            past: [0; 2],
         };
         match machine.state {
             State::Asleep(_) => {
@@ -214,9 +217,11 @@ impl Host {
                 let Some(stack) = &mut machine.stack else {
                     return stepped;
                 };
-                let before = stack.passed_on();
+                let (before, past) = (stack.passed_on(), stack.past());
                 let next = stack.poll(time);
                 stepped.passed_on = stack.passed_on().saturating_sub(before);
+                let [received, sent] = stack.past();
+                stepped.past = [received - past[0], sent - past[1]];
                 stepped.ended = stack.take_ended();
                 for session in &stepped.ended {
                     machine.sessions.remove(session);

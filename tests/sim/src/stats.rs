@@ -46,6 +46,10 @@ stats! {
     frames_overrun,
     /// Frames whose data went straight to its client.
     frames_passed_on,
+    /// Small segments that came past the engine.
+    segments_past,
+    /// Small segments that were sent past the engine.
+    answers_past,
     /// Sessions opened.
     sessions,
     /// Sessions refused, or no stack there.

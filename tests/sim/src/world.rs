@@ -380,6 +380,9 @@ impl World {
         });
         self.book
             .add(stepped.passed_on, |stats| &mut stats.frames_passed_on);
+        let [received, sent] = stepped.past;
+        self.book.add(received, |stats| &mut stats.segments_past);
+        self.book.add(sent, |stats| &mut stats.answers_past);
         for session in stepped.ended {
             self.book.count(|stats| &mut stats.sessions_ended);
             let held = Some((life, session));
