@@ -140,7 +140,10 @@ impl Connection {
     pub(super) fn end_to_hear(&mut self, engine: &Engine, sink: &dyn FrameSink, sent: Sent) {
         self.note_state(true);
         if sent.frames > 0 {
-            self.is_settled &= self.tcp.received() == 0;
+            // It has told a window, too.
+            let received = self.tcp.received();
+            self.is_settled &= received == 0;
+            self.was_roomy &= received <= self.tcp.receive_capacity() / 8;
             if let Some(direct) = &mut self.direct
                 && let Some(segment) = classify::own_tcp(engine.last_frame(sink))
             {

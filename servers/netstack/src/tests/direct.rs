@@ -73,7 +73,11 @@ struct Victim {
 
 impl Victim {
     fn new(nothing_past: bool) -> Victim {
-        let mut net = hosts(1);
+        Victim::with(hosts(1), 1, nothing_past)
+    }
+
+    /// On such hosts, whose windows are shifted so far.
+    fn with(mut net: Network, shift: u8, nothing_past: bool) -> Victim {
         let (a, near, client, stream, right) = known(&mut net);
         let frames = &mut net.hosts[1].stack.frames;
         frames.nothing_past = nothing_past;
@@ -85,7 +89,7 @@ impl Victim {
             net,
             client,
             stream,
-            shift: 1,
+            shift,
             edge: right.seq.wrapping_add(ROOM as u32),
             acknowledged: right.seq,
             sent: right.ack,
@@ -516,6 +520,37 @@ fn an_idle_connection_is_silent() {
         net.run(SECOND / 10);
         assert_eq!(net.log.as_ref().unwrap().len(), 0, "{buffer}");
     }
+}
+
+/// What has filled the FIFO has gone past the engine, what follows has not, and is acknowledged with that: with less of a window, which opens
+/// when the client has read.
+#[test]
+fn a_window_opens_that_was_told_with_what_went_past() {
+    let mut victim = Victim::with(hosts_with(1, 100_000), 1, false);
+    let mut peer = victim.right.clone();
+    let mut put = |victim: &mut Victim, len: usize| {
+        peer.data = vec![1; len];
+        let nic = victim.net.hosts[1].nic.as_mut().unwrap();
+        assert!(nic.put_with(&peer.frame(), Checksum::Valid));
+        peer.seq = peer.seq.wrapping_add(len as u32);
+        victim.poll()
+    };
+    for _ in 0..64 {
+        put(&mut victim, 1000);
+        victim.waits(Duration::from_millis(20));
+    }
+    put(&mut victim, 1000);
+    victim.waits(Duration::from_millis(1));
+    put(&mut victim, 55_000);
+    let told = victim.waits(Duration::from_millis(9));
+    assert_eq!(told.len(), 1);
+    let room = victim.edge.wrapping_sub(victim.acknowledged);
+    assert!(room < 50_000, "{room}");
+    while !victim.reads(ROOM).is_empty() {
+        victim.poll();
+    }
+    let room = victim.edge.wrapping_sub(victim.acknowledged);
+    assert!(room > 90_000, "{room}");
 }
 
 /// A probe of a shut window may bring a byte; the window stays shut.
