@@ -85,6 +85,7 @@ impl World {
                     router: None,
                 },
                 tcp_buffer: 4096,
+                largest_tcp_buffer: 4096,
                 max_memory: 1 << 30,
                 ..Config::default()
             });

@@ -74,7 +74,7 @@ impl Engine {
         let Some(session) = self.session() else {
             return true;
         };
-        let sizes = largest.fitting(smallest, session.left());
+        let sizes = session.fitting(largest, smallest);
         let Some(area) = session.alloc(sizes) else {
             return false;
         };

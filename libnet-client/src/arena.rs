@@ -9,6 +9,8 @@ const LINE: usize = 64;
 
 /// See [`Sizes::fitting`].
 const SHARE: usize = 64;
+/// The same while more than half is free.
+const FIRST_SHARE: usize = 16;
 
 /// Capacities of a socket's two FIFOs, as powers of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,8 +30,12 @@ impl Sizes {
 
     /// The largest between these and `smallest` that take no more than a small share of what is left: the fewer sockets there are, the
     /// more each may have.
-    pub(crate) fn fitting(mut self, smallest: Sizes, left: usize) -> Sizes {
-        while self.bytes() > left / SHARE && self != smallest {
+    pub(crate) fn fitting(mut self, smallest: Sizes, arena: &Arena) -> Sizes {
+        let share = match arena.left > arena.size / 2 {
+            true => FIRST_SHARE,
+            false => SHARE,
+        };
+        while self.bytes() > arena.left / share && self != smallest {
             let halved = |now: u8, least: u8| now.min(least.max(now.saturating_sub(1)));
             let next = Sizes {
                 rx_log2: halved(self.rx_log2, smallest.rx_log2),
@@ -93,6 +99,8 @@ pub(crate) struct Arena {
     holes: Vec<(usize, usize)>,
     /// Their sum.
     left: usize,
+    /// What that was when all was free.
+    size: usize,
 }
 
 impl Arena {
@@ -107,12 +115,8 @@ impl Arena {
                 Vec::new()
             },
             left: len,
+            size: len,
         }
-    }
-
-    /// Bytes that are free.
-    pub(crate) fn left(&self) -> usize {
-        self.left
     }
 
     /// Takes room for a socket; `None` if no hole is large enough.
@@ -185,7 +189,7 @@ mod tests {
         }
         held.into_iter().for_each(|area| arena.free(area));
         assert_eq!(arena.holes, whole);
-        assert_eq!(arena.left(), whole[0].1);
+        assert_eq!(arena.left, whole[0].1);
     }
 
     #[test]
@@ -198,7 +202,7 @@ mod tests {
         let mut before = largest;
         let mut count = 0;
         loop {
-            let sizes = largest.fitting(smallest, arena.left());
+            let sizes = largest.fitting(smallest, &arena);
             assert!(sizes.rx_log2 <= before.rx_log2 && sizes.tx_log2 <= before.tx_log2);
             assert!(sizes.rx_log2 >= smallest.rx_log2 && sizes.tx_log2 >= smallest.tx_log2);
             if arena.alloc(sizes).is_none() {
@@ -209,7 +213,7 @@ mod tests {
         assert_eq!(before, smallest);
         assert!(count > 150, "{count}");
         // The other way round makes no sense, and does no harm.
-        assert_eq!(smallest.fitting(largest, 0), smallest);
+        assert_eq!(smallest.fitting(largest, &Arena::new(0, 0)), smallest);
     }
 
     #[test]

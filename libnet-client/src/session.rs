@@ -99,9 +99,9 @@ impl Session {
         fifo::ends(&self.memory, &area.buffers(), End::Client, ARENA_START).ok()
     }
 
-    /// Bytes of the arena that are free.
-    pub(crate) fn left(&self) -> usize {
-        self.arena.left()
+    /// The largest sizes up to `largest` that a socket may have now, see [`Sizes::fitting`].
+    pub(crate) fn fitting(&self, largest: Sizes, smallest: Sizes) -> Sizes {
+        largest.fitting(smallest, &self.arena)
     }
 
     /// Gives an area back that the stack does not touch any more.

@@ -18,7 +18,7 @@ const MAX_DATAGRAM: usize = 65_507;
 /// Bytes of a buffer while there is much room: the more, the fewer switches between program and stack.
 const LARGE: usize = 64 << 10;
 /// The same, of a service that has one large buffer for each connection.
-const ONE_LARGE: usize = 128 << 10;
+const ONE_LARGE: usize = 512 << 10;
 /// Bytes of a buffer when there is little.
 const SMALL: usize = 16 << 10;
 /// Bytes of a buffer through which nothing goes.

@@ -62,8 +62,10 @@ pub struct Config {
     pub name_servers: Vec<IpAddr>,
     /// Most sessions at once.
     pub max_sessions: usize,
-    /// Bytes of TCP buffers for each direction of a connection, at most; a power of two.
+    /// Bytes of TCP buffers for each direction of a connection, at most, unless its client's own are larger; a power of two.
     pub tcp_buffer: usize,
+    /// The same for a client with larger ones.
+    pub largest_tcp_buffer: usize,
     /// Most bytes of socket buffers over all sessions.
     pub max_memory: usize,
 }
@@ -77,6 +79,7 @@ impl Default for Config {
             name_servers: Vec::new(),
             max_sessions: 64,
             tcp_buffer: 128 * 1024,
+            largest_tcp_buffer: 512 * 1024,
             max_memory: 64 * 1024 * 1024,
         }
     }

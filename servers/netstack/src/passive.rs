@@ -49,7 +49,8 @@ impl Stack {
             return;
         }
         let room = listener.has_room();
-        let Ok(buffer) = self.buffer_size(session) else {
+        let next = listener.accepts.front().map(|accept| &accept.ends);
+        let Ok(buffer) = self.buffer_size(session, next) else {
             return;
         };
         let memory = (buffer as u32).saturating_mul(2);

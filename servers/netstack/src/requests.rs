@@ -27,6 +27,8 @@ const DHCP_CLIENT: u16 = 68;
 
 /// A connection takes at most two of so many parts of what is left of a session's memory.
 const BUFFER_SHARE: usize = 64;
+/// The same of one with more than the usual, which is for clients with large FIFOs while more than half of the memory is left.
+const LARGE_SHARE: usize = 16;
 
 /// The answer, unless it comes later.
 pub(crate) type Answer = Result<Option<Reply>, NetError>;
@@ -116,15 +118,30 @@ impl Stack {
         session.ends(buffers).map_err(|_| NetError::BadArgument)
     }
 
-    /// Bytes of the buffers of a session's next connection, each way: the less is left of what it and all together may have, the
-    /// smaller.
-    pub(crate) fn buffer_size(&self, session: SessionId) -> Result<usize, NetError> {
-        self.policy(session)?;
-        let all = self.config.max_memory.saturating_sub(self.memory_used);
+    /// Bytes of the buffers of a session's next connection, each way, for these FIFOs of its client: the less is left of what it and all
+    /// together may have, the smaller.
+    pub(crate) fn buffer_size(
+        &self,
+        session: SessionId,
+        ends: Option<&StreamEnds>,
+    ) -> Result<usize, NetError> {
+        let policy = self.policy(session)?;
+        let (max_memory, tcp_buffer) = (self.config.max_memory, self.config.tcp_buffer);
+        let all = max_memory.saturating_sub(self.memory_used);
         let left = all.min(self.memory_left(session) as usize);
-        let share = left / BUFFER_SHARE;
-        let power = share.checked_ilog2().map_or(0, |bits| 1usize << bits);
-        Ok(power.min(self.config.tcp_buffer).max(MIN_BUFFER))
+        let part = |share| {
+            let power = usize::checked_ilog2(left / share);
+            power.map_or(0, |bits| 1usize << bits)
+        };
+        let usual = part(BUFFER_SHARE).min(tcp_buffer).max(MIN_BUFFER);
+        // More than the client takes at once brings it nothing.
+        let capacity = ends.map_or(0, |ends| ends.reader.capacity().max(ends.writer.capacity()));
+        let large = capacity.min(self.config.largest_tcp_buffer);
+        let may = max_memory.min(policy.max_buffer_bytes as usize);
+        if large <= tcp_buffer || left <= may / 2 {
+            return Ok(usual);
+        }
+        Ok(part(LARGE_SHARE).min(large).max(usual))
     }
 
     /// Whether a packet can leave for an address: from where.
@@ -161,7 +178,7 @@ impl Stack {
             return Err(NetError::Unreachable);
         }
         let ends = self.slot_and_ends(session_id, buffers)?;
-        let buffer = self.buffer_size(session_id)?;
+        let buffer = self.buffer_size(session_id, Some(&ends))?;
         let memory = (buffer as u32).saturating_mul(2);
         if !self.has_memory(session_id, memory) {
             return Err(NetError::Exhausted);

@@ -114,6 +114,8 @@ impl Host {
                 ipv6_static: ipv6.then_some((v6, 64)),
                 name_servers: name_server.into_iter().collect(),
                 tcp_buffer,
+                // More for clients with large ones on some hosts; the memory of some sessions has no room for that.
+                largest_tcp_buffer: tcp_buffer << (2 * index),
                 ..Config::default()
             },
         }

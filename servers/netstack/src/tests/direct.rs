@@ -39,6 +39,7 @@ fn hosts_with(seed: u64, tcp_buffer: usize) -> Network {
     for last in [1, 2] {
         net.add(Config {
             tcp_buffer,
+            largest_tcp_buffer: tcp_buffer,
             ..config(last)
         });
     }

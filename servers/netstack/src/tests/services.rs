@@ -94,6 +94,44 @@ fn v4_of(net: &Network) -> Option<IpAddr> {
     addresses.find(IpAddr::is_ipv4)
 }
 
+/// As large as the client's own, for as long as much is left; then the usual, and less and less.
+#[test]
+fn buffers_are_as_large_as_the_clients_while_much_is_left() {
+    const M: usize = 1 << 20;
+    let mut net = Network::new(1);
+    net.add(Config {
+        max_memory: 32 * M,
+        ..config(1)
+    });
+    let mut policy = Policy::everything();
+    policy.max_buffer_bytes = 12 * M as u32;
+    let stack = &mut net.hosts[0].stack;
+    let mut client = Client::open(stack, 1, policy).unwrap();
+    let session = stack.sessions.ids()[0];
+    let ends = [16, 17, 18].map(|log2| client.buffers(log2).1);
+    let mut size = |used: usize, ends| {
+        stack.sessions.get_mut(session).unwrap().memory_used = used as u32;
+        let size = stack.buffer_size(session, ends).unwrap();
+        stack.sessions.get_mut(session).unwrap().memory_used = 0;
+        size >> 10
+    };
+    let [small, usual, large] = &ends;
+    assert_eq!(
+        [None, Some(small), Some(usual)].map(|ends| size(0, ends)),
+        [128; 3]
+    );
+    for (used, sizes) in [
+        (0, [128, 256]),
+        (5 * M, [64, 256]),
+        (6 * M, [64, 64]),
+        (10 * M, [32, 32]),
+        (12 * M, [4, 4]),
+    ] {
+        let got = [usual, large].map(|ends| size(used, Some(ends)));
+        assert_eq!(got, sizes, "{used} used");
+    }
+}
+
 #[test]
 fn an_address_is_leased_renewed_kept_over_a_new_driver_and_lost_at_its_end() {
     let mut net = dhcp_client();
