@@ -177,6 +177,13 @@ impl Connection {
         }
         if segment.is_ack() && ahead as usize <= self.tcp.receive_capacity() {
             self.shut = (segment.window == 0).then_some(segment.ack);
+        } else if let Some(shut) = &mut self.shut
+            && segment.is_ack()
+            && is_after(segment.ack, *shut)
+        {
+            // Two that probe each other's shut windows may both have taken the byte: then each still speaks with the number before it, and
+            // neither hears the other. But what it has taken, the peer expects no more.
+            *shut = segment.ack;
         }
         Some(next)
     }

@@ -523,6 +523,49 @@ fn an_idle_connection_is_silent() {
     }
 }
 
+/// Two whose windows are shut probe them at the same time, and each takes the byte: then they hear of each other again.
+#[test]
+fn two_that_take_bytes_of_each_others_probes_hear_each_other() {
+    let mut victim = Victim::new(false);
+    stream(&mut victim, 500_000, 30_000);
+    let mut peer = victim.right.clone();
+    peer.window = 0;
+    loop {
+        let room = victim.edge.wrapping_sub(peer.seq) as usize;
+        if room == 0 {
+            break;
+        }
+        peer.data = vec![1; room.min(20_000)];
+        victim.hears(&peer, Checksum::Partial);
+        peer.seq = peer.seq.wrapping_add(peer.data.len() as u32);
+    }
+    let before = victim.sent;
+    victim.stream.writer.write(&[7; 100]).unwrap();
+    victim.client.touch(&victim.stream);
+    victim.poll();
+    victim.waits(SECOND * 2);
+    assert_eq!(victim.sent, before.wrapping_add(1), "no probe");
+    // Its own probe, on which the other's has crossed.
+    peer.data = vec![1; 1];
+    victim.hears(&peer, Checksum::Valid);
+    assert_eq!(victim.acknowledged, peer.seq.wrapping_add(1), "not taken");
+    // It has taken the byte, and speaks with the number before its own, of which it has not heard that it was.
+    let mut answer = |peer: &Forged| {
+        let host = &mut victim.net.hosts[1];
+        let nic = host.nic.as_mut().unwrap();
+        assert!(nic.put_with(&peer.frame(), Checksum::Valid));
+        host.stack.poll(victim.net.now);
+        let frames = host.nic.as_mut().unwrap().take();
+        host.stack.poll(victim.net.now);
+        frames.iter().filter_map(|frame| segment(frame)).next_back()
+    };
+    peer.data = vec![2; 1];
+    peer.ack = before.wrapping_add(1);
+    let said = answer(&peer).unwrap();
+    assert_eq!(said.ack, peer.seq.wrapping_add(1));
+    assert_eq!(said.seq, peer.ack, "the peer would not hear it");
+}
+
 /// What has filled the FIFO has gone past the engine, what follows has not, and is acknowledged with that: with less of a window, which opens
 /// when the client has read.
 #[test]
