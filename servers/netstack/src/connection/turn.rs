@@ -283,6 +283,10 @@ impl Connection {
             // To ask it would be to tell it.
             return;
         }
+        if self.may_wait && told.is_none() {
+            // While it waits for a neighbour, it wants to be looked at when that is asked for again, also if it has nothing to send any more.
+            return;
+        }
         let at = context.engine.poll_at(context.now, &mut self.tcp);
         // It counts in microseconds.
         let counted = |told: Instant| Instant::from_nanos(told.nanos().saturating_sub(1000));
