@@ -231,9 +231,11 @@ impl Connection {
     }
 
     pub(super) fn note_ack(&mut self, engine: &Engine, sink: &dyn FrameSink) {
-        // In the state before, FIN has been acknowledged too.
+        // In the state before, FIN has been acknowledged too. One with data may have been cut to several packets behind the engine.
         if matches!(self.tcp.state(), TcpState::Closing | TcpState::TimeWait) {
-            self.last_ack = Some(engine.last_frame(sink).into());
+            let frame = engine.last_frame(sink);
+            let is_bare = classify::own_tcp(frame).is_some_and(|segment| segment.len == 0);
+            self.last_ack = is_bare.then(|| frame.into());
         }
     }
 }

@@ -25,6 +25,39 @@ fn ended() -> (Network, Client, Forged) {
     (net, b, peer)
 }
 
+/// What is sent again when the peer's FIN comes again says only what was received, also when its first acknowledgment came with data, more than
+/// one packet of them.
+#[test]
+fn a_fin_that_comes_again_is_answered_without_data() {
+    let (mut net, mut b, listener) = listening();
+    net.log = Some(Vec::new());
+    let mut peer = open(&mut net, 1000, &[]).unwrap();
+    let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+    // Two thousand bytes may be on their way at first; the rest follows with the answer to the FIN.
+    far.writer.write(&pattern(3524)).unwrap();
+    b.touch(&far);
+    net.run(SECOND / 100);
+    close(&mut net, &mut b, far.handle, false);
+    peer.ack = last(&net, 1).end();
+    let fin = Forged {
+        flags: FIN | ACK,
+        ..peer.clone()
+    };
+    let answers = fin.put(&mut net);
+    let answers: Vec<_> = answers.iter().filter_map(|it| forge::segment(it)).collect();
+    peer.ack = answers.last().unwrap().end();
+    peer.seq = peer.seq.wrapping_add(1);
+    assert!(answers.iter().map(|it| it.len as usize).sum::<usize>() > 1460);
+    assert!(answers.last().unwrap().flags & FIN != 0);
+    peer.put(&mut net);
+    for _ in 0..3 {
+        for answer in fin.put(&mut net) {
+            let answer = forge::segment(&answer).unwrap();
+            assert_eq!((answer.ack, answer.len as usize), (peer.seq, 0));
+        }
+    }
+}
+
 fn lives(net: &Network) -> bool {
     let stack = &net.hosts[1].stack;
     stack.check_invariants();
