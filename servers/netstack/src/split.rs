@@ -3,14 +3,49 @@
 
 use crate::{
     checksum::{self, Sums},
-    classify::{ETHERNET, be16, be32},
+    classify::{self, ETHERNET, be16, be32},
 };
+use alloc::boxed::Box;
 
 /// Longest headers in front of the data: Ethernet, IPv4 and TCP with all options.
 pub(crate) const MAX_HEADERS: usize = ETHERNET + 60 + 60;
 const FIN_PSH: u8 = 1 | 8;
+const ACK: u8 = 16;
 /// Where in a TCP header its checksum stands.
 pub(crate) const CHECKSUM: usize = 16;
+
+/// A segment of this host's without its data, or itself if it has none: what it acknowledges, from behind all that it has sent. Its TCP
+/// checksum is to be filled in.
+pub(crate) fn without_data(frame: &[u8]) -> Option<Box<[u8]>> {
+    let segment = classify::own_tcp(frame)?;
+    if segment.len == 0 {
+        return Some(frame.into());
+    }
+    let is_v4 = be16(frame, 12)? == 0x0800;
+    let tcp = match is_v4 {
+        true => ETHERNET + usize::from(frame.get(ETHERNET)? & 15) * 4,
+        false => ETHERNET + 40,
+    };
+    let data = tcp + usize::from(frame.get(tcp + 12)? >> 4) * 4;
+    let mut bare: Box<[u8]> = frame.get(..data)?.into();
+    let mut put = |at: usize, bytes: &[u8]| {
+        let place = bare.get_mut(at..)?.get_mut(..bytes.len())?;
+        place.copy_from_slice(bytes);
+        Some(())
+    };
+    put(tcp + 4, &segment.end().to_be_bytes())?;
+    put(tcp + 13, &[ACK])?;
+    if is_v4 {
+        put(ETHERNET + 2, &((data - ETHERNET) as u16).to_be_bytes())?;
+        put(ETHERNET + 10, &[0, 0])?;
+        let checksum = checksum::of_header(bare.get(ETHERNET..tcp)?);
+        bare.get_mut(ETHERNET + 10..ETHERNET + 12)?
+            .copy_from_slice(&checksum);
+    } else {
+        put(ETHERNET + 4, &((data - tcp) as u16).to_be_bytes())?;
+    }
+    Some(bare)
+}
 
 /// The pieces of a segment.
 pub(crate) struct Pieces<'a> {

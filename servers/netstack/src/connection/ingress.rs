@@ -13,6 +13,7 @@ use crate::{
         Acknowledging, Engine, FrameSink, Offer, Sent, TcpState, ajar, bare, challenging,
         with_other_window,
     },
+    split,
     turn::Context,
 };
 
@@ -234,8 +235,8 @@ impl Connection {
         // In the state before, FIN has been acknowledged too. One with data may have been cut to several packets behind the engine.
         if matches!(self.tcp.state(), TcpState::Closing | TcpState::TimeWait) {
             let frame = engine.last_frame(sink);
-            let is_bare = classify::own_tcp(frame).is_some_and(|segment| segment.len == 0);
-            self.last_ack = is_bare.then(|| frame.into());
+            // If it is no segment, the neighbour was asked for, and is again.
+            self.last_ack = split::without_data(frame).or_else(|| Some(frame.into()));
         }
     }
 }
