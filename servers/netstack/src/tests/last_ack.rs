@@ -47,13 +47,13 @@ fn a_fin_that_comes_again_is_answered_without_data() {
     let answers: Vec<_> = answers.iter().filter_map(|it| forge::segment(it)).collect();
     peer.ack = answers.last().unwrap().end();
     peer.seq = peer.seq.wrapping_add(1);
-    assert!(answers.iter().map(|it| it.len as usize).sum::<usize>() > 1460);
+    assert!(answers.iter().map(|it| it.len).sum::<usize>() > 1460);
     assert!(answers.last().unwrap().flags & FIN != 0);
     peer.put(&mut net);
     for _ in 0..3 {
         for answer in fin.put(&mut net) {
             let answer = forge::segment(&answer).unwrap();
-            assert_eq!((answer.ack, answer.len as usize), (peer.seq, 0));
+            assert_eq!((answer.ack, answer.len), (peer.seq, 0));
         }
     }
 }
