@@ -130,6 +130,7 @@ impl<P: Platform> Kernel<P> {
             self.rest(deadline);
             return;
         };
+        let waits = self.sched.stale && self.sched.patient_waits(&self.store);
         let Ok((running, others)) = self.store.split::<Thread<P::Context>>(thread.cast()) else {
             debug_assert!(false, "the current thread was destroyed");
             self.sched.current = None;
@@ -137,7 +138,7 @@ impl<P: Platform> Kernel<P> {
         };
         let (sched, platform) = (&mut self.sched, &mut self.platform);
         if sched.stale {
-            sched.enter(platform, deadline, thread, &mut running.tcb, &others);
+            sched.enter(platform, deadline, thread, &mut running.tcb, &others, waits);
         }
         match platform.run_user(sched.root(), &mut running.context) {
             Trap::Syscall => {

@@ -4,8 +4,8 @@
 //! A thread can be patient: when it becomes ready, it is served with a lower priority than its own at first, so that work under way is finished
 //! and more comes together for it. Once it runs, or a millisecond later, it is as urgent as it is.
 //!
-//! The running thread (`current`) is in no queue, nor need be the one that runs next. The timer is only ever set for the next deadline, or for
-//! the end of a slice while another thread of the same priority is ready.
+//! The running thread (`current`) is in no queue, nor need be the one that runs next. The timer is only ever set for the next deadline, for
+//! the end of a slice while another thread of the same priority is ready, or for the end of patience while a patient one is.
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, feature = "testing"))]
@@ -137,6 +137,9 @@ impl Scheduler {
         priority: u8,
         front: bool,
     ) -> Result<(), Error> {
+        // Patient threads stand in front of all others: who looks for them looks at the first.
+        let is_patient = store.get(thread)?.urgent > priority;
+        let front = is_patient || front && self.first_patient(store, priority).is_none();
         let queue = self.queues.get_mut(priority as usize);
         let queue = queue.ok_or(Error::BadArgument)?;
         match front {
@@ -207,7 +210,8 @@ impl Scheduler {
         self.stale = true;
     }
 
-    /// Makes the chosen thread the current one if it is not yet, and sets the timer: `next` is the next deadline.
+    /// Makes the chosen thread the current one if it is not yet, and sets the timer: `next` is the next deadline, and a patient
+    /// thread `waits`.
     #[inline]
     pub(crate) fn enter<P: Platform>(
         &mut self,
@@ -216,6 +220,7 @@ impl Scheduler {
         thread: Ref<Tcb>,
         tcb: &mut Tcb,
         others: &Others<'_, Thread<P::Context>>,
+        waits: bool,
     ) {
         if self.current != Some(thread) {
             self.current = Some(thread);
@@ -245,7 +250,7 @@ impl Scheduler {
                 self.hurry = FOREVER;
                 next
             }
-            false => self.end_of_turn(platform, next),
+            false => self.end_of_turn(platform, next, waits),
         };
         self.set_timer(platform, timer);
         self.stale = false;
@@ -276,20 +281,49 @@ impl Scheduler {
 
     /// When the current thread's time is over, as others are ready; `next` at the latest.
     #[inline(never)]
-    fn end_of_turn<P: Platform>(&mut self, platform: &P, next: u64) -> u64 {
-        let first = match self.next {
-            Some(_) => 1 << self.next_priority,
-            None => 0,
+    fn end_of_turn<P: Platform>(&mut self, platform: &P, next: u64, waits: bool) -> u64 {
+        let end = match self.others_ready(self.priority) {
+            true => self.slice_end,
+            false => FOREVER,
         };
-        let ready = self.ready | first;
-        let is_shared = ready & 1 << self.priority != 0;
-        let end = if is_shared { self.slice_end } else { FOREVER };
-        if ready & self.patient == 0 {
+        if !waits {
             self.hurry = FOREVER;
         } else if self.hurry == FOREVER {
             self.hurry = platform.now().saturating_add(PATIENCE_NS);
         }
         next.min(end).min(self.hurry)
+    }
+
+    fn others_ready(&self, priority: u8) -> bool {
+        self.ready.wrapping_shr(priority.into()) & 1 != 0
+            || self.next.is_some() && self.next_priority == priority
+    }
+
+    /// Whether a patient thread waits for its turn.
+    #[inline]
+    pub(crate) fn patient_waits(&self, store: &Store) -> bool {
+        (self.next.is_some() || self.ready != 0) && self.look_for_patient(store)
+    }
+
+    #[inline(never)]
+    fn look_for_patient(&self, store: &Store) -> bool {
+        let is_patient = |next: Ref<Tcb>| {
+            let tcb = store.get(next);
+            tcb.is_ok_and(|tcb| tcb.urgent > self.next_priority)
+        };
+        let mut all = 0..PRIORITIES;
+        self.next.is_some_and(is_patient)
+            || all.any(|priority| self.first_patient(store, priority).is_some())
+    }
+
+    /// The first patient thread of a queue.
+    fn first_patient(&self, store: &Store, priority: u8) -> Option<Ref<Tcb>> {
+        if self.ready & self.patient & 1 << priority == 0 {
+            return None;
+        }
+        let first = self.queues.get(priority as usize)?.head?;
+        let is_patient = store.get(first).is_ok_and(|tcb| tcb.urgent > priority);
+        is_patient.then_some(first)
     }
 
     /// Patient threads have waited long enough.
@@ -299,20 +333,12 @@ impl Scheduler {
         self.hurry = FOREVER;
         self.settle(store)?;
         for priority in 0..PRIORITIES {
-            if self.ready & self.patient & 1 << priority == 0 {
-                continue;
-            }
-            let queue = self.queues.get(priority as usize);
-            let mut next = queue.and_then(|queue| queue.head);
-            while let Some(thread) = next {
-                next = ThreadList::next(store, Chain::Queue, thread);
+            while let Some(thread) = self.first_patient(store, priority) {
                 let tcb = store.get_mut(thread)?;
                 let urgent = tcb.urgent;
-                if urgent > priority {
-                    tcb.priority = urgent;
-                    self.dequeue(store, thread, priority)?;
-                    self.push(store, thread, urgent, false)?;
-                }
+                tcb.priority = urgent;
+                self.dequeue(store, thread, priority)?;
+                self.push(store, thread, urgent, false)?;
             }
         }
         Ok(())

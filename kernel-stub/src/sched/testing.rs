@@ -15,6 +15,13 @@ impl Scheduler {
             assert_eq!(self.ready >> priority & 1 != 0, !queue.is_empty());
             let chain = |thread: &Ref<Tcb>| ThreadList::next(store, Chain::Queue, *thread);
             let threads = std::iter::successors(queue.head, chain);
+            // The patient stand in front.
+            let is_patient = |thread| store.get::<Tcb>(thread).unwrap().urgent > priority;
+            let behind = threads.clone().skip_while(|it| is_patient(*it));
+            assert!(
+                !behind.into_iter().any(is_patient),
+                "a patient thread behind another"
+            );
             all.extend(threads.map(|thread| (thread, priority)));
         }
         if let Some(next) = self.next {
@@ -44,9 +51,16 @@ impl<P: Platform> Kernel<P> {
     /// Makes the chosen thread the current one.
     pub(crate) fn enter(&mut self, thread: Ref<Tcb>) {
         let next = self.deadlines.next();
+        let waits = self.sched.patient_waits(&self.store);
         let chosen = self.store.split::<Thread<P::Context>>(thread.cast());
         let (chosen, others) = chosen.unwrap();
-        self.sched
-            .enter(&mut self.platform, next, thread, &mut chosen.tcb, &others);
+        self.sched.enter(
+            &mut self.platform,
+            next,
+            thread,
+            &mut chosen.tcb,
+            &others,
+            waits,
+        );
     }
 }

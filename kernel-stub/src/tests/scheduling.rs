@@ -225,6 +225,30 @@ fn a_patient_thread_runs_at_once_when_others_wait_and_then_is_urgent() {
 }
 
 #[test]
+fn only_who_is_patient_and_waits_sets_the_timer() {
+    let mut bench = Bench::new();
+    let mut priorities = [4; 40];
+    [priorities[0], priorities[1]] = [6, 9];
+    let made = threads(&mut bench, &priorities);
+    let bell = bench.get(made[1], Syscall::NotificationCreate, &[2]);
+    bench.kernel.set_priorities(made[1], 9, 4).unwrap();
+    bench.wait(made[1], Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench.kernel.set_priorities(made[1], 9, 4).unwrap();
+    bench.kernel.set_priority(made[0], 6).unwrap();
+    // Others of its first priority are none of its business.
+    assert_eq!(run(&mut bench, 3), [100; 3]);
+    assert_eq!(bench.kernel.platform.timer, None);
+    // It is found among them all.
+    bench.get(made[0], Syscall::NotificationSignal, &[bell, 1]);
+    bench.kernel.set_priority(made[0], 6).unwrap();
+    assert_eq!(run(&mut bench, 1), [100]);
+    bench.kernel.platform.clock = bench.kernel.platform.timer.unwrap();
+    bench.kernel.timer_expired();
+    bench.check();
+    assert_eq!(run(&mut bench, 2), [101; 2]);
+}
+
+#[test]
 fn nobody_is_more_patient_than_the_lowest_and_nobody_waits_for_the_dead() {
     let mut bench = Bench::new();
     let init = bench.init;
