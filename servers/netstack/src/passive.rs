@@ -49,15 +49,18 @@ impl Stack {
             return;
         }
         let room = listener.has_room();
-        let next = listener.accepts.front().map(|accept| &accept.ends);
-        let Ok(buffer) = self.buffer_size(session, next) else {
+        let offer = Offer::of(body);
+        // A peer that cannot be told of a larger window is nothing for a larger buffer.
+        let scales = offer.is_some_and(|offer| offer.shift.is_some());
+        let next = listener.accepts.front().filter(|_| scales);
+        let Ok(buffer) = self.buffer_size(session, next.map(|accept| &accept.ends)) else {
             return;
         };
         let memory = (buffer as u32).saturating_mul(2);
         if !room || segment.len > 0 || !self.has_memory(session, memory) {
             return self.syn_dropped();
         }
-        let Some(offer) = Offer::of(body) else {
+        let Some(offer) = offer else {
             return self.malformed();
         };
         let entry = HalfOpen {

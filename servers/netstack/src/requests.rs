@@ -118,7 +118,7 @@ impl Stack {
         session.ends(buffers).map_err(|_| NetError::BadArgument)
     }
 
-    /// Bytes of the buffers of a session's next connection, each way, for these FIFOs of its client: the less is left of what it and all
+    /// Bytes of the buffers of a session's next connection, each way, for these FIFOs of its client if the peer is known to scale windows: the less is left of what it and all
     /// together may have, the smaller.
     pub(crate) fn buffer_size(
         &self,
@@ -178,7 +178,7 @@ impl Stack {
             return Err(NetError::Unreachable);
         }
         let ends = self.slot_and_ends(session_id, buffers)?;
-        let buffer = self.buffer_size(session_id, Some(&ends))?;
+        let buffer = self.buffer_size(session_id, None)?;
         let memory = (buffer as u32).saturating_mul(2);
         if !self.has_memory(session_id, memory) {
             return Err(NetError::Exhausted);

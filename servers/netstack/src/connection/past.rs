@@ -95,10 +95,10 @@ impl Connection {
             {
                 return None;
             }
-            // As the engine does it: when more than a segment has come, but not with the first of them.
+            // As the engine does it: when more than a segment has come. Several may have been joined: the peer's window may be full with them.
             let most = usize::from(context.engine.max_segment(self.key.local.ip()));
             let owed = next.wrapping_sub(self.acked) as usize;
-            let at_once = owed > 0 && owed.saturating_add(data.len()) > most;
+            let at_once = owed.saturating_add(data.len()) > most;
             direct.note_passed(at_once, context.now);
         }
         self.heard = context.now;

@@ -206,3 +206,24 @@ fn requests_and_answers_are_two_frames_and_go_past_the_engine() {
     let segments = outcome.log.iter().filter_map(|(_, it)| forge::segment(it));
     assert!(segments.count() < 200 + 10);
 }
+
+/// Segments that come together are one to what goes past the engine; a peer whose window is full with them waits for the answer.
+#[test]
+fn what_came_together_is_acknowledged_at_once() {
+    let mut net = pair(1);
+    let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+    let (mut near, mut far) = connected(&mut net, &mut a, &mut b);
+    let bytes = pattern(1 << 20);
+    let before = net.now;
+    let got = transfer(
+        &mut net,
+        (&mut a, &mut near),
+        (&mut b, &mut far),
+        &bytes,
+        SECOND * 20,
+    );
+    assert!(got == bytes);
+    let took = net.now.since(before);
+    assert!(net.hosts[1].stack.frames.past[0] > 0);
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
