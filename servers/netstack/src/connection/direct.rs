@@ -45,7 +45,8 @@ pub(super) struct Direct {
     pub(super) shift: u8,
     /// That behind the last byte that the peer was told there is room for, if that is as much as in the FIFO.
     pub(super) edge: Option<u32>,
-    /// What the engine heard last, if it took it: acknowledgment and window.
+    /// The acknowledgment that the engine heard last, if it took it, and the window that the peer told last: the engine knows it, or hears of it
+    /// before it does anything.
     pub(super) said: Option<(u32, u16)>,
     /// Something went past the engine since the peer was last told what came.
     owes: bool,

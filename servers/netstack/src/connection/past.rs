@@ -85,7 +85,7 @@ impl Connection {
             self.begin_direct(headers);
         }
         let (direct, ends) = (self.direct.as_mut()?, self.ends.as_mut()?);
-        let (_, window) = direct.said?;
+        let (said, window) = direct.said?;
         if !data.is_empty() {
             let beyond = direct.edge.map(|edge| edge.wrapping_sub(next) as usize);
             if beyond.is_some_and(|room| data.len() > room)
@@ -108,7 +108,6 @@ impl Connection {
         (self.shut, self.held) = (None, None);
         if tells {
             direct.said = Some((segment.ack, segment.window));
-            self.tcp.set_window(None, (next, acked), context.now);
             let bare = Bare {
                 headers,
                 seq: next,
@@ -117,8 +116,11 @@ impl Connection {
             };
             self.hear_bare(context, &bare);
         } else {
-            let other = (segment.window != window).then_some(segment.window);
-            self.tcp.set_window(other, (next, acked), context.now);
+            if segment.window != window {
+                direct.said = Some((said, segment.window));
+                self.tcp
+                    .set_window(segment.window, (next, acked), context.now);
+            }
             if lands {
                 self.tcp.land();
             }
@@ -168,12 +170,11 @@ impl Connection {
         turn: &mut Turn,
         glance: &Glance,
     ) -> Result<Option<Instant>, PeerError> {
-        let (Some((_, said)), Some(peer_isn)) =
+        let (Some((_, window)), Some(peer_isn)) =
             (self.direct.as_ref().and_then(|it| it.said), self.peer_isn)
         else {
             return Ok(None);
         };
-        let window = self.tcp.late_window().unwrap_or(said);
         let window = usize::from(window) << self.peer.shift.unwrap_or(0);
         // The least that every host takes (RFC 9293 section 3.7.1).
         let segment = self.peer.segment.unwrap_or(536);

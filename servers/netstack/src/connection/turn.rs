@@ -279,7 +279,7 @@ impl Connection {
     /// Panics if the engine wants to be looked at earlier than was told without asking it.
     #[cfg(any(test, feature = "testing"))]
     fn check_rest(&mut self, context: &mut Context<'_>, told: Option<Instant>) {
-        if self.tcp.late_window().is_some() {
+        if self.tcp.has_late_window() {
             // To ask it would be to tell it.
             return;
         }

@@ -171,30 +171,22 @@ impl TcpSocket {
         }
     }
 
-    /// The peer's window as it stands in its segments, if that is another than the engine has heard of; with what is next from the peer, and
-    /// what it had acknowledged before that.
-    pub(crate) fn set_window(
-        &mut self,
-        window: Option<u16>,
-        (next, acked): (u32, u32),
-        at: Instant,
-    ) {
-        if window.is_none() && self.late.is_none() {
-            return;
-        }
+    /// The peer's window is another, as it stands in its segments; with what is next from the peer, and what it had acknowledged before that. The
+    /// engine hears of it before it does anything.
+    pub(crate) fn set_window(&mut self, window: u16, (next, acked): (u32, u32), at: Instant) {
         let next = next.wrapping_sub(self.unknown.behind);
         let acked = acked.wrapping_sub(self.unknown.ahead);
-        self.late.get_or_insert_default().window = window.map(|window| Window {
+        self.late.get_or_insert_default().window = Some(Window {
             numbers: (next, acked),
             window,
             at,
         });
     }
 
-    /// That window, if the engine has yet to hear of it.
-    pub(crate) fn late_window(&self) -> Option<u16> {
-        let window = self.late.as_ref()?.window?;
-        Some(window.window)
+    /// Whether the engine has yet to hear of that.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn has_late_window(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.window.is_some())
     }
 
     /// The window of a segment that acknowledges `ack`, where the engine opens it so far.

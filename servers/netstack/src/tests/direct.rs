@@ -49,7 +49,7 @@ fn hosts_with(seed: u64, tcp_buffer: usize) -> Network {
 
 /// What a segment that was sent says of the peer's, but for the window, which is another one by design.
 #[derive(Clone, PartialEq, Debug)]
-struct Says {
+pub(super) struct Says {
     ack: u32,
     flags: u8,
     /// With the ranges of a selective acknowledgment.
@@ -57,23 +57,23 @@ struct Says {
 }
 
 /// The second host with a connection, whose peer is made up.
-struct Victim {
-    net: Network,
-    client: Client,
-    stream: Socket,
-    right: Forged,
+pub(super) struct Victim {
+    pub(super) net: Network,
+    pub(super) client: Client,
+    pub(super) stream: Socket,
+    pub(super) right: Forged,
     /// How far windows are shifted.
     shift: u8,
     /// The number behind the last byte that the peer was told it may send, and behind the last one that it was told has come.
     edge: u32,
     acknowledged: u32,
     /// The number behind everything that it has sent.
-    sent: u32,
+    pub(super) sent: u32,
     _peers: (Client, Socket),
 }
 
 impl Victim {
-    fn new(nothing_past: bool) -> Victim {
+    pub(super) fn new(nothing_past: bool) -> Victim {
         Victim::with(hosts(1), 1, nothing_past)
     }
 
@@ -104,7 +104,7 @@ impl Victim {
     }
 
     /// What the stack sends at once.
-    fn poll(&mut self) -> Vec<Says> {
+    pub(super) fn poll(&mut self) -> Vec<Says> {
         let host = &mut self.net.hosts[1];
         while host.stack.poll(self.net.now).work_left {}
         let frames = host.nic.as_mut().unwrap().take();
@@ -140,7 +140,7 @@ impl Victim {
         (self.poll(), self.waits(Duration::from_millis(20)))
     }
 
-    fn waits(&mut self, time: Duration) -> Vec<Says> {
+    pub(super) fn waits(&mut self, time: Duration) -> Vec<Says> {
         self.net.now = self.net.now.after(time);
         self.poll()
     }

@@ -70,7 +70,7 @@ impl Both {
     /// The peer sends so many bytes, and acknowledges everything, with a window so much smaller.
     fn receive(&mut self, len: usize, less: u16) {
         let window = self.window - less;
-        let acked = self.peer.ack;
+        let (acked, before) = (self.peer.ack, self.peer.window);
         self.peer.ack = self.sent;
         self.peer.window = window;
         self.peer.data = vec![1; len];
@@ -80,8 +80,9 @@ impl Both {
         assert!(wire.0.is_empty());
         heard.receive(|data| Ok::<_, ()>(data.len())).unwrap();
         let numbers = (self.peer.seq, acked);
-        let other = (less > 0).then_some(window);
-        self.late.set_window(other, numbers, self.now);
+        if window != before {
+            self.late.set_window(window, numbers, self.now);
+        }
         self.late.land();
         self.late.skip(len);
         self.peer.seq = self.peer.seq.wrapping_add(len as u32);
