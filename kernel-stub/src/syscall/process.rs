@@ -162,13 +162,9 @@ impl<P: Platform> Kernel<P> {
         thread: u64,
         number: u64,
     ) -> Result<Outcome, Error> {
-        let found = self.own(me, thread, Kind::Thread, Rights::MANAGE)?;
-        let target = found.object::<Tcb>();
-        let tcb = self.store.get(target)?;
-        if tcb.state == ThreadState::Dead {
-            return Err(Error::BadState);
-        }
-        let most = self.store.get(tcb.process)?.max_priority;
+        let target = self.managed_thread(me, thread)?;
+        let process = self.store.get(target)?.process;
+        let most = self.store.get(process)?.max_priority;
         self.set_priority(target, priority(number, most)?)?;
         Ok(DONE)
     }
@@ -179,14 +175,19 @@ impl<P: Platform> Kernel<P> {
         thread: u64,
         number: u64,
     ) -> Result<Outcome, Error> {
-        let found = self.own(me, thread, Kind::Thread, Rights::MANAGE)?;
-        let target = found.object::<Tcb>();
-        let tcb = self.store.get(target)?;
-        if tcb.state == ThreadState::Dead {
-            return Err(Error::BadState);
-        }
-        let urgent = tcb.urgent;
+        let target = self.managed_thread(me, thread)?;
+        let urgent = self.store.get(target)?.urgent;
         self.set_priorities(target, urgent, priority(number, PRIORITIES - 1)?)?;
         Ok(DONE)
+    }
+
+    /// A thread that has not ended, which the caller may change.
+    fn managed_thread(&self, me: Caller, thread: u64) -> Result<Ref<Tcb>, Error> {
+        let found = self.own(me, thread, Kind::Thread, Rights::MANAGE)?;
+        let target = found.object::<Tcb>();
+        match self.store.get(target)?.state {
+            ThreadState::Dead => Err(Error::BadState),
+            _ => Ok(target),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Who runs when: priorities, slices, deadlines, idle time.
 
 use crate::object::{Tcb, ThreadState};
-use crate::sched::{PATIENCE_NS, SLICE_NS};
+use crate::sched::{SLICE_NS, patience::PATIENCE_NS};
 use crate::store::Ref;
 use crate::testing::{Bench, SCRATCH};
 use kernel_abi::{BOOT_STACK_TOP, Error, FOREVER, ProcessState, Syscall};
