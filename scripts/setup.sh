@@ -47,8 +47,9 @@ image_flags() {
     local profile
     profile=$ROOT/build/profile-$(sha256sum <"$ROOT/image/profile.profdata" | cut -c 1-16).profdata
     if [ ! -f "$profile" ]; then
-        rm -f "$ROOT"/build/profile-*.profdata
-        cp "$ROOT/image/profile.profdata" "$profile.part" && mv "$profile.part" "$profile" || return 1
+        # Those of a day ago: no build under way reads one.
+        find "$ROOT/build" -maxdepth 1 -name 'profile-*' -mtime +0 -delete
+        cp "$ROOT/image/profile.profdata" "$profile.$$" && mv "$profile.$$" "$profile" || return 1
     fi
     printf "['-Cprofile-use=%s', '-Cllvm-args=%s']" "$profile" \
         "$PROFILE_COUNTS -no-pgo-warn-mismatch -profile-guided-section-prefix=false -enable-split-machine-functions"

@@ -69,6 +69,9 @@ impl Counters {
 
     /// Adds what ran for a figure.
     pub fn add(&mut self, programs: &Programs, before: &Snapshot, after: &Snapshot) {
+        if self.0.is_empty() {
+            return;
+        }
         let mut found = Vec::new();
         for (program, address, code, runs) in programs.blocks(before, after) {
             if let Some(counting) = self.0.get(program) {

@@ -62,9 +62,9 @@ pub struct Config {
     pub name_servers: Vec<IpAddr>,
     /// Most sessions at once.
     pub max_sessions: usize,
-    /// Bytes of TCP buffers for each direction of a connection, at most, unless its client's own are larger; a power of two.
+    /// Bytes of TCP buffers for each direction of a connection, at most, as a rule; a power of two.
     pub tcp_buffer: usize,
-    /// The same for a client with larger ones.
+    /// The same where the client's own are larger, and the peer is known to scale windows.
     pub largest_tcp_buffer: usize,
     /// Most bytes of socket buffers over all sessions.
     pub max_memory: usize,

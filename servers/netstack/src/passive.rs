@@ -50,7 +50,7 @@ impl Stack {
         }
         let room = listener.has_room();
         let offer = Offer::of(body);
-        // A peer that cannot be told of a larger window is nothing for a larger buffer.
+        // A peer that cannot be told of a larger window is nothing for a larger buffer. Who waits first now is likely to get the connection.
         let scales = offer.is_some_and(|offer| offer.shift.is_some());
         let next = listener.accepts.front().filter(|_| scales);
         let Ok(buffer) = self.buffer_size(session, next.map(|accept| &accept.ends)) else {
