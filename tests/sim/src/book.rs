@@ -24,6 +24,9 @@ pub enum Party {
 /// How long after a fault things may still go wrong because of it.
 const GRACE: u64 = 15_000_000_000;
 
+/// How long a stack keeps a handshake of whose end it has not heard, in nanoseconds: that of `netstack`'s listeners.
+const HALF_OPEN_AGE: u64 = 20_000_000_000;
+
 /// One direction of a connection.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Direction {
@@ -316,8 +319,20 @@ impl Book {
     pub fn is_connection_excused(&self, key: u64) -> bool {
         self.connection(key, |connection| connection.clone())
             .is_some_and(|it| {
-                it.cut_short || self.is_excused(&[it.from, it.server], None, it.since)
+                it.cut_short
+                    || self.is_excused(&[it.from, it.server], None, it.since)
+                    || self.was_passed_over(key, &it)
             })
+    }
+
+    /// Whether others have taken each place of a backlog that came free, until the stack forgot the handshake.
+    fn was_passed_over(&self, key: u64, connection: &Connection) -> bool {
+        let pages = self.0.borrow();
+        let waited = pages.now.saturating_sub(connection.since);
+        let mut later = pages.connections.range(key..).map(|(_, it)| it);
+        !connection.accepted
+            && waited > HALF_OPEN_AGE
+            && later.any(|it| it.to.port() == connection.to.port() && it.accepted)
     }
 
     fn is_garbled(&self, key: u64) -> bool {
