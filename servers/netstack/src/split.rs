@@ -227,11 +227,39 @@ mod tests {
         }
 
         #[test]
+        fn what_is_left_without_data_acknowledges_the_same(
+            options in 0usize..11,
+            data in proptest::collection::vec(any::<u8>(), 1..3000),
+            last in 0u8..2,
+            is_v4: bool,
+        ) {
+            let mut frame = segment(options, &data, 16 | 8 | last);
+            if !is_v4 {
+                let body = frame.split_off(ETHERNET + 20);
+                frame.truncate(12);
+                frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+                frame.extend((body.len() as u16).to_be_bytes());
+                frame.extend([6, 64]);
+                frame.extend([0xfe; 32]);
+                frame.extend(body);
+            }
+            let bare = without_data(&frame).unwrap();
+            prop_assert_eq!(bare.len(), frame.len() - data.len());
+            let [whole, left] = [&frame, &bare[..]].map(|frame| classify::tcp(frame).unwrap());
+            prop_assert_eq!((left.len, left.seq, left.end()), (0, whole.end(), whole.end()));
+            prop_assert_eq!((left.ack, left.window, left.flags), (whole.ack, whole.window, ACK));
+            prop_assert!(!is_v4 || checksum::is_right_header(&bare[ETHERNET..ETHERNET + 20]));
+            // And what has none is what it is.
+            prop_assert!(without_data(&bare).unwrap() == bare);
+        }
+
+        #[test]
         fn any_bytes_are_cut_in_safety(mut frame in proptest::collection::vec(any::<u8>(), 0..200), size in 0usize..100) {
             if frame.len() > 24 {
                 frame[12..14].copy_from_slice(&[8, 0]);
                 frame[23] = 6;
             }
+            let _ = without_data(&frame);
             if let Some(mut pieces) = Pieces::new(&frame, size) {
                 let mut rounds = 0;
                 while pieces.next(false).is_some() {
