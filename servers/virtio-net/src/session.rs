@@ -5,6 +5,8 @@
 //! in each direction, and memory is taken once, by the number of buffers in the pool.
 #![forbid(unsafe_code)]
 
+mod terms;
+
 use crate::{
     device::ETHERNET_HEADER,
     error::{DeviceError, SessionError, StackError},
@@ -18,71 +20,11 @@ use crate::{
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
-    frame::{Offloads, Pool, Run, ToDriver, ToStack},
-    shm::Shm,
+    frame::{Pool, Run, ToDriver, ToStack},
 };
-
-/// Messages of the stack that one pass takes.
-pub const BUDGET: usize = 256;
-/// Nanoseconds in a millisecond.
-const MS: u64 = 1_000_000;
-/// How long the driver sleeps at most while the stack misses buffers, in nanoseconds: sent buffers are returned within this time though
-/// nothing interrupts for them, and within twice the time where other things keep waking it.
-pub const RETURN_WITHIN: u64 = 50 * MS;
-/// How long the driver sleeps at most, in nanoseconds: a device whose interrupts get lost is served this often.
-pub const WATCHDOG: u64 = 100 * MS;
-/// The same while nothing moves: each bark in vain doubles the pause up to this.
-pub const WATCHDOG_IDLE: u64 = 1_600 * MS;
-/// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
-pub const STUCK_AFTER: u64 = 3_000 * MS;
-
-/// What the stack gave to work with.
-#[derive(Debug)]
-pub struct Shared {
-    /// Memory of the frame channel.
-    pub channel: Shm,
-    /// The pool to receive into. That to send from is the device's business alone.
-    pub pool: Shm,
-    /// Which buffers it has.
-    pub receive: Pool,
-    /// Which buffers the pool to send from has.
-    pub send: Pool,
-    /// What the device is to do with frames.
-    pub offloads: Offloads,
-}
-
-/// Why a pass is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Wake {
-    /// The device said that its configuration changed.
-    pub config_changed: bool,
-    /// Nothing happened for the time that [`Session::prepare_sleep`] gave.
-    pub watchdog: bool,
-}
-
-/// What a pass did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pass {
-    /// There may be more to do: make another pass before sleeping.
-    pub again: bool,
-    /// The stack sleeps and has to be woken.
-    pub ring_stack: bool,
-    /// The device had something.
-    pub device_work: bool,
-}
-
-/// What was moved since the attachment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// Frames received.
-    pub received: u64,
-    /// Frames sent.
-    pub transmitted: u64,
-    /// Frames dropped because they were shorter than an Ethernet header, ...
-    pub runts: u64,
-    /// ... or because of what the device says of them.
-    pub odd: u64,
-}
+pub use terms::{
+    BUDGET, Counters, Pass, RETURN_WITHIN, STUCK_AFTER, Shared, WATCHDOG, WATCHDOG_IDLE, Wake,
+};
 
 /// An attachment.
 pub struct Session<R: Registers> {

@@ -3,12 +3,15 @@
 mod hostile;
 mod offloads;
 
-use super::*;
+use super::{terms::MS, *};
 use crate::{
     fake::{self, FakeNic, frame},
     queue::SENT_AT_ONCE,
 };
-use ipc_proto::frame::{Checksum, HEADROOM, Offload};
+use ipc_proto::{
+    frame::{Checksum, HEADROOM, Offload, Offloads},
+    shm::Shm,
+};
 use std::{boxed::Box, sync::MutexGuard};
 
 /// Buffers to receive into, and as many to send from.
