@@ -2,22 +2,17 @@
 //!
 //! Holds every capability of the process. Memory of a client or driver stays mapped until the library has let go of it.
 
-use alloc::{boxed::Box, rc::Rc, vec::Vec};
-use core::{cell::Cell, fmt};
-use ipc_proto::{
-    channel::{Channel, FRAME_CHANNEL},
-    frame::{Offloads, Pool, ToDriver, ToStack},
-    hello::Hello,
-    setup::{DevReply, DevRequest, NetReply, NetRequest, Refusal},
-};
-use netstack::{Config, DRIVER_BELL, Doorbell, FramePool, Instant, SendMemory, SessionId, Stack};
-use rt::{
-    Budget, Cap, Endpoint, Env, Error, Exclusive, FOREVER, Mapping, Memory, Message, Notification,
-    PAGE_SIZE, Prot, Slot, Token, cap,
-    message::{pack, received, unpack},
-};
+mod clients;
+mod drivers;
 
-/// Bits of the notification: calls wait; somebody is gone. Those below are doorbells: [`DRIVER_BELL`], and those of sessions.
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
+use clients::Client;
+use core::{cell::Cell, fmt};
+use drivers::Driver;
+use netstack::{Config, Doorbell, Instant, Stack};
+use rt::{Budget, Cap, Endpoint, Env, Error, FOREVER, Message, Notification, PAGE_SIZE, Slot, cap};
+
+/// Bits of the notification: calls wait; somebody is gone. Those below are doorbells: [`netstack::DRIVER_BELL`], and those of sessions.
 const NET_CALLS: u64 = 1 << 63;
 const DEV_CALLS: u64 = 1 << 62;
 const GONE: u64 = 1 << 61;
@@ -45,36 +40,6 @@ impl Doorbell for Bell {
         {
             // It fails only if the other side is gone, which is signalled too.
             let _ = Notification::borrowed(earlier).signal(0);
-        }
-    }
-}
-
-/// What a session keeps of its client.
-struct Client {
-    session: SessionId,
-    badge: u64,
-    /// Our doorbell: the client's copy is its only child.
-    given: Notification,
-    /// Dropped behind the library's windows on it.
-    _memory: Mapping,
-}
-
-/// What an attachment keeps of its driver.
-struct Driver {
-    /// Our doorbell: the driver's copy is its only child.
-    given: Notification,
-    channel: Mapping,
-    receive: Mapping,
-    /// What the library sends from, without WRITE.
-    send: Memory,
-}
-
-impl Drop for Driver {
-    /// Takes the memory from a driver that may still live. What a device can reach stays allocated until it is quiesced.
-    fn drop(&mut self) {
-        for memory in [self.channel.memory(), self.receive.memory(), &self.send] {
-            // It fails only if the slot is gone already.
-            let _ = rt::revoke(memory.slot());
         }
     }
 }
@@ -255,204 +220,5 @@ impl Server {
             self.stack.detach();
             self.driver = None;
         }
-    }
-
-    fn client_call(&mut self, badge: u64, token: Token, message: &Message) {
-        let caps = received(message);
-        let refuse = |refusal| pack(&NetReply::Refused(refusal), &[]);
-        let reply = match unpack::<NetRequest>(message) {
-            Ok(NetRequest::Open { hello, len }) => {
-                return self.open(badge, token, &hello, len, caps);
-            }
-            Ok(NetRequest::Derive { policy }) => match self.stack.derive(badge, &policy) {
-                Ok(derived) => return self.hand_out(token, derived),
-                Err(refusal) => refuse(refusal),
-            },
-            Ok(NetRequest::RevokeDerived) => {
-                self.stack.revoke_derived(badge);
-                pack(&NetReply::Done, &[])
-            }
-            Err(error) => {
-                self.stack.complain(badge, &error);
-                refuse(Refusal::BadRequest)
-            }
-        };
-        self.reply(token, &reply);
-    }
-
-    fn reply(&self, token: Token, message: &Message) {
-        // It fails only if the caller waits no longer.
-        let _ = self.net.reply(token, message);
-    }
-
-    /// Answers with a capability of a new badge.
-    fn hand_out(&self, token: Token, badge: u64) {
-        let reply = match self.net.client(badge) {
-            Ok(endpoint) => {
-                let reply = pack(&NetReply::Derived, &[endpoint.slot()]);
-                // The caller's copy stays when this one goes.
-                self.reply(token, &reply);
-                return;
-            }
-            Err(error) => {
-                log::error!("can't make a capability: {error}");
-                pack(&NetReply::Refused(Refusal::Exhausted), &[])
-            }
-        };
-        self.reply(token, &reply);
-    }
-
-    fn open(&mut self, badge: u64, token: Token, hello: &Hello, len: u32, caps: [Option<Cap>; 4]) {
-        match self.try_open(badge, hello, len, caps) {
-            Ok((client, sockets)) => {
-                let opened = NetReply::Opened {
-                    max_sockets: sockets,
-                };
-                let reply = pack(&opened, &[client.given.slot()]);
-                let told = self.net.reply(token, &reply);
-                // If the client is gone by now, the watch says so at once.
-                let watched =
-                    told.and_then(|()| rt::watch(client.given.slot(), &self.events, GONE));
-                if watched.is_err() {
-                    self.stack.close_session(client.session);
-                    return;
-                }
-                log::debug!("client {badge} opened a session of {len} bytes");
-                self.clients.push(client);
-            }
-            Err(refusal) => self.reply(token, &pack(&NetReply::Refused(refusal), &[])),
-        }
-    }
-
-    fn try_open(
-        &mut self,
-        badge: u64,
-        hello: &Hello,
-        len: u32,
-        caps: [Option<Cap>; 4],
-    ) -> Result<(Client, u16), Refusal> {
-        let [Some(memory), Some(bell), ..] = caps else {
-            return Err(Refusal::BadRequest);
-        };
-        let memory = Memory::from_raw(memory.into_raw())
-            .map(Prot::READ | Prot::WRITE)
-            .map_err(|error| {
-                self.stack
-                    .complain(badge, &format_args!("session memory: {error}"));
-                Refusal::BadRequest
-            })?;
-        let window = memory
-            .shm()
-            .part(0, len as usize)
-            .ok_or(Refusal::BadRequest)?;
-        let bell = self.bell(bell);
-        let (session, sockets) = self.stack.open(badge, hello, window, bell)?;
-        let Ok(given) = self.events.doorbell(1 << session.bell()) else {
-            self.stack.close_session(session);
-            return Err(Refusal::Exhausted);
-        };
-        let client = Client {
-            session,
-            badge,
-            given,
-            _memory: memory,
-        };
-        Ok((client, sockets))
-    }
-
-    fn driver_call(&mut self, token: Token, message: &Message) {
-        let [bell, ..] = received(message);
-        let answer = match unpack::<DevRequest>(message) {
-            Ok(request) => self.attach(&request, bell),
-            Err(error) => {
-                log::warn!("driver: {error}");
-                Err(Refusal::BadRequest)
-            }
-        };
-        let (reply, driver, slots) = match answer {
-            Ok(attached) => attached,
-            Err(refusal) => {
-                let _ = self
-                    .netdev
-                    .reply(token, &pack(&DevReply::Refused(refusal), &[]));
-                return;
-            }
-        };
-        let told = self.netdev.reply(token, &pack(&reply, &slots));
-        let watched = told.and_then(|()| rt::watch(driver.given.slot(), &self.events, GONE));
-        if watched.is_err() {
-            self.stack.detach();
-            return;
-        }
-        self.driver = Some(driver);
-    }
-
-    /// Makes memory for a driver and attaches it in place of any other.
-    fn attach(
-        &mut self,
-        request: &DevRequest,
-        bell: Option<Cap>,
-    ) -> Result<(DevReply, Driver, [Slot; 4]), Refusal> {
-        let bell = bell.ok_or(Refusal::BadRequest)?;
-        self.stack.detach();
-        self.driver = None;
-        let exhausted = |error| {
-            log::error!("no memory for a driver: {error}");
-            Refusal::Exhausted
-        };
-        let pages = |bytes: usize| bytes.div_ceil(PAGE_SIZE) as u64;
-        let make = |bytes: usize, contiguous| {
-            Memory::create(&self.budget, pages(bytes), contiguous)
-                .and_then(|memory| memory.map(Prot::READ | Prot::WRITE))
-        };
-        let channel = make(Channel::<ToDriver, ToStack>::bytes(FRAME_CHANNEL), false);
-        let channel = channel.map_err(exhausted)?;
-        let make_pools = |[receive, send]: [Pool; 2]| {
-            let to_receive = make(receive.bytes(), true)?;
-            let to_send = Exclusive::create(&self.budget, pages(send.bytes()), true)?;
-            let shown = to_send.to_read()?;
-            Ok((to_receive, to_send, shown))
-        };
-        let DevRequest::Attach { offloads, .. } = request;
-        let mut layouts = netstack::pools(*offloads);
-        let (receive, to_send, send) = match make_pools(layouts) {
-            // So much in one piece there may be no more; then the device does less.
-            Err(_) if layouts != netstack::pools(Offloads::default()) => {
-                layouts = netstack::pools(Offloads::default());
-                make_pools(layouts)
-            }
-            made => made,
-        }
-        .map_err(exhausted)?;
-        let to_receive = FramePool {
-            memory: receive.shm(),
-            layout: layouts[0],
-        };
-        let memory: Box<dyn SendMemory> = Box::new(to_send);
-        let to_send = FramePool {
-            memory,
-            layout: layouts[1],
-        };
-        let given = self.events.doorbell(DRIVER_BELL).map_err(exhausted)?;
-        let bell = self.bell(bell);
-        let reply = self
-            .stack
-            .attach(request, channel.shm(), to_receive, to_send, bell, now());
-        if let DevReply::Refused(refusal) = reply {
-            return Err(refusal);
-        }
-        let slots = [
-            channel.memory().slot(),
-            receive.memory().slot(),
-            send.slot(),
-            given.slot(),
-        ];
-        let driver = Driver {
-            given,
-            channel,
-            receive,
-            send,
-        };
-        Ok((reply, driver, slots))
     }
 }
