@@ -1,6 +1,9 @@
-//! Which registers this process may use. Asks the processor once.
+//! Which registers this process may use, and which instructions. Asks the processor once.
 
-use core::arch::{asm, x86_64::__cpuid};
+use core::arch::{
+    asm,
+    x86_64::{__cpuid, __cpuid_count},
+};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 /// The widest registers that may be used.
@@ -22,8 +25,15 @@ const AVX: u32 = 1 << 28;
 const SWITCHES_SSE: u32 = 0b010;
 const SWITCHES_AVX: u32 = 0b110;
 
+/// CPUID.07H:EBX.ADX: additions that touch no flag but the carry.
+const ADX: u32 = 1 << 19;
+
 /// A [`Level`]; zero: not asked yet. Asking twice gives the same answer, so relaxed accesses do.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
+/// [`HAS_ADX`] or [`LACKS_ADX`]; zero: not asked yet.
+static WITH_ADX: AtomicU8 = AtomicU8::new(0);
+const LACKS_ADX: u8 = 1;
+const HAS_ADX: u8 = 2;
 
 impl Level {
     /// What this process may use.
@@ -59,6 +69,24 @@ fn detect() -> Level {
     };
     CURRENT.store(level as u8, Ordering::Relaxed);
     level
+}
+
+/// Whether the processor has ADX.
+#[inline]
+pub(crate) fn has_adx() -> bool {
+    match WITH_ADX.load(Ordering::Relaxed) {
+        HAS_ADX => true,
+        LACKS_ADX => false,
+        _ => look_for_adx(),
+    }
+}
+
+#[cold]
+fn look_for_adx() -> bool {
+    let has = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & ADX != 0;
+    let answer = if has { HAS_ADX } else { LACKS_ADX };
+    WITH_ADX.store(answer, Ordering::Relaxed);
+    has
 }
 
 /// The register sets that the kernel has enabled, and therefore switches.

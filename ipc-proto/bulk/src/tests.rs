@@ -1,7 +1,7 @@
 //! Every width that this processor has, against slices: all lengths around every limit, all alignments, every overlap, and guards
 //! on both sides.
 
-use crate::{SMALL, copy, copy_overlapping, fill, level::Level, wide};
+use crate::{SMALL, copy, copy_overlapping, fill, level::Level, sum::sum_rounds_plain, wide};
 use proptest::prelude::*;
 extern crate std;
 use std::{vec, vec::Vec};
@@ -185,6 +185,17 @@ fn sums_of_all_lengths_and_alignments_are_right() {
             let part = &bytes[start..end];
             assert_eq!(crate::sum(part), plain_sum(part), "{start}..{end}");
         }
+    }
+}
+
+#[test]
+fn processors_without_adx_sum_the_same() {
+    let bytes = [noise(640, 5), vec![0xff; 640]].concat();
+    let (rounds, _) = bytes.as_chunks();
+    for count in 1..rounds.len() {
+        let rounds = &rounds[..count];
+        let expected = plain_sum(rounds.as_flattened());
+        assert_eq!(sum_rounds_plain(rounds), expected, "{count} rounds");
     }
 }
 

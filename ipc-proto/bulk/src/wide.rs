@@ -175,8 +175,8 @@ macro_rules! vector {
                     return unsafe { copy_once(to, from, len) };
                 }
                 let (whole, last) = (before_last(len), len.wrapping_sub(ROUND));
-                // Four rounds at a time as long as there are four, with `at` four rounds ahead: long copies count one instruction in
-                // twelve less.
+                // A round is the right size for emulators, too: they make so much code of it that four at a time don't fit where the host
+                // keeps decoded instructions.
                 // SAFETY: the rounds cover `whole < len` bytes from the front, the last one `ROUND < len` bytes at the back. Each
                 // loads before it stores, and going up it stores nothing that a later one loads; the last is loaded first.
                 unsafe {
@@ -184,40 +184,25 @@ macro_rules! vector {
                         ".irp n, 8, 9, 10, 11, 12, 13, 14, 15",
                         concat!($mov, " ", $reg, "\\n, [{last_from} + ", $width, " * (\\n - 8)]"),
                         ".endr",
-                        concat!("cmp {at}, -4 * 8 * ", $width),
-                        "jg 3f",
-                        concat!("add {at}, 4 * 8 * ", $width),
                         "2:",
-                        ".irp round, -4, -3, -2, -1",
-                        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
-                        concat!($mov, " ", $reg, "\\n, [{from} + {at} + ", $width, " * (8 * \\round + \\n)]"),
+                        ".irp half, 0, 4",
+                        ".irp n, 0, 1, 2, 3",
+                        concat!($mov, " ", $reg, "\\n, [{from} + ", $width, " * (\\half + \\n)]"),
                         ".endr",
-                        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
-                        concat!($mov, " [{to} + {at} + ", $width, " * (8 * \\round + \\n)], ", $reg, "\\n"),
+                        ".irp n, 0, 1, 2, 3",
+                        concat!($mov, " [{to} + ", $width, " * (\\half + \\n)], ", $reg, "\\n"),
                         ".endr",
                         ".endr",
-                        concat!("add {at}, 4 * 8 * ", $width),
-                        "jle 2b",
-                        concat!("sub {at}, 4 * 8 * ", $width),
-                        "jz 4f",
-                        "3:",
-                        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
-                        concat!($mov, " ", $reg, "\\n, [{from} + {at} + ", $width, " * \\n]"),
-                        ".endr",
-                        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
-                        concat!($mov, " [{to} + {at} + ", $width, " * \\n], ", $reg, "\\n"),
-                        ".endr",
-                        concat!("add {at}, 8 * ", $width),
-                        "jnz 3b",
-                        "4:",
+                        concat!("add {from}, 8 * ", $width),
+                        concat!("add {to}, 8 * ", $width),
+                        "cmp {from}, {end}",
+                        "jne 2b",
                         ".irp n, 8, 9, 10, 11, 12, 13, 14, 15",
                         concat!($mov, " [{last_to} + ", $width, " * (\\n - 8)], ", $reg, "\\n"),
                         ".endr",
-                        from = in(reg) from.wrapping_add(whole), to = in(reg) to.wrapping_add(whole),
-                        at = inout(reg) whole.wrapping_neg() => _,
+                        from = inout(reg) from => _, to = inout(reg) to => _, end = in(reg) from.wrapping_add(whole),
                         last_from = in(reg) from.wrapping_add(last), last_to = in(reg) to.wrapping_add(last),
                         out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
-                        out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
                         out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
                         out("ymm12") _, out("ymm13") _, out("ymm14") _, out("ymm15") _,
                         options(nostack),
