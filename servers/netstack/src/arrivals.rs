@@ -2,6 +2,7 @@
 //! and the buffer for received frames.
 
 use crate::{
+    connection::Source,
     frames::{Event, HEAD, MAX_FRAME, Violation},
     stack::Stack,
     train::Train,
@@ -65,7 +66,7 @@ impl Stack {
                 Ok(Some(Event::Frame { len, vouches, rest })) => {
                     if let Some(id) = rest {
                         let (head, tail) = buffer.split_at_mut(HEAD.min(buffer.len()));
-                        if self.passes_on(head, len, id) {
+                        if self.passes_on(head, len, Source::Buffer(id)) {
                             continue;
                         }
                         let tail = tail.get_mut(..len.saturating_sub(HEAD));
@@ -106,7 +107,12 @@ impl Stack {
     #[inline(never)]
     fn deliver(&mut self, train: &Train, buffer: &mut [u8]) {
         train.finish(buffer);
-        if let Some(frame) = buffer.get_mut(..train.len()) {
+        let Some(frame) = buffer.get_mut(..train.len()) else {
+            return;
+        };
+        let may_pass_on = train.is_joined() && !self.frames.nothing_past();
+        let head = frame.get(..HEAD.min(frame.len())).unwrap_or_default();
+        if !may_pass_on || !self.passes_on(head, frame.len(), Source::Frame(frame)) {
             self.ingress_intact(frame);
         }
     }

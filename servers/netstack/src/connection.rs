@@ -20,6 +20,7 @@ use crate::{
 use alloc::boxed::Box;
 use core::{net::SocketAddr, time::Duration};
 use direct::Direct;
+pub(crate) use direct::Source;
 pub(crate) use ingress::Arrived;
 use ipc_proto::{
     fifo::{Status, StreamEnds},

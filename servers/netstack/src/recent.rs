@@ -7,7 +7,7 @@
 use crate::{
     Instant, checksum,
     classify::{self, ETHERNET, Segment, be16},
-    connection::{Arrived, Past},
+    connection::{Arrived, Past, Source},
     flow::Flow,
     ingress::may_be_joined,
     session::Owner,
@@ -246,9 +246,9 @@ impl Stack {
         }
     }
 
-    /// Gives the data of a frame that is still in a buffer of the pool but for its `head` straight to its client, if it is one like an
-    /// earlier one and everything is plain. Else it is to be fetched, and looked at as any other.
-    pub(crate) fn passes_on(&mut self, head: &[u8], len: usize, buffer: u16) -> bool {
+    /// Gives the data of a frame of `len` bytes straight to its client, if its `head` is like that of an earlier one and everything is plain.
+    /// Else it is to be looked at as any other.
+    pub(crate) fn passes_on(&mut self, head: &[u8], len: usize, source: Source<'_>) -> bool {
         let epoch = self.engine.epoch();
         let found = self.recent.find_segment(head, len, epoch, self.now);
         let Some((id, segment, headers)) = found else {
@@ -267,7 +267,7 @@ impl Stack {
             now: self.now,
             may_send: true,
         };
-        if !tcp.pass_on(&mut context, &segment, headers, buffer) {
+        if !tcp.pass_on(&mut context, &segment, headers, source) {
             return false;
         }
         if let Some(owner) = tcp.owner {

@@ -1,9 +1,9 @@
-//! Data that goes straight from the driver's buffer to the client's FIFO, and past the engine. Touches the connection, the engine
-//! through it, the FIFO, and the buffer through `frames`.
+//! Data that goes straight to the client's FIFO, and past the engine. Touches the connection, the engine through it, the FIFO, and the
+//! driver's buffer through `frames`.
 //!
-//! Only the headers of the segment have been copied and looked at. Its data is not looked at by anybody here, so a copy that the driver can't
-//! change any more is not needed: what it changes now it could have changed before. Neither has its checksum been added up, so the
-//! device must have vouched for it.
+//! Of a long frame that the device vouches for only the headers have been copied and looked at. Its data is not looked at by anybody here,
+//! so a copy that the driver can't change any more is not needed: what it changes now it could have changed before. Segments that were
+//! joined here have been copied and added up before, and go from that copy.
 //!
 //! **The stream.** The segment begins with the byte that comes next, lies within the window that the peer was told of, and there is room for
 //! all of it. The engine holds nothing, neither to be read nor behind a gap. So the bytes that come next in the stream are the segment's,
@@ -27,17 +27,47 @@ use crate::{
     blind::{Verdict, is_after},
     classify::Segment,
     engine::{Acknowledging, Bare, FrameSink, TcpState},
-    frames::HEAD,
+    frames::{Frames, HEAD},
     turn::{Context, Turn},
 };
 use alloc::boxed::Box;
 use core::time::Duration;
-use ipc_proto::fifo::PeerError;
+use ipc_proto::fifo::{PeerError, Writer};
 
 /// A segment waits so long for a second one to be acknowledged with it: as long as in the engine.
 const DELAY: Duration = Duration::from_millis(10);
 /// Where the engine has said nothing for no known reason, it is asked again after so long. The peer asks by itself, too.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// Where the data of a segment is whose headers have been copied and looked at.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// In a buffer of the pool to receive into. The device vouches for the checksum.
+    Buffer(u16),
+    /// In a frame that is here, and whose checksums are right.
+    Frame(&'a [u8]),
+}
+
+impl Source<'_> {
+    /// Appends `len` bytes of the frame, from byte `at` of it on, to a client's FIFO. False if they are not there, or there is no room.
+    fn give(
+        self,
+        frames: &Frames,
+        (at, len): (usize, usize),
+        writer: &mut Writer,
+    ) -> Result<bool, PeerError> {
+        match self {
+            Source::Buffer(id) => {
+                let staged = frames.stage(id, (at, len), writer)?;
+                Ok(staged && writer.publish_staged(len) == len)
+            }
+            Source::Frame(frame) => match frame.get(at..at.saturating_add(len)) {
+                Some(data) if writer.free()? >= len => Ok(writer.write(data)? == len),
+                _ => Ok(false),
+            },
+        }
+    }
+}
 
 /// What is noted of a connection some of whose data goes past the engine. All numbers are the peer's true ones.
 pub(super) struct Direct {
@@ -158,16 +188,15 @@ impl Connection {
         }
     }
 
-    /// A segment came of which only the `headers`, of IPv4 without options, have been copied; its data is in a buffer of the pool. False if it
-    /// is to be copied, and heard as any other.
+    /// A segment came, with the `headers` of IPv4 without options. False if it is to be heard as any other.
     pub(crate) fn pass_on(
         &mut self,
         context: &mut Context<'_>,
         segment: &Segment,
         headers: &[u8],
-        buffer: u16,
+        source: Source<'_>,
     ) -> bool {
-        self.try_to_pass_on(context, segment, headers, buffer)
+        self.try_to_pass_on(context, segment, headers, source)
             .is_some()
     }
 
@@ -177,7 +206,7 @@ impl Connection {
         context: &mut Context<'_>,
         segment: &Segment,
         headers: &[u8],
-        buffer: u16,
+        source: Source<'_>,
     ) -> Option<()> {
         let next = self.next()?;
         if !segment.is_plain()
@@ -207,10 +236,13 @@ impl Connection {
         }
         // A FIFO that makes no sense is noticed on the other way.
         let place = (headers.len(), segment.len);
-        if context.frames.stage(buffer, place, &mut ends.writer) != Ok(true) {
+        if source.give(context.frames, place, &mut ends.writer) != Ok(true) {
             return None;
         }
-        ends.writer.publish_staged(segment.len);
+        #[cfg(any(test, feature = "testing"))]
+        {
+            context.frames.passed_on += 1;
+        }
         let says = (segment.ack, segment.window);
         direct.said = Some(says);
         self.held = None;
