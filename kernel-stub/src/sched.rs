@@ -384,6 +384,20 @@ impl<P: Platform> Kernel<P> {
         }
     }
 
+    /// The current thread lets others run: a patient one those, too, that it lets finish first when it has waited.
+    pub(crate) fn give_way(&mut self) {
+        if let Some(thread) = self.sched.current {
+            let now = self.platform.now();
+            self.must(|k| {
+                let tcb = k.store.get_mut(thread)?;
+                k.sched.stop(tcb, now);
+                tcb.priority = tcb.urgent.min(tcb.patient);
+                let priority = tcb.priority;
+                k.sched.enqueue(&mut k.store, thread, priority, false)
+            });
+        }
+    }
+
     /// A new thread may run.
     pub(crate) fn make_ready(&mut self, thread: Ref<Tcb>) -> Result<(), Error> {
         let priority = self.store.get(thread)?.priority;

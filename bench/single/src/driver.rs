@@ -126,6 +126,10 @@ impl Platform for Driver {
         self.card.acknowledge(interrupts);
     }
 
+    fn give_way(&mut self) {
+        self.turn();
+    }
+
     fn ring_stack(&mut self) {
         self.server_bell.raise();
     }

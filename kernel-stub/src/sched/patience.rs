@@ -11,7 +11,7 @@ use crate::store::{Ref, Store};
 use kernel_abi::{Error, FOREVER, PRIORITIES};
 
 /// How long threads that are patient wait for others that are not more urgent than they are.
-pub(crate) const PATIENCE_NS: u64 = 1_000_000;
+pub(crate) const PATIENCE_NS: u64 = 2_000_000;
 
 impl Scheduler {
     /// When the current thread's time is over, as others are ready; `next` at the latest.

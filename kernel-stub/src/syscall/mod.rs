@@ -71,7 +71,7 @@ impl<P: Platform> Kernel<P> {
             Syscall::ThreadCreate => self.thread_create(me, a0, [a1, a2, a3, a4]),
             Syscall::ThreadExit => self.exit_thread(me.thread).map(|()| DONE),
             Syscall::ThreadYield => {
-                self.yield_now();
+                self.give_way();
                 Ok(DONE)
             }
             Syscall::ThreadPriority => self.thread_priority(me, a0, a1),

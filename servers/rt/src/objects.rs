@@ -247,6 +247,12 @@ impl Process {
 }
 
 impl Thread {
+    /// The calling thread lets others run; see [`Syscall::ThreadYield`].
+    pub fn give_way() {
+        // It has no arguments that could be wrong.
+        let _ = syscall::values(Syscall::ThreadYield, [0; 6]);
+    }
+
     /// Has it served with `priority` at first, whenever it becomes ready; see [`Syscall::ThreadPatience`].
     ///
     /// # Errors

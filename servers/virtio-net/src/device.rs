@@ -11,7 +11,7 @@ use virtio_drivers::transport::{DeviceStatus, Transport};
 
 bitflags! {
     /// Features that are used here (VIRTIO 1.2 sections 5.1.3 and 6). The others stay off: there is no
-    /// VIRTIO_F_EVENT_IDX or VIRTIO_F_INDIRECT_DESC among them.
+    /// VIRTIO_F_INDIRECT_DESC among them.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Features: u64 {
         /// The device fills in checksums of what it sends.
@@ -30,6 +30,8 @@ bitflags! {
         const HOST_TSO4 = 1 << 11;
         /// The device says whether the link is up.
         const STATUS = 1 << 16;
+        /// Interrupts and notifications are asked for by index.
+        const EVENT_IDX = 1 << 29;
         /// It follows the standard from version 1.0 on.
         const VERSION_1 = 1 << 32;
         /// Its accesses to memory go through the IOMMU, if there is one.

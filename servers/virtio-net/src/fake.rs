@@ -28,6 +28,8 @@ use std::{
 pub const POOLS: [u64; 2] = [0x20_0000_0000, 0x28_0000_0000];
 const ARENA: u64 = 0x10_0000_0000;
 const ARENA_PAGES: usize = 8;
+/// The feature by which interrupts and notifications are asked for by index.
+pub const EVENT_IDX: u64 = 1 << 29;
 /// Bit of the status by which a device asks for a reset.
 pub const NEEDS_RESET: u8 = 64;
 
@@ -245,12 +247,23 @@ impl FakeNic {
         }
         let place = usize::from(fake.next_available) % QUEUE_SIZE;
         fake.next_available = fake.next_available.wrapping_add(1);
+        let next = fake.next_available;
+        drop(state);
+        // As QEMU does it: the next one is to be told of.
+        let used = self.area(queue, 2, 6 + 8 * QUEUE_SIZE);
+        used.write16(4 + 8 * QUEUE_SIZE, next);
         Some(ring.read16(4 + 2 * place))
     }
 
-    /// Whether the driver wants interrupts of the queue.
+    /// Whether the driver wants an interrupt of the queue, with the next buffer or one of those behind it.
     pub fn wants_interrupt(&self, queue: usize) -> bool {
-        self.area(queue, 1, 6 + 2 * QUEUE_SIZE).read16(0) & 1 == 0
+        let ring = self.area(queue, 1, 6 + 2 * QUEUE_SIZE);
+        let state = self.0.borrow();
+        if state.accepted & EVENT_IDX == 0 {
+            return ring.read16(0) & 1 == 0;
+        }
+        let event = ring.read16(4 + 2 * QUEUE_SIZE);
+        usize::from(event.wrapping_sub(state.queues[queue].used_index)) < QUEUE_SIZE
     }
 
     /// Writes a used element, whatever it says.

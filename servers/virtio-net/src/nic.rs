@@ -72,8 +72,9 @@ impl<R: Registers> Nic<R> {
             return Err(DeviceError::OffloadsWithdrawn);
         }
         transport.set_config_vector()?;
-        let receive = Queue::new(transport, receive)?;
-        let transmit = Queue::new(transport, send)?;
+        let by_index = identity.features.contains(Features::EVENT_IDX);
+        let receive = Queue::new(transport, receive, by_index)?;
+        let transmit = Queue::new(transport, send, by_index)?;
         device::go(transport)?;
         Ok((identity, receive, transmit))
     }
@@ -130,21 +131,26 @@ impl<R: Registers> Nic<R> {
         self.transmit.in_flight()
     }
 
-    /// Asks for interrupts, or for none.
+    /// Asks for interrupts, or for none: with a received frame, and when half of what is under way was sent.
     pub fn set_interrupts(&mut self, receive: bool, transmit: bool) {
-        self.receive.set_interrupts(receive);
-        self.transmit.set_interrupts(transmit);
+        self.receive.set_interrupts(receive.then_some(0));
+        self.transmit
+            .set_interrupts(transmit.then_some(self.half_of_transmits()));
     }
 
-    /// Whether nothing came back since it was last looked, on the queues that have interrupts on.
+    /// Whether no interrupt was missed, on the queues that have interrupts on.
     ///
     /// # Errors
     /// [`DeviceError`] if the device broke the specification.
     #[inline]
     pub fn is_quiet(&self, receive: bool, transmit: bool) -> Result<bool, DeviceError> {
-        let quiet =
-            (!receive || self.receive.is_quiet()?) && (!transmit || self.transmit.is_quiet()?);
+        let quiet = (!receive || self.receive.is_quiet(0)?)
+            && (!transmit || self.transmit.is_quiet(self.half_of_transmits())?);
         Ok(quiet)
+    }
+
+    fn half_of_transmits(&self) -> u16 {
+        self.transmit.in_flight() / 2
     }
 
     /// Asks whether the device is still well.

@@ -5,7 +5,7 @@
 
 use ipc_proto::setup::{DevReply, DevRequest};
 use rt::{
-    Endpoint, Env, Mapping, Memory, Notification, Prot, Slot,
+    Endpoint, Env, Mapping, Memory, Notification, Prot, Slot, Thread,
     message::{self, CallError},
 };
 use virtio_net::{
@@ -82,6 +82,10 @@ impl Platform for Kernel {
     fn ring_stack(&mut self) {
         // It fails only if the stack is gone, which is signalled too.
         self.due = self.attached.as_ref().map(|attached| attached.bell.slot());
+    }
+
+    fn give_way(&mut self) {
+        Thread::give_way();
     }
 
     #[inline(never)]

@@ -3,9 +3,12 @@
 //! A buffer to receive into is one descriptor, header included. One to send from is two: its header is not the stack's to write, and lies in
 //! a page of the queue; the frame is as the stack wrote it.
 //!
-//! Touches the queue's own three pages, which the device reads and writes too. Nothing is read back from them but the used ring and one flag,
-//! and what the used ring claims is compared with private tables before it is believed. Descriptors and the available ring are
-//! written only, so that whatever the device writes there has no effect here.
+//! Interrupts and notifications are asked for by index where the device can do that (VIRTIO_F_EVENT_IDX): one interrupt for all that comes until
+//! it is asked for again. Without, it interrupts for each buffer until it is told not to.
+//!
+//! Touches the queue's own three pages, which the device reads and writes too. Nothing is read back from them but the used ring, one flag
+//! and one index, and what the used ring claims is compared with private tables before it is believed. Descriptors and the available
+//! ring are written only, so that whatever the device writes there has no effect here.
 #![forbid(unsafe_code)]
 
 use crate::{
@@ -45,6 +48,11 @@ const HEADER_ROOM: usize = 16;
 const NO_INTERRUPT: u16 = 1;
 /// In the used ring: no notifications, please (section 2.7.8).
 const NO_NOTIFY: u32 = 1;
+
+/// Behind the available ring: the entry of the used ring with which an interrupt is to come (section 2.7.7).
+const USED_EVENT: usize = 4 + 2 * QUEUE_SIZE;
+/// Behind the used ring: the entry of the available ring with which a notification is to come (section 2.7.10).
+const AVAILABLE_EVENT: usize = 4 + 8 * QUEUE_SIZE;
 
 const _: () = assert!(DESCRIPTOR * QUEUE_SIZE <= PAGE_SIZE && 6 + 8 * QUEUE_SIZE <= PAGE_SIZE);
 const _: () = assert!(6 + 2 * QUEUE_SIZE <= HEADERS && HEADER <= HEADER_ROOM);
@@ -104,16 +112,17 @@ pub struct Queue<const INDEX: u16> {
     available: Page,
     /// The used ring as the device writes it.
     used: Page,
-    /// How far the available ring was written.
+    /// Whether interrupts and notifications are asked for by index.
+    by_index: bool,
+    /// How far the available ring was written, and how far of that the device was shown.
     next_available: u16,
+    shown: u16,
     /// How far the used ring was read.
     last_used: u16,
     /// How many more entries of it may be read: as the device has claimed, and not more than are in flight.
     claimed: u16,
     known: Box<Slots>,
     in_flight: u16,
-    /// Whether buffers were added since the last kick.
-    unannounced: bool,
     /// The memory of the three. Last, because it must outlive them.
     _pages: Pages,
 }
@@ -127,13 +136,14 @@ impl<const INDEX: u16> Queue<INDEX> {
     /// Buffers that there is room for.
     const ROOM: usize = QUEUE_SIZE >> Self::SHIFT;
 
-    /// Sets the device's queue up, with interrupts suppressed.
+    /// Sets the device's queue up, with interrupts suppressed; `by_index`: VIRTIO_F_EVENT_IDX was agreed on.
     ///
     /// # Errors
     /// [`DeviceError`] if the device's queue does not suit, or there is no memory for it.
     pub fn new<R: Registers>(
         transport: &mut PciTransport<R>,
         pool: DevicePool,
+        by_index: bool,
     ) -> Result<Self, DeviceError> {
         let size = transport.max_queue_size(INDEX);
         if !size.is_power_of_two() || size < QUEUE_SIZE as u32 {
@@ -152,7 +162,9 @@ impl<const INDEX: u16> Queue<INDEX> {
             descriptors: view(descriptors)?,
             available: view(available)?,
             used: view(used)?,
+            by_index,
             next_available: 0,
+            shown: 0,
             last_used: 0,
             claimed: 0,
             known: Box::new(Slots {
@@ -160,13 +172,12 @@ impl<const INDEX: u16> Queue<INDEX> {
                 posted: [None; QUEUE_SIZE],
             }),
             in_flight: 0,
-            unannounced: false,
             _pages: pages,
         };
         if !Self::RECEIVES {
             queue.link_headers(available);
         }
-        queue.set_interrupts(false);
+        queue.set_interrupts(None);
         transport.queue_set(INDEX, QUEUE_SIZE as u32, descriptors, available, used);
         transport.used_ring(INDEX)?;
         Ok(queue)
@@ -219,22 +230,29 @@ impl<const INDEX: u16> Queue<INDEX> {
         self.available.write16(4 + 2 * place, id as u16);
         self.next_available = self.next_available.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_add(1);
-        self.unannounced = true;
         Some(slot)
     }
 
     /// Shows the device the new buffers, if there are some, and tells it if it wants to know.
     pub fn kick<R: Registers>(&mut self, transport: &mut PciTransport<R>) {
-        if !self.unannounced {
+        let (old, new) = (self.shown, self.next_available);
+        if old == new {
             return;
         }
-        self.unannounced = false;
+        self.shown = new;
         // Entries first, then the index that covers them (section 2.7.13.3).
         fence(Ordering::Release);
-        self.available.write16(2, self.next_available);
-        // The device's flag must not be read before our index is visible (section 2.7.13.4.1).
+        self.available.write16(2, new);
+        // What the device wants must not be read before our index is visible (section 2.7.13.4.1).
         fence(Ordering::SeqCst);
-        if self.used.read32(0) & NO_NOTIFY == 0 {
+        let wants_to_know = if self.by_index {
+            let event = self.used.read32(AVAILABLE_EVENT) as u16;
+            // That entry is one of the new ones.
+            new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+        } else {
+            self.used.read32(0) & NO_NOTIFY == 0
+        };
+        if wants_to_know {
             transport.notify(INDEX);
         }
     }
@@ -313,20 +331,31 @@ impl<const INDEX: u16> Queue<INDEX> {
         DeviceError::UsedId { queue: INDEX, id }
     }
 
-    /// Asks the device for interrupts, or for none.
-    pub fn set_interrupts(&self, wanted: bool) {
-        self.available
-            .write16(0, if wanted { 0 } else { NO_INTERRUPT });
+    /// Asks the device for an interrupt when it gives back more than so many further buffers, or for none. A device that does not go by
+    /// indices interrupts for each.
+    pub fn set_interrupts(&self, beyond: Option<u16>) {
+        if self.by_index {
+            // Without: an entry that has come, so that none that comes is it before all indices were used.
+            let event = beyond.map_or(self.last_used.wrapping_sub(1), |spare| {
+                self.last_used.wrapping_add(spare)
+            });
+            self.available.write16(USED_EVENT, event);
+        } else {
+            let flags = if beyond.is_some() { 0 } else { NO_INTERRUPT };
+            self.available.write16(0, flags);
+        }
     }
 
-    /// Whether nothing came back so far, decided after everything written before is visible to the device.
+    /// Whether no interrupt that was asked for like this was missed: no more than so many buffers came back so far. Decided after
+    /// everything written before is visible to the device.
     ///
     /// # Errors
     /// As [`Queue::reap`].
     #[inline]
-    pub fn is_quiet(&self) -> Result<bool, DeviceError> {
+    pub fn is_quiet(&self, beyond: u16) -> Result<bool, DeviceError> {
         fence(Ordering::SeqCst);
-        Ok(self.look()? == 0)
+        let spare = if self.by_index { beyond } else { 0 };
+        Ok(self.look()? <= spare)
     }
 }
 

@@ -82,6 +82,8 @@ pub trait Platform {
     fn acknowledge(&mut self, interrupts: Events);
     /// Wakes the stack.
     fn ring_stack(&mut self);
+    /// Lets stack and programs run until they are done, or for a millisecond.
+    fn give_way(&mut self);
     /// Asks the stack for an attachment, gives the device what it brings, routes interrupts to events, and lets the
     /// device reach memory. Events of an earlier attachment are gone.
     ///
@@ -264,7 +266,7 @@ fn exchange<P: Platform>(
             platform.ring_stack();
         }
         interrupts.judge(&pass);
-        let limit = if pass.again {
+        let limit = if pass.again || pass.busy {
             None
         } else {
             let ready = interrupts.take_ready(wake.watchdog);
@@ -274,6 +276,9 @@ fn exchange<P: Platform>(
             session.prepare_sleep(now)?
         };
         let events = platform.wait(limit.unwrap_or(0));
+        if pass.busy && !pass.again {
+            platform.give_way();
+        }
         if events.contains(Events::STACK_GONE) {
             return Err(SessionError::StackGone);
         }

@@ -164,6 +164,7 @@ impl<R: Registers> Session<R> {
             again: messages == BUDGET || received == QUEUE_SIZE,
             ring_stack: self.channel.flush(),
             device_work: reaped > 0 || received > 0,
+            busy: received >= terms::BUSY,
         })
     }
 

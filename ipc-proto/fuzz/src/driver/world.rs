@@ -352,6 +352,8 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
 
     fn ring_stack(&mut self) {}
 
+    fn give_way(&mut self) {}
+
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
         let DevRequest::Attach {
             hello, offloads, ..

@@ -1,5 +1,5 @@
-//! Data that goes straight from the driver's buffer to the client: the client, and the peer, must find the same as if it had gone through the
-//! engine.
+//! Data that goes straight to the client, from the driver's buffer or after it was joined here: the client, and the peer, must find the same as
+//! if it had gone through the engine.
 
 use super::{
     forge::{ACK, FIN, Forged, RST, known, segment},
@@ -33,9 +33,13 @@ fn hosts(seed: u64) -> Network {
 
 /// With a buffer of the engine's of that size.
 fn hosts_with(seed: u64, tcp_buffer: usize) -> Network {
+    hosts_on(OFFLOADS, seed, tcp_buffer)
+}
+
+fn hosts_on(offloads: Offloads, seed: u64, tcp_buffer: usize) -> Network {
     let mut net = Network::new(seed);
-    net.offloads = OFFLOADS;
-    net.buffers = crate::pools(OFFLOADS);
+    net.offloads = offloads;
+    net.buffers = crate::pools(offloads);
     for last in [1, 2] {
         net.add(Config {
             tcp_buffer,
@@ -75,6 +79,11 @@ pub(super) struct Victim {
 impl Victim {
     pub(super) fn new(nothing_past: bool) -> Victim {
         Victim::with(hosts(1), 1, nothing_past)
+    }
+
+    /// With a card that does nothing: segments come in packets and are joined here.
+    fn plain(nothing_past: bool) -> Victim {
+        Victim::with(hosts_on(Offloads::default(), 1, ROOM), 1, nothing_past)
     }
 
     /// On such hosts, whose windows are shifted so far.
@@ -136,7 +145,13 @@ impl Victim {
     /// Gives it a segment, and all the time that it may take to acknowledge it. What it says at once, and then.
     fn hears(&mut self, segment: &Forged, checksum: Checksum) -> (Vec<Says>, Vec<Says>) {
         let nic = self.net.hosts[1].nic.as_mut().unwrap();
-        assert!(nic.put_with(&segment.frame(), checksum));
+        if self.net.offloads.receive_segments {
+            assert!(nic.put_with(&segment.frame(), checksum));
+        } else {
+            for piece in pieces(segment) {
+                assert!(nic.put_with(&piece.frame(), Checksum::Unknown));
+            }
+        }
         (self.poll(), self.waits(Duration::from_millis(20)))
     }
 
@@ -155,6 +170,23 @@ impl Victim {
         }
         bytes
     }
+}
+
+/// A segment as packets of the network.
+fn pieces(segment: &Forged) -> Vec<Forged> {
+    const MOST: usize = 1400;
+    let count = segment.data.len().div_ceil(MOST).max(1);
+    let piece = |at: usize| {
+        let end = segment.data.len().min((at + 1) * MOST);
+        let push = if at + 1 < count { PSH } else { 0 };
+        Forged {
+            seq: segment.seq.wrapping_add((at * MOST) as u32),
+            flags: segment.flags & !push,
+            data: segment.data[at * MOST..end].to_vec(),
+            ..segment.clone()
+        }
+    };
+    (0..count).map(piece).collect()
 }
 
 /// The byte of the peer's stream at a place.
@@ -208,8 +240,12 @@ proptest! {
     fn the_straight_way_leads_to_the_same(
         steps in proptest::collection::vec(step(), 1..60),
         ends in prop_oneof![Just(FIN), Just(RST), Just(0)],
+        joined in any::<bool>(),
     ) {
-        let mut both = [Victim::new(false), Victim::new(true)];
+        let mut both = match joined {
+            true => [Victim::plain(false), Victim::plain(true)],
+            false => [Victim::new(false), Victim::new(true)],
+        };
         for it in &mut both {
             stream(it, 2 * ROOM, 30_000);
         }
@@ -356,8 +392,14 @@ fn expected(first: u32, bytes: usize) -> Vec<u8> {
 
 #[test]
 fn most_of_a_stream_goes_straight_to_its_client() {
-    for len in [2100, 9000, 40_000, 65_000] {
-        let mut victim = Victim::new(false);
+    for (len, joined) in [2100, 9000, 40_000, 65_000]
+        .into_iter()
+        .flat_map(|len| [(len, false), (len, true)])
+    {
+        let mut victim = match joined {
+            true => Victim::plain(false),
+            false => Victim::new(false),
+        };
         let (first, bytes) = (victim.right.seq, 3_000_000);
         assert!(stream(&mut victim, bytes, len) == expected(first, bytes));
         let passed_on = victim.passed_on() as usize * len.min(32 << 10);

@@ -27,6 +27,7 @@ struct World {
     detachments: u32,
     acknowledged: u32,
     waits: u32,
+    gave_way: u32,
     /// What the stack was told that the device can do, and what it chooses
     /// the next time; then nothing.
     offered: Offloads,
@@ -89,6 +90,10 @@ impl Platform for Fake {
     }
 
     fn ring_stack(&mut self) {}
+
+    fn give_way(&mut self) {
+        self.world.gave_way += 1;
+    }
 
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
         let DevRequest::Attach {
@@ -161,6 +166,7 @@ fn play(
             detachments: 0,
             acknowledged: 0,
             waits: 0,
+            gave_way: 0,
             offered: Offloads::default(),
             chosen: Offloads::default(),
             withdrawn: 0,

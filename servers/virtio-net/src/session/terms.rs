@@ -19,6 +19,9 @@ pub const WATCHDOG_IDLE: u64 = 1_600 * MS;
 /// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
 pub const STUCK_AFTER: u64 = 3_000 * MS;
 
+/// So many frames in a pass are many.
+pub(super) const BUSY: usize = 8;
+
 /// What the stack gave to work with.
 #[derive(Debug)]
 pub struct Shared {
@@ -52,6 +55,9 @@ pub struct Pass {
     pub ring_stack: bool,
     /// The device had something.
     pub device_work: bool,
+    /// Frames came so close together that more will have come when the stack has seen these: there is no need to be interrupted for
+    /// the next one.
+    pub busy: bool,
 }
 
 /// What was moved since the attachment.
