@@ -2,7 +2,7 @@
 //! the accounts of processor time.
 //!
 //! A thread can be patient: when it becomes ready, it is served with a lower priority than its own at first, so that work under way is finished
-//! and more comes together for it. Once it runs, or a millisecond later, it is as urgent as it is.
+//! and more comes together for it. Once it runs, or two milliseconds later, it is as urgent as it is.
 //!
 //! The running thread (`current`) is in no queue, nor need be the one that runs next. The timer is only ever set for the next deadline, for
 //! the end of a slice while another thread of the same priority is ready, or for the end of patience while a patient one is.

@@ -107,7 +107,7 @@ syscalls! {
     /// Sets the priority of thread `a0` (MANAGE) to `a1`, at most its process's.
     ThreadPriority = 43,
     /// Makes thread `a0` (MANAGE) patient: each time that it has waited and becomes ready, it is served with priority `a1` at first (if that
-    /// is lower than its own), and with its own when it has not run for a millisecond. So threads that are less urgent finish what
+    /// is lower than its own), and with its own when it has not run for two milliseconds. So threads that are less urgent finish what
     /// they are at, and more comes together for it. The highest priority is none at all: a thread begins like that.
     ThreadPatience = 44,
 

@@ -225,6 +225,31 @@ fn a_patient_thread_runs_at_once_when_others_wait_and_then_is_urgent() {
 }
 
 #[test]
+fn a_patient_thread_that_yields_lets_the_same_finish_as_when_it_has_waited() {
+    let mut bench = Bench::new();
+    let [worker, patient] = patient(&mut bench);
+    assert_eq!(run(&mut bench, 1), [100]);
+    bench.kernel.platform.clock = bench.kernel.platform.timer.unwrap();
+    bench.kernel.timer_expired();
+    assert_eq!(run(&mut bench, 2), [101; 2]);
+    let since = bench.kernel.platform.clock;
+    bench.get(patient, Syscall::ThreadYield, &[]);
+    bench.check();
+    assert_eq!(run(&mut bench, 3), [100; 3]);
+    let timer = bench.kernel.platform.timer.unwrap();
+    assert!(timer >= since + PATIENCE_NS);
+    bench.kernel.platform.clock = timer;
+    bench.kernel.timer_expired();
+    assert_eq!(run(&mut bench, 2), [101; 2]);
+    // With nobody else, at once. Others only make room for their equals.
+    let bell = bench.get(worker, Syscall::NotificationCreate, &[2]);
+    bench.wait(worker, Syscall::NotificationWait, &[bell, 1, FOREVER]);
+    bench.get(patient, Syscall::ThreadYield, &[]);
+    assert_eq!(run(&mut bench, 1), [101]);
+    bench.check();
+}
+
+#[test]
 fn only_who_is_patient_and_waits_sets_the_timer() {
     let mut bench = Bench::new();
     let mut priorities = [4; 40];
