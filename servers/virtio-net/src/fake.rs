@@ -266,6 +266,12 @@ impl FakeNic {
         usize::from(event.wrapping_sub(state.queues[queue].used_index)) < QUEUE_SIZE
     }
 
+    /// Says by its flag whether it wants notifications of the queue, which means nothing where it goes by indices.
+    pub fn want_notifications(&self, queue: usize, wanted: bool) {
+        let ring = self.area(queue, 2, 4 + 8 * QUEUE_SIZE);
+        ring.write16(0, (!wanted).into());
+    }
+
     /// Writes a used element, whatever it says.
     pub fn push_used(&self, queue: usize, id: u32, len: u32) {
         let index = self.0.borrow().queues[queue].used_index;

@@ -82,7 +82,7 @@ pub trait Platform {
     fn acknowledge(&mut self, interrupts: Events);
     /// Wakes the stack.
     fn ring_stack(&mut self);
-    /// Lets stack and programs run until they are done, or for a millisecond.
+    /// Lets stack and programs run until they are done, or for two milliseconds.
     fn give_way(&mut self);
     /// Asks the stack for an attachment, gives the device what it brings, routes interrupts to events, and lets the
     /// device reach memory. Events of an earlier attachment are gone.

@@ -306,6 +306,39 @@ fn lost_interrupts_delay_frames_but_lose_none() {
 }
 
 #[test]
+fn a_busy_server_gives_way_instead_of_asking_for_interrupts() {
+    let mut steps = 0;
+    let (_, world) = play(&[], move |world| {
+        steps += 1;
+        match steps {
+            1 => {
+                world.give(ToDriver::Receive {
+                    buffers: Run {
+                        first: 0,
+                        count: BUFFERS,
+                    },
+                });
+                Events::BELL
+            }
+            2..=4 => {
+                // It has looked at what came the last time, and given way for it if it was much.
+                assert_eq!(world.gave_way, if steps == 4 { 1 } else { 0 });
+                assert_eq!(world.device.wants_interrupt(0), steps != 3);
+                for seed in 0..[10, 2, 0][steps - 2] {
+                    world.device.receive(&frame(seed, 60)).unwrap();
+                }
+                Events::RECEIVE
+            }
+            _ => {
+                world.read();
+                world.finish()
+            }
+        }
+    });
+    assert_eq!((world.told.len(), world.gave_way), (12, 1));
+}
+
+#[test]
 fn an_interrupt_storm_is_reduced_to_polling() {
     let mut steps = 0;
     let mut unacknowledged = false;

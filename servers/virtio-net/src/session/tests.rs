@@ -5,7 +5,7 @@ mod offloads;
 
 use super::{terms::MS, *};
 use crate::{
-    fake::{self, FakeNic, frame},
+    fake::{self, EVENT_IDX, FakeNic, frame},
     queue::SENT_AT_ONCE,
 };
 use ipc_proto::{
@@ -38,8 +38,18 @@ impl Rig {
     }
 
     fn offloading([receive, send]: [Pool; 2], offloads: Offloads) -> Rig {
-        let turn = fake::take_turn();
+        Rig::on(FakeNic::new(), [receive, send], offloads)
+    }
+
+    /// With a device that knows no indices of events.
+    fn old() -> Rig {
         let device = FakeNic::new();
+        device.0.borrow_mut().offered &= !EVENT_IDX;
+        Rig::on(device, [fake::small(BUFFERS); 2], Offloads::default())
+    }
+
+    fn on(device: FakeNic, [receive, send]: [Pool; 2], offloads: Offloads) -> Rig {
+        let turn = fake::take_turn();
         let [pool, frames] = fake::pools(&device, [receive, send]);
         let memory = Shm::heap(Channel::<ToStack, ToDriver>::bytes(FRAME_CHANNEL));
         let nic = Nic::start(device.transport(), fake::memory([receive, send]), offloads).unwrap();
@@ -190,7 +200,10 @@ fn frames_travel_both_ways_and_buffers_come_back() {
 fn only_the_features_in_use_are_negotiated() {
     let rig = Rig::new();
     let accepted = rig.device.0.borrow().accepted;
-    assert_eq!(accepted, 1 << 3 | 1 << 5 | 1 << 16 | 1 << 32 | 1 << 33);
+    assert_eq!(
+        accepted,
+        1 << 3 | 1 << 5 | 1 << 16 | EVENT_IDX | 1 << 32 | 1 << 33
+    );
 }
 
 #[test]
@@ -286,14 +299,66 @@ fn a_sent_buffer_comes_back_in_time_while_frames_keep_coming() {
 
 #[test]
 fn interrupts_are_off_while_polling_and_on_while_asleep() {
+    for make in [Rig::new, Rig::old] {
+        let mut rig = make();
+        rig.give_receive(0..4);
+        rig.pass().unwrap();
+        assert!(!rig.device.wants_interrupt(0));
+        assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+        assert!(rig.device.wants_interrupt(0));
+        rig.pass().unwrap();
+        assert!(!rig.device.wants_interrupt(0));
+    }
+}
+
+/// What comes behind the frame that has interrupted comes without.
+#[test]
+fn one_interrupt_is_for_all_that_comes_until_it_is_asked_for_again() {
+    for (make, again) in [(Rig::new as fn() -> Rig, false), (Rig::old, true)] {
+        let mut rig = make();
+        rig.give_receive(0..4);
+        rig.pass().unwrap();
+        assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+        rig.device.receive(&frame(1, 60)).unwrap();
+        assert_eq!(rig.device.wants_interrupt(0), again);
+    }
+}
+
+#[test]
+fn an_interrupt_for_sent_frames_is_for_half_of_them() {
     let mut rig = Rig::new();
-    rig.give_receive(0..4);
+    for buffer in 0..32 {
+        rig.send(buffer, &frame(1, 60));
+    }
     rig.pass().unwrap();
-    assert!(!rig.device.wants_interrupt(0));
     assert!(rig.session.prepare_sleep(0).unwrap().is_some());
-    assert!(rig.device.wants_interrupt(0));
-    rig.pass().unwrap();
-    assert!(!rig.device.wants_interrupt(0));
+    let taken = rig.device.take_frames();
+    for (sent, (id, _)) in taken.iter().enumerate() {
+        assert_eq!(rig.device.wants_interrupt(1), sent <= 16, "{sent}");
+        assert_eq!(rig.session.nic.is_quiet(true, true), Ok(sent <= 16));
+        rig.device.push_used(1, (*id).into(), 0);
+    }
+}
+
+#[test]
+fn a_device_is_told_of_buffers_when_it_has_seen_the_others() {
+    for make in [Rig::new, Rig::old] {
+        let mut rig = make();
+        let mut kicks = [1, 2, 2, 3].into_iter();
+        for buffers in [0..4, 4..8, 8..9, 9..20] {
+            if buffers.start != 8 {
+                while rig.device.receive(&frame(1, 60)).is_some() {}
+            } else if rig.device.0.borrow().accepted & EVENT_IDX == 0 {
+                // It says so by a flag.
+                rig.device.want_notifications(0, false);
+            }
+            rig.give_receive(buffers);
+            rig.pass().unwrap();
+            rig.device.want_notifications(0, true);
+            let expected = kicks.next();
+            assert_eq!(Some(rig.device.0.borrow().queues[0].kicks), expected);
+        }
+    }
 }
 
 #[test]

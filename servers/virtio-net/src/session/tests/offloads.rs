@@ -29,7 +29,7 @@ const SEGMENT: Offload = Offload::Segment {
 
 #[test]
 fn just_what_the_stack_chose_is_negotiated() {
-    const BASE: u64 = 1 << 3 | 1 << 5 | 1 << 16 | 1 << 32 | 1 << 33;
+    const BASE: u64 = 1 << 3 | 1 << 5 | 1 << 16 | EVENT_IDX | 1 << 32 | 1 << 33;
     for (chosen, bits) in [
         (Offloads::default(), 0),
         (CHECKSUMS, 0b11),
