@@ -13,12 +13,17 @@
 //! Requests carry a number chosen by the client, which the answer repeats.
 #![forbid(unsafe_code)]
 
+mod error;
+mod info;
+
 use crate::{
     codec::{Message, size},
     rings::RingInfo,
 };
 use core::net::{IpAddr, SocketAddr};
+pub use error::NetError;
 use heapless::{String, Vec};
+pub use info::{AddressSource, Counters, InterfaceInfo, SocketInfo, SocketState};
 use postcard::experimental::max_size::MaxSize;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -326,184 +331,6 @@ pub enum Reply {
     },
 }
 
-/// Why a request failed or a connection ended. The number is what a status word carries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, MaxSize, Schema)]
-#[repr(u8)]
-pub enum NetError {
-    /// The session's policy does not permit this. Retrying cannot help.
-    Denied = 1,
-    /// The session's limit of sockets or buffer bytes, or the stack's own, is reached. Closing something helps.
-    Exhausted = 2,
-    /// No such socket (closed, of an earlier generation, never issued).
-    BadHandle = 3,
-    /// Not possible for this kind of socket or in its state.
-    BadState = 4,
-    /// An argument is out of range.
-    BadArgument = 5,
-    /// The port is taken.
-    AddressInUse = 6,
-    /// The local address is not one of this host.
-    AddressNotAvailable = 7,
-    /// The peer answered with a reset: nobody listens there.
-    ConnectionRefused = 8,
-    /// The peer reset the connection, or the stack was restarted.
-    ConnectionReset = 9,
-    /// The connection was given up on this side.
-    ConnectionAborted = 10,
-    /// The socket is not connected (any more).
-    NotConnected = 11,
-    /// Nobody answered in time.
-    TimedOut = 12,
-    /// No route, or a router or host reported the destination as unreachable.
-    Unreachable = 13,
-    /// The network is down: no link, or no address yet.
-    NetworkDown = 14,
-    /// The name does not exist (NXDOMAIN) or has no address of that family.
-    NameNotFound = 15,
-    /// No name server is known, or it failed.
-    NameServerFailed = 16,
-    /// The request was taken back.
-    Cancelled = 17,
-    /// The datagram is larger than the socket or the network carries.
-    MessageTooLong = 18,
-}
-
-impl NetError {
-    /// Every error, in the order of the numbers, which start at 1.
-    pub const ALL: [NetError; 18] = {
-        use NetError::*;
-        [
-            Denied,
-            Exhausted,
-            BadHandle,
-            BadState,
-            BadArgument,
-            AddressInUse,
-            AddressNotAvailable,
-            ConnectionRefused,
-            ConnectionReset,
-            ConnectionAborted,
-            NotConnected,
-            TimedOut,
-            Unreachable,
-            NetworkDown,
-            NameNotFound,
-            NameServerFailed,
-            Cancelled,
-            MessageTooLong,
-        ]
-    };
-
-    /// The error with this number.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        let position = usize::from(number).checked_sub(1)?;
-        Self::ALL.get(position).copied()
-    }
-}
-
-/// State of the interface.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Schema)]
-pub struct InterfaceInfo {
-    /// Hardware address.
-    pub mac: [u8; 6],
-    /// Whether a driver is attached and its link up.
-    pub link_up: bool,
-    /// Largest IP packet.
-    pub mtu: u16,
-    /// Addresses with prefix lengths.
-    pub addresses: Vec<(IpAddr, u8), 6>,
-    /// Default routers.
-    pub routers: Vec<IpAddr, 2>,
-    /// Name servers.
-    pub name_servers: Vec<IpAddr, 3>,
-    /// Where the IPv4 address came from.
-    pub source: AddressSource,
-    /// Seconds until the DHCP lease must be renewed; zero without one.
-    pub lease_seconds: u32,
-    /// How often a driver has attached.
-    pub attachments: u32,
-}
-
-/// Where an IPv4 address came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
-pub enum AddressSource {
-    /// There is none yet.
-    None,
-    /// From DHCP.
-    Dhcp,
-    /// From the manifest or the command line.
-    Static,
-}
-
-/// One socket, for `netstat`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Schema)]
-pub struct SocketInfo {
-    /// The badge of the session that owns it, zero if it waits in a backlog.
-    pub session: u64,
-    /// TCP state (RFC 9293 section 3.3.2), or UDP.
-    pub state: SocketState,
-    /// Its own address.
-    pub local: SocketAddr,
-    /// The peer's, if it has one.
-    pub remote: Option<SocketAddr>,
-    /// Bytes received and not yet read.
-    pub rx_queued: u32,
-    /// Bytes written and not yet acknowledged.
-    pub tx_queued: u32,
-}
-
-/// State of a socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, MaxSize, Schema)]
-#[expect(missing_docs, reason = "the names are those of RFC 9293")]
-pub enum SocketState {
-    Udp,
-    Listen,
-    SynSent,
-    SynReceived,
-    Established,
-    FinWait1,
-    FinWait2,
-    CloseWait,
-    Closing,
-    LastAck,
-    TimeWait,
-    Closed,
-}
-
-/// What the stack has counted since it started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, MaxSize, Schema)]
-pub struct Counters {
-    /// Frames from the driver.
-    pub rx_frames: u64,
-    /// Their bytes.
-    pub rx_bytes: u64,
-    /// Frames to the driver.
-    pub tx_frames: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// Frames dropped because they made no sense.
-    pub rx_malformed: u64,
-    /// Frames dropped for want of a socket, a buffer or room.
-    pub rx_dropped: u64,
-    /// Frames not sent for want of a buffer.
-    pub tx_dropped: u64,
-    /// SYNs dropped because a backlog or the table of half-open connections was full.
-    pub syn_dropped: u64,
-    /// Sessions open.
-    pub sessions: u32,
-    /// Sessions ended for breaking the protocol.
-    pub violations: u32,
-    /// Sockets open.
-    pub sockets: u32,
-    /// Connections accepted and opened.
-    pub connections: u64,
-    /// Requests refused by policy or quota.
-    pub refused: u64,
-    /// Times that a driver broke the protocol.
-    pub driver_violations: u32,
-}
-
 impl Message for Request {
     const MAX_SIZE: usize = size::TAG
         + size::U32
@@ -512,26 +339,6 @@ impl Message for Request {
             Handle::POSTCARD_MAX_SIZE + SocketOption::POSTCARD_MAX_SIZE,
             2 + MAX_NAME + Family::POSTCARD_MAX_SIZE + size::U32,
         ]);
-}
-
-impl InterfaceInfo {
-    const MAX_SIZE: usize = 6
-        + size::TAG
-        + size::U16
-        + (size::TAG + 6 * (size::IP + size::U8))
-        + (size::TAG + 2 * size::IP)
-        + (size::TAG + 3 * size::IP)
-        + AddressSource::POSTCARD_MAX_SIZE
-        + 2 * size::U32;
-}
-
-impl SocketInfo {
-    const MAX_SIZE: usize = size::U64
-        + SocketState::POSTCARD_MAX_SIZE
-        + size::SOCKET_ADDR
-        + size::TAG
-        + size::SOCKET_ADDR
-        + 2 * size::U32;
 }
 
 impl Message for Reply {

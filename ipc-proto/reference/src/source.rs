@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 
-const MODULES: [(&str, &str); 12] = [
+const MODULES: [(&str, &str); 14] = [
     ("hello", include_str!("../../src/hello.rs")),
     ("setup", include_str!("../../src/setup.rs")),
     ("policy", include_str!("../../src/policy.rs")),
     ("socket", include_str!("../../src/socket.rs")),
+    ("socket", include_str!("../../src/socket/error.rs")),
+    ("socket", include_str!("../../src/socket/info.rs")),
     ("rings", include_str!("../../src/rings.rs")),
     ("frame", include_str!("../../src/frame.rs")),
     ("system", include_str!("../../src/system.rs")),
