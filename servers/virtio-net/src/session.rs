@@ -139,7 +139,7 @@ impl<R: Registers> Session<R> {
         if !self.transmit_waiting.is_empty() {
             self.post_transmits();
         }
-        let received = self.reap_receives()?;
+        let (received, bytes) = self.reap_receives()?;
         if !self.receive_waiting.is_empty() {
             self.post_receives();
         }
@@ -164,7 +164,7 @@ impl<R: Registers> Session<R> {
             again: messages == BUDGET || received == QUEUE_SIZE,
             ring_stack: self.channel.flush(),
             device_work: reaped > 0 || received > 0,
-            busy: received >= terms::BUSY,
+            busy: received >= terms::BUSY || bytes >= terms::BUSY_BYTES,
         })
     }
 
@@ -271,14 +271,15 @@ impl<R: Registers> Session<R> {
         }
     }
 
-    /// Tells the stack of received frames; returns how many buffers the device returned.
-    fn reap_receives(&mut self) -> Result<usize, SessionError> {
-        let mut reaped: usize = 0;
+    /// Tells the stack of received frames; returns how many buffers the device returned, and how many bytes.
+    fn reap_receives(&mut self) -> Result<(usize, usize), SessionError> {
+        let (mut reaped, mut bytes): (usize, usize) = (0, 0);
         while reaped < QUEUE_SIZE && self.can_send()? {
             let Some(Completed { buffer, written }) = self.nic.reap_receive()? else {
                 break;
             };
             reaped = reaped.saturating_add(1);
+            bytes = bytes.saturating_add(written as usize);
             let len = written.saturating_sub(HEADER as u32);
             if (len as usize) < ETHERNET_HEADER {
                 self.counters.runts = self.counters.runts.wrapping_add(1);
@@ -298,7 +299,7 @@ impl<R: Registers> Session<R> {
                 checksum,
             })?;
         }
-        Ok(reaped)
+        Ok((reaped, bytes))
     }
 
     /// Gives an empty buffer to the device, or keeps it till there is room.

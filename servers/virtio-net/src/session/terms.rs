@@ -19,8 +19,9 @@ pub const WATCHDOG_IDLE: u64 = 1_600 * MS;
 /// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
 pub const STUCK_AFTER: u64 = 3_000 * MS;
 
-/// So many frames in a pass are many.
+/// So many frames in a pass are many, and so many bytes.
 pub(super) const BUSY: usize = 8;
+pub(super) const BUSY_BYTES: usize = 32 << 10;
 
 /// What the stack gave to work with.
 #[derive(Debug)]
