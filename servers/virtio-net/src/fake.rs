@@ -266,6 +266,38 @@ impl FakeNic {
         usize::from(event.wrapping_sub(state.queues[queue].used_index)) < QUEUE_SIZE
     }
 
+    /// The entry of the available ring with which it wants to be told.
+    pub fn set_available_event(&self, queue: usize, event: u16) {
+        let used = self.area(queue, 2, 6 + 8 * QUEUE_SIZE);
+        used.write16(4 + 8 * QUEUE_SIZE, event);
+    }
+
+    /// Whether an interrupt is due for what it gave back since the index was `old` (VIRTIO 1.2 section 2.7.7.2).
+    pub fn interrupts(&self, queue: usize, old: u16) -> bool {
+        let ring = self.area(queue, 1, 6 + 2 * QUEUE_SIZE);
+        let state = self.0.borrow();
+        let new = state.queues[queue].used_index;
+        if state.accepted & EVENT_IDX == 0 {
+            return new != old && ring.read16(0) & 1 == 0;
+        }
+        assert_eq!(ring.read16(0), 0, "no flag where it goes by indices");
+        let event = ring.read16(4 + 2 * QUEUE_SIZE);
+        new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+    }
+
+    /// The entry of the used ring with which the driver wants an interrupt.
+    pub fn used_event(&self, queue: usize) -> u16 {
+        let ring = self.area(queue, 1, 6 + 2 * QUEUE_SIZE);
+        ring.read16(4 + 2 * QUEUE_SIZE)
+    }
+
+    /// How far it has taken what is available, and whether there is more.
+    pub fn taken(&self, queue: usize) -> (u16, bool) {
+        let ring = self.area(queue, 1, 6 + 2 * QUEUE_SIZE);
+        let next = self.0.borrow().queues[queue].next_available;
+        (next, ring.read16(2) != next)
+    }
+
     /// Says by its flag whether it wants notifications of the queue, which means nothing where it goes by indices.
     pub fn want_notifications(&self, queue: usize, wanted: bool) {
         let ring = self.area(queue, 2, 4 + 8 * QUEUE_SIZE);

@@ -1,5 +1,6 @@
 //! A session between a fake device and a hand-driven stack: the rig, and correct traffic.
 
+mod events;
 mod hostile;
 mod offloads;
 
