@@ -244,10 +244,23 @@ impl Connection {
             context.frames.passed_on += 1;
         }
         let says = (segment.ack, segment.window);
-        direct.said = Some(says);
+        // What was sent past the engine, and has arrived, it need not hear of.
+        let lands = self.tcp.flies_since().is_some() && segment.ack == self.sent;
+        direct.said = Some(if lands {
+            (said.0, segment.window)
+        } else {
+            says
+        });
         self.held = None;
         self.begin_to_hear(context.now, segment);
-        if says != said {
+        if lands {
+            if segment.window != said.1 {
+                let acked = self.sent.wrapping_sub(self.tcp.unacknowledged() as u32);
+                self.tcp
+                    .set_window(segment.window, (next, acked), context.now);
+            }
+            self.tcp.land();
+        } else if says != said {
             let bare = Bare {
                 headers,
                 seq: next,

@@ -738,3 +738,42 @@ fn nothing_is_left_behind_in_the_fifo() {
         assert_eq!(got, bytes.len());
     }
 }
+
+/// The engine hears of neither, whether segments are joined by the device or here.
+#[test]
+fn short_answers_to_long_requests_land_past_the_engine() {
+    for joined in [false, true] {
+        let mut victim = match joined {
+            true => Victim::plain(false),
+            false => Victim::new(false),
+        };
+        let mut peer = victim.right.clone();
+        for _ in 0..200 {
+            peer.data = (0..2800).map(|n| byte(peer.seq.wrapping_add(n))).collect();
+            (peer.flags, peer.window, peer.ack) = (ACK | PSH, 0xffff, victim.sent);
+            let nic = victim.net.hosts[1].nic.as_mut().unwrap();
+            if joined {
+                for piece in pieces(&peer) {
+                    assert!(nic.put_with(&piece.frame(), Checksum::Unknown));
+                }
+            } else {
+                assert!(nic.put_with(&peer.frame(), Checksum::Partial));
+            }
+            peer.seq = peer.seq.wrapping_add(2800);
+            victim.poll();
+            assert_eq!(victim.reads(ROOM).len(), 2800);
+            assert_eq!(victim.stream.writer.write(&pattern(100)).unwrap(), 100);
+            victim.client.touch(&victim.stream);
+            victim.poll();
+            victim.net.now = victim.net.now.after(Duration::from_micros(200));
+        }
+        let frames = &victim.net.hosts[1].stack.frames;
+        let [_, sent] = frames.past;
+        assert!(
+            sent > 190,
+            "{joined}: {} straight, {:?} past",
+            frames.passed_on,
+            frames.past
+        );
+    }
+}
