@@ -384,7 +384,7 @@ impl<P: Platform> Kernel<P> {
         }
     }
 
-    /// The current thread lets others run: a patient one those, too, that it lets finish first when it has waited.
+    /// The current thread lets others run: a patient one those that are more urgent than its first priority.
     pub(crate) fn give_way(&mut self) {
         if let Some(thread) = self.sched.current {
             let now = self.platform.now();

@@ -101,8 +101,8 @@ syscalls! {
     ThreadCreate = 40,
     /// Ends the calling thread. The process ends (code 0) with its last thread.
     ThreadExit = 41,
-    /// Lets other threads of the same priority run; a patient thread (see `ThreadPatience`) those, too, that it would let finish
-    /// if it had waited and become ready now.
+    /// Lets other threads of the same priority run. A patient thread (see `ThreadPatience`) lets those run that are more urgent than its
+    /// first priority, as if it had waited and become ready now.
     ThreadYield = 42,
     /// Sets the priority of thread `a0` (MANAGE) to `a1`, at most its process's.
     ThreadPriority = 43,

@@ -241,7 +241,7 @@ fn a_patient_thread_that_yields_lets_the_same_finish_as_when_it_has_waited() {
     bench.kernel.platform.clock = timer;
     bench.kernel.timer_expired();
     assert_eq!(run(&mut bench, 2), [101; 2]);
-    // With nobody else, at once. Others only make room for their equals.
+    // With nobody else, at once.
     let bell = bench.get(worker, Syscall::NotificationCreate, &[2]);
     bench.wait(worker, Syscall::NotificationWait, &[bell, 1, FOREVER]);
     bench.get(patient, Syscall::ThreadYield, &[]);

@@ -131,7 +131,7 @@ impl<R: Registers> Nic<R> {
         self.transmit.in_flight()
     }
 
-    /// Asks for interrupts, or for none: with a received frame, and when half of what is under way was sent.
+    /// Asks for interrupts, or for none: with a received frame, and when more than half of what is under way was sent.
     pub fn set_interrupts(&mut self, receive: bool, transmit: bool) {
         self.receive.set_interrupts(receive.then_some(0));
         self.transmit
