@@ -374,24 +374,22 @@ impl<P: Platform> Kernel<P> {
 
     /// Sends the current thread to the end of its queue.
     pub(crate) fn yield_now(&mut self) {
-        if let Some(thread) = self.sched.current {
-            let now = self.platform.now();
-            self.must(|k| {
-                k.sched.stop(k.store.get_mut(thread)?, now);
-                let priority = k.sched.priority;
-                k.sched.enqueue(&mut k.store, thread, priority, false)
-            });
-        }
+        self.requeue(|tcb| tcb.priority);
     }
 
     /// The current thread lets others run: a patient one those that are more urgent than its first priority.
     pub(crate) fn give_way(&mut self) {
+        self.requeue(|tcb| tcb.urgent.min(tcb.patient));
+    }
+
+    /// The current thread stops, and is ready with that priority.
+    fn requeue(&mut self, priority: impl Fn(&Tcb) -> u8) {
         if let Some(thread) = self.sched.current {
             let now = self.platform.now();
             self.must(|k| {
                 let tcb = k.store.get_mut(thread)?;
                 k.sched.stop(tcb, now);
-                tcb.priority = tcb.urgent.min(tcb.patient);
+                tcb.priority = priority(tcb);
                 let priority = tcb.priority;
                 k.sched.enqueue(&mut k.store, thread, priority, false)
             });

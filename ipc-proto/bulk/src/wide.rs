@@ -178,7 +178,7 @@ macro_rules! vector {
                 // A round is the right size for emulators, too: they make so much code of it that four at a time don't fit where the host
                 // keeps decoded instructions.
                 // SAFETY: the rounds cover `whole < len` bytes from the front, the last one `ROUND < len` bytes at the back. Each
-                // loads before it stores, and going up it stores nothing that a later one loads; the last is loaded first.
+                // half of a round loads before it stores, and going up it stores nothing that a later one loads; the last is loaded first.
                 unsafe {
                     asm!(
                         ".irp n, 8, 9, 10, 11, 12, 13, 14, 15",

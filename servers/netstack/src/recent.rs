@@ -112,8 +112,8 @@ impl Recent {
         (known.head == head && known.epoch == epoch).then_some(known)
     }
 
-    /// Finds out by its headers whether a frame of `len` bytes, whose checksum is the device's word or was looked at, is a segment like an earlier one:
-    /// where it went, the segment, and the bytes of the headers. Not once in a while, when its neighbour is to be noted.
+    /// Finds out by its headers whether a frame of `len` bytes, for whose checksum the device vouches or which was looked at, is a segment
+    /// like an earlier one: where it went, the segment, and the bytes of the headers. Not once in a while, when its neighbour is to be noted.
     #[inline]
     fn find_segment(
         &mut self,

@@ -276,7 +276,7 @@ fn exchange<P: Platform>(
             session.prepare_sleep(now)?
         };
         let events = platform.wait(limit.unwrap_or(0));
-        if pass.busy && !pass.again {
+        if pass.busy {
             platform.give_way();
         }
         if events.contains(Events::STACK_GONE) {

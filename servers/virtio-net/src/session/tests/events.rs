@@ -1,5 +1,5 @@
-//! Interrupts and notifications by index, with a device that is told and tells as the standard has it: nobody sleeps while there is
-//! something to do, however often indices come round.
+//! Interrupts and notifications, by index and by flag. A model of a device that is told and tells as the standard has it: nobody sleeps while
+//! there is something to do, however often indices come round. Behind it, what is asked for when.
 
 use super::*;
 use std::vec::Vec;
@@ -238,4 +238,95 @@ fn nobody_sleeps_while_there_is_something_to_do() {
         play(asks, 99, false, 200_000);
     }
     play(Asks::Always, 5, true, 3000);
+}
+
+#[test]
+fn interrupts_are_off_while_polling_and_on_while_asleep() {
+    for make in [Rig::new, Rig::old] {
+        let mut rig = make();
+        rig.give_receive(0..4);
+        rig.pass().unwrap();
+        assert!(!rig.device.wants_interrupt(0));
+        assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+        assert!(rig.device.wants_interrupt(0));
+        rig.pass().unwrap();
+        assert!(!rig.device.wants_interrupt(0));
+    }
+}
+
+/// What comes behind the frame that has interrupted comes without.
+#[test]
+fn one_interrupt_is_for_all_that_comes_until_it_is_asked_for_again() {
+    for (make, again) in [(Rig::new as fn() -> Rig, false), (Rig::old, true)] {
+        let mut rig = make();
+        rig.give_receive(0..4);
+        rig.pass().unwrap();
+        assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+        rig.device.receive(&frame(1, 60)).unwrap();
+        assert_eq!(rig.device.wants_interrupt(0), again);
+    }
+}
+
+#[test]
+fn an_interrupt_for_sent_frames_is_for_half_of_them() {
+    let mut rig = Rig::new();
+    for buffer in 0..32 {
+        rig.send(buffer, &frame(1, 60));
+    }
+    rig.pass().unwrap();
+    assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+    let taken = rig.device.take_frames();
+    for (sent, (id, _)) in taken.iter().enumerate() {
+        assert_eq!(rig.device.wants_interrupt(1), sent <= 16, "{sent}");
+        assert_eq!(rig.session.nic.is_quiet(true, true), Ok(sent <= 16));
+        rig.device.push_used(1, (*id).into(), 0);
+    }
+}
+
+#[test]
+fn a_device_is_told_of_buffers_when_it_has_seen_the_others() {
+    for make in [Rig::new, Rig::old] {
+        let mut rig = make();
+        let mut kicks = [1, 2, 2, 3].into_iter();
+        for buffers in [0..4, 4..8, 8..9, 9..20] {
+            let has_seen = buffers.start != 8;
+            if has_seen {
+                while rig.device.receive(&frame(1, 60)).is_some() {}
+            }
+            // The flag means something only to a device that knows no indices.
+            let by_index = rig.device.0.borrow().accepted & EVENT_IDX != 0;
+            rig.device.want_notifications(0, has_seen != by_index);
+            rig.give_receive(buffers);
+            rig.pass().unwrap();
+            let expected = kicks.next();
+            assert_eq!(Some(rig.device.0.borrow().queues[0].kicks), expected);
+        }
+    }
+}
+
+#[test]
+fn a_stack_short_of_buffers_gets_them_back_by_interrupt() {
+    let mut rig = Rig::new();
+    for buffer in 0..32 {
+        rig.send(buffer, &frame(1, 60));
+    }
+    rig.pass().unwrap();
+    assert!(rig.session.prepare_sleep(0).unwrap().is_some());
+    assert!(rig.device.wants_interrupt(1));
+    rig.device.transmit();
+    rig.pass().unwrap();
+    assert_eq!(rig.told(), [transmitted(0, 32)]);
+}
+
+#[test]
+fn a_frame_that_arrives_while_falling_asleep_is_not_missed() {
+    let mut rig = Rig::new();
+    rig.give_receive(0..4);
+    rig.pass().unwrap();
+    rig.device.receive(&frame(1, 60)).unwrap();
+    assert_eq!(rig.session.prepare_sleep(0).unwrap(), None);
+    rig.pass().unwrap();
+    assert_eq!(rig.told().len(), 1);
+    rig.give_receive(10..11);
+    assert_eq!(rig.session.prepare_sleep(0).unwrap(), None);
 }
