@@ -226,7 +226,7 @@ impl Connection {
         self.begin_direct(headers);
         let (direct, ends) = (self.direct.as_mut()?, self.ends.as_mut()?);
         // No window was larger.
-        let no_further = next.wrapping_add(capacity as u32);
+        let no_further = next.wrapping_add(self.tcp.largest_window(direct.shift) as u32);
         let edge = *direct.edge.get_or_insert(no_further);
         let said = direct.said?;
         let holds = self.held.is_some_and(|held| is_after(held, next));
@@ -329,9 +329,9 @@ impl Connection {
         let Some(told) = direct.edge else {
             return Ok(());
         };
-        let capacity = self.tcp.receive_capacity();
+        // More is never told: one that only looks larger would be a segment that repeats the last one, which is how losses are told of.
+        let capacity = self.tcp.largest_window(direct.shift);
         let room = match &mut self.ends {
-            // More than the engine's buffer holds is never told.
             Some(ends) => {
                 let free = ends.writer.free()?.min(capacity);
                 free.saturating_sub(self.tcp.received())

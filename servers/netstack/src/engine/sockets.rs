@@ -245,6 +245,11 @@ impl TcpSocket {
         self.buffer
     }
 
+    /// Bytes of the largest window that can be told, where windows are shifted so far.
+    pub(crate) fn largest_window(&self, shift: u8) -> usize {
+        self.buffer.min(usize::from(u16::MAX) << shift.min(14))
+    }
+
     /// Bytes that a window's unit stands for at most: as many as the buffer needs to be told in 16 bits (RFC 7323 section 2.3). With
     /// less room than that the window is shut.
     pub(crate) fn window_unit(&self) -> usize {

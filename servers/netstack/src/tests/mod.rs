@@ -22,6 +22,7 @@ mod spares;
 mod tcp;
 mod tcp_hostile;
 mod udp;
+mod unscaled;
 pub(crate) mod wire;
 
 use crate::{
