@@ -167,7 +167,7 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
             self.answer(&response, asked.method, asked.keep_alive)
                 .await?;
             if !asked.keep_alive {
-                return self.close().await;
+                return self.end().await;
             }
             // A client that sends requests back to back must not keep the others waiting.
             if !self.waited {
@@ -298,6 +298,23 @@ impl<S: Stream, O: Outside> Connection<'_, S, O> {
     async fn refuse(&mut self, status: Status) -> Result<(), ConnectionError<S::Error>> {
         self.answer(&Response::error(status), Method::Get, false)
             .await?;
+        self.close().await
+    }
+
+    /// Ends the connection after the answer to a request behind which the client sends nothing more (RFC 9112 section 9.6). If it has kept to
+    /// that, nothing is there that a reset could be the answer to: the stream is dropped, and the stack sends what was written.
+    async fn end(&mut self) -> Result<(), ConnectionError<S::Error>> {
+        if self.received.is_empty() {
+            let more = poll_fn(|context| {
+                let room = self.received.room(self.limits.head);
+                Poll::Ready(pin!(self.stream.read(room)).poll(context))
+            });
+            match more.await {
+                Poll::Pending | Poll::Ready(Ok(0)) => return Ok(()),
+                Poll::Ready(Ok(len)) => self.received.add(len),
+                Poll::Ready(Err(error)) => return Err(ConnectionError::Io(error)),
+            }
+        }
         self.close().await
     }
 

@@ -190,6 +190,27 @@ fn connection_close_is_obeyed() {
     assert_eq!(got, b"<FIN>");
 }
 
+/// One that has asked for the last answer, and keeps to it.
+#[test]
+fn nobody_is_waited_for_who_sends_nothing_more() {
+    let request = "GET /1k HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for (then, lingers) in [
+        (None, false),
+        (Some(Step::Wait(1)), false),
+        (Some(Step::End), false),
+        (Some(send("x")), true),
+    ] {
+        let world = Fake::default();
+        let client = Client::new(&world, [send(request)].into_iter().chain(then.clone()));
+        let (result, mut got) = serve_client(&world, client, &Registry::new(8));
+        assert_eq!(result, Ok(()));
+        assert_eq!(answer(&mut got, true).0, 200);
+        // Dropped, which ends the connection behind what was written; or ended one way and read from until the client ends it.
+        assert_eq!(got, if lingers { &b"<FIN>"[..] } else { b"" }, "{then:?}");
+        assert_eq!(world.now() > 0, lingers, "{then:?}");
+    }
+}
+
 #[test]
 fn other_methods_are_refused_and_their_bodies_skipped() {
     let post = send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n");
