@@ -2,6 +2,7 @@
 //!
 //! It outlives its client: what a client has written before it closes is still sent, for a bounded time.
 
+mod acks;
 mod direct;
 mod ingress;
 mod past;
@@ -17,6 +18,7 @@ use crate::{
     slab::Id,
     turn::Turn,
 };
+use acks::Acks;
 use alloc::boxed::Box;
 use core::{net::SocketAddr, time::Duration};
 use direct::Direct;
@@ -94,6 +96,8 @@ pub(crate) struct Connection {
     told_twice: bool,
     /// What the peer has acknowledged, while it has no room for more.
     shut: Option<u32>,
+    /// What it has acknowledged besides.
+    acks: Acks,
     /// Until when the peer's FIN is left unanswered.
     answer_at: Option<Instant>,
     ends: Option<StreamEnds>,
@@ -147,6 +151,7 @@ impl Connection {
             is_calm: false,
             told_twice: false,
             shut: None,
+            acks: Acks::new(isn.wrapping_add(1)),
             answer_at: None,
             ends: None,
             told: Status::default(),

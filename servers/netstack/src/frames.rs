@@ -79,6 +79,9 @@ pub(crate) struct Frames {
     pub(crate) passed_on: u64,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) past: [u64; 2],
+    /// Acknowledgments that the engine did not hear.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) acks_left_out: u64,
 }
 
 impl Frames {

@@ -208,6 +208,7 @@ impl Connection {
         headers: &[u8],
         source: Source<'_>,
     ) -> Option<()> {
+        self.hear_kept(context);
         let next = self.next()?;
         if !segment.is_plain()
             || segment.seq != next
@@ -244,7 +245,7 @@ impl Connection {
             context.frames.passed_on += 1;
         }
         let says = (segment.ack, segment.window);
-        // What was sent past the engine, and has arrived, it need not hear of.
+        // The engine need not hear of what was sent past it and has arrived.
         let lands = self.tcp.flies_since().is_some() && segment.ack == self.sent;
         direct.said = Some(if lands {
             (said.0, segment.window)
@@ -260,6 +261,7 @@ impl Connection {
                     .set_window(segment.window, (next, acked), context.now);
             }
             self.tcp.land();
+            self.acks.note_landed(self.sent);
         } else if says != said {
             let bare = Bare {
                 headers,
@@ -267,6 +269,7 @@ impl Connection {
                 ack: segment.ack,
                 has_data: false,
             };
+            self.note_acknowledged(segment);
             self.hear_bare(context, &bare);
         }
         self.tcp.skip(segment.len);
@@ -329,7 +332,7 @@ impl Connection {
         let Some(told) = direct.edge else {
             return Ok(());
         };
-        // More is never told: one that only looks larger would be a segment that repeats the last one, which is how losses are told of.
+        // More is never told: what only looks larger would repeat the last segment, which is how losses are told of.
         let capacity = self.tcp.largest_window(direct.shift);
         let room = match &mut self.ends {
             Some(ends) => {

@@ -47,7 +47,15 @@ impl Connection {
         segment: &Segment,
         frame: Arrived<'_>,
     ) -> bool {
-        match self.judge(segment) {
+        let mut verdict = self.judge(segment);
+        if verdict == Verdict::Hear && self.puts_off(context, segment, frame.bytes()) {
+            return true;
+        }
+        if self.has_kept() {
+            self.hear_kept(context);
+            verdict = self.judge(segment);
+        }
+        match verdict {
             // The engine need not hear what ends the connection, and it with that.
             Verdict::Hear if self.is_last(segment) => self.tcp.forget(),
             Verdict::Hear if self.is_quiet_end(segment) => self.end_quietly(segment, context.now),
@@ -79,8 +87,14 @@ impl Connection {
         position.judge(segment)
     }
 
-    fn hear(&mut self, context: &mut Context<'_>, segment: &Segment, frame: Arrived<'_>) {
+    pub(super) fn hear(
+        &mut self,
+        context: &mut Context<'_>,
+        segment: &Segment,
+        frame: Arrived<'_>,
+    ) {
         let next = self.begin_to_hear(context.now, segment);
+        self.note_acknowledged(segment);
         // What comes now, the engine has to acknowledge.
         self.is_settled &= segment.len == 0;
         self.begun = None;
@@ -218,6 +232,8 @@ impl Connection {
         if is_after(segment.end(), self.sent) {
             self.sent = segment.end();
             self.sent_fin |= segment.is_fin();
+        } else if segment.len > 0 {
+            self.acks.note_lost();
         }
         // A SYN acknowledges nothing, and the zero that stands there may be next to where the peer begins.
         if segment.is_ack() {

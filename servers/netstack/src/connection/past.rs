@@ -61,6 +61,7 @@ impl Connection {
         headers: &[u8],
         data: &[u8],
     ) -> Option<Past> {
+        self.hear_kept(context);
         let glance = self.tcp.glance();
         let next = self.tcp.next_at(&glance, self.peer_isn?);
         let is_plain =
@@ -114,6 +115,7 @@ impl Connection {
                 ack: segment.ack,
                 has_data: false,
             };
+            self.note_acknowledged(segment);
             self.hear_bare(context, &bare);
         } else {
             if segment.window != window {
@@ -123,6 +125,7 @@ impl Connection {
             }
             if lands {
                 self.tcp.land();
+                self.acks.note_landed(self.sent);
             }
         }
         self.tcp.skip(data.len());

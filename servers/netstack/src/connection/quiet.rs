@@ -40,6 +40,7 @@ impl Connection {
         self.heard = now;
         self.note_window(segment, now);
         self.tcp.land();
+        self.acks.note_landed(self.sent);
         self.tcp.end_quietly(segment.window, now);
         self.answer_at = Some(now.after(ANSWER_DELAY));
         self.before = self.tcp.state();

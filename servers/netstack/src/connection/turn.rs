@@ -32,6 +32,7 @@ impl Connection {
         context: &mut Context<'_>,
         turn: &mut Turn,
     ) -> Result<(), PeerError> {
+        self.hear_kept(context);
         let mut glance = self.tcp.glance();
         if self.expire(context.now, &glance) {
             glance = self.tcp.glance();

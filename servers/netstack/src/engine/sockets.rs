@@ -106,7 +106,7 @@ impl TcpSocket {
     /// Tells the socket what it has not heard yet.
     #[inline]
     fn tell(&mut self) {
-        if self.quiet.is_some() || self.has_late() {
+        if self.has_more_to_hear() {
             self.tell_all();
         }
     }
@@ -124,6 +124,11 @@ impl TcpSocket {
         if let Some(late) = &mut self.late {
             late.tell((&mut seeder, mtu), &mut self.set, self.handle);
         }
+    }
+
+    /// Whether the socket has yet to be told something.
+    pub(crate) fn has_more_to_hear(&self) -> bool {
+        self.quiet.is_some() || self.has_late()
     }
 
     /// What the socket has not been told of yet.

@@ -1,5 +1,6 @@
 //! Tests of the stack as a whole: through the protocols that clients and drivers speak, under virtual time.
 
+mod acks;
 mod clock;
 mod cycles;
 mod dhcp_hostile;
