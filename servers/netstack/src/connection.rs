@@ -317,12 +317,14 @@ impl Connection {
         if self.tcp.state() != TcpState::Closed {
             self.status.error.get_or_insert(NetError::ConnectionAborted);
             self.tcp.abort();
+            self.acks.forget();
         }
         self.before = self.tcp.state();
         self.linger = Some(now.after(LINGER_RESET));
     }
 
-    /// The client is gone: takes over what is in its FIFO as far as it fits, and lets go of its memory.
+    /// The client is gone: takes over what is in its FIFO as far as it fits, and lets go of its memory. (An acknowledgment that still waits for
+    /// this connection's turn would make more fit: only with more connections at work than have a turn in a pass.)
     pub(crate) fn orphan(&mut self, now: Instant) {
         // A FIFO that makes no sense has nothing more to say.
         let _ = self.take_from_client(&mut Turn::default());

@@ -65,6 +65,11 @@ impl Acks {
         self.last = sent;
     }
 
+    /// Nobody is there any more to hear the one that waits.
+    pub(super) fn forget(&mut self) {
+        self.waits = false;
+    }
+
     /// Something was sent again.
     pub(super) fn note_lost(&mut self) {
         self.grown = None;

@@ -229,11 +229,14 @@ impl Connection {
         let Some(segment) = classify::own_tcp(engine.last_frame(sink)) else {
             return;
         };
+        // Some of it was sent before, though new bytes may follow; and it is no probe of a silent peer.
+        let begins_before = segment.len > 0 && is_after(self.sent, segment.seq);
+        if begins_before && self.tcp.unacknowledged() > 0 {
+            self.acks.note_lost();
+        }
         if is_after(segment.end(), self.sent) {
             self.sent = segment.end();
             self.sent_fin |= segment.is_fin();
-        } else if segment.len > 0 {
-            self.acks.note_lost();
         }
         // A SYN acknowledges nothing, and the zero that stands there may be next to where the peer begins.
         if segment.is_ack() {

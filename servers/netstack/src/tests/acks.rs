@@ -67,8 +67,13 @@ impl Sender {
 
     /// The client writes what there is room for, and the stack runs. Where each segment that comes begins and ends.
     fn sends(&mut self) -> Vec<(u32, u32)> {
+        self.sends_up_to(100_000)
+    }
+
+    /// The same, but so many bytes at most.
+    fn sends_up_to(&mut self, most: usize) -> Vec<(u32, u32)> {
         self.written = self.written.wrapping_add(1);
-        let bytes = vec![self.written; 100_000];
+        let bytes = vec![self.written; most];
         self.stream.writer.write(&bytes).unwrap();
         self.client.touch(&self.stream);
         let host = &mut self.net.hosts[1];
@@ -212,4 +217,62 @@ fn a_loss_is_heard_of() {
         sender.net.now = sender.net.now.after(Duration::from_millis(1));
     }
     assert_eq!(sender.left_out(), left_out);
+}
+
+/// What is sent again may have new bytes behind it.
+#[test]
+fn a_loss_is_noticed_that_is_mended_with_new_bytes() {
+    let mut sender = Sender::new(false);
+    for _ in 0..20 {
+        let sent = sender.sends();
+        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
+        sender.net.now = sender.net.now.after(Duration::from_millis(1));
+    }
+    // All that was written is sent and acknowledged.
+    loop {
+        let sent = sender.sends_up_to(0);
+        let Some((_, to)) = sent.last() else { break };
+        sender.hears([(*to, 512)]);
+    }
+    let left_out = sender.left_out();
+    assert!(left_out > 100, "{left_out}");
+    let lost = sender.sends_up_to(300);
+    assert_eq!(lost.len(), 1);
+    assert_eq!(sender.sends_up_to(300), [], "Nagle's algorithm");
+    sender.net.now = sender.net.now.after(SECOND * 3);
+    let again = sender.sends_up_to(0);
+    assert_eq!(again.first().map(|sent| sent.0), Some(lost[0].0));
+    assert!(again.last().unwrap().1 != lost[0].1, "without new bytes");
+    let ends: Vec<u32> = again.iter().map(|(_, to)| *to).collect();
+    sender.hears(ends.iter().map(|to| (*to, 512)));
+    for _ in 0..20 {
+        let sent = sender.sends();
+        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
+        sender.net.now = sender.net.now.after(Duration::from_millis(1));
+    }
+    assert_eq!(sender.left_out(), left_out);
+}
+
+/// One that waits is not heard by a connection that its client has ended meanwhile: one reset, and no more.
+#[test]
+fn an_ended_connection_hears_nothing_that_waits() {
+    let mut sender = Sender::new(false);
+    for _ in 0..20 {
+        let sent = sender.sends();
+        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
+        sender.net.now = sender.net.now.after(Duration::from_millis(1));
+    }
+    let sent = sender.sends();
+    sender.hears([(sent[3].1, 512)]);
+    let id = sender.client.id();
+    sender.client.send(&Request::Close {
+        id,
+        socket: sender.stream.handle,
+        abort: true,
+    });
+    let host = &mut sender.net.hosts[1];
+    while host.stack.poll(sender.net.now).work_left {}
+    let frames = host.nic.as_mut().unwrap().take();
+    let resets = frames.iter().filter_map(|frame| segment(frame));
+    assert_eq!(resets.filter(|segment| segment.is_reset()).count(), 1);
 }
