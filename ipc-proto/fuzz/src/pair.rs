@@ -10,7 +10,9 @@ use std::{net::Ipv4Addr, time::Duration};
 /// Where the service listens: so many ports behind the connection's.
 const SERVICE: u16 = 1;
 const ARENA: usize = 16 * 1024;
-const LIMIT: Duration = Duration::from_secs(20);
+/// Lookups of somebody else, all repeated at the same moments as a lost segment, may fill a host's few buffers each time: it is sent again after 1, 3,
+/// 7, 15, 31 and 63 s, and by then they have been given up.
+const LIMIT: Duration = Duration::from_secs(100);
 
 /// Of a socket whose handle is not known yet.
 const UNKNOWN: Handle = Handle {
