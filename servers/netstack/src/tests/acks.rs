@@ -12,6 +12,24 @@ use std::vec;
 /// Windows shifted by 7, segments of 1460 bytes.
 const OPTIONS: [u8; 8] = [2, 4, 5, 180, 1, 3, 3, 7];
 
+/// A connection of the second host's, with FIFOs of 256 KiB, to a peer that is made up and has opened it with these options.
+pub(super) fn accepted(options: &[u8]) -> (Network, Client, Socket, Forged) {
+    let (mut net, mut client, listener) = listening();
+    let id = client.id();
+    let (buffers, ends) = client.buffers(18);
+    client.send(&Request::TcpAccept {
+        id,
+        listener,
+        buffers,
+    });
+    net.run(Duration::from_millis(10));
+    let peer = open(&mut net, 5000, options).unwrap();
+    let Reply::Accepted { socket, .. } = wait(&mut net, &mut client, id) else {
+        panic!("not accepted");
+    };
+    (net, client, Socket::new(socket, ends), peer)
+}
+
 /// A host that always has something to send to a made-up peer.
 struct Sender {
     net: Network,
@@ -27,19 +45,7 @@ struct Sender {
 
 impl Sender {
     fn new(hears_all: bool) -> Sender {
-        let (mut net, mut client, listener) = listening();
-        let id = client.id();
-        let (buffers, ends) = client.buffers(18);
-        client.send(&Request::TcpAccept {
-            id,
-            listener,
-            buffers,
-        });
-        net.run(Duration::from_millis(10));
-        let mut peer = open(&mut net, 5000, &OPTIONS).unwrap();
-        let Reply::Accepted { socket, .. } = wait(&mut net, &mut client, id) else {
-            panic!("not accepted");
-        };
+        let (mut net, client, stream, mut peer) = accepted(&OPTIONS);
         peer.window = 512;
         if hears_all {
             let flows = &mut net.hosts[1].stack.flows;
@@ -53,7 +59,7 @@ impl Sender {
             came: peer.ack,
             net,
             client,
-            stream: Socket::new(socket, ends),
+            stream,
             peer,
             written: 0,
             log: Vec::new(),
@@ -103,6 +109,15 @@ impl Sender {
         });
         let frames: Vec<Vec<u8>> = frames.collect();
         self.net.hosts[1].nic.as_mut().unwrap().put_all(frames);
+    }
+
+    /// It sends, and the peer acknowledges each segment, until long after the congestion window is as wide as the buffer.
+    fn goes_on(&mut self) {
+        for _ in 0..20 {
+            let sent = self.sends();
+            self.hears(sent.iter().map(|(_, to)| (*to, 512)));
+            self.net.now = self.net.now.after(Duration::from_millis(1));
+        }
     }
 }
 
@@ -192,11 +207,7 @@ fn of_many_together_few_are_heard() {
 #[test]
 fn a_loss_is_heard_of() {
     let mut sender = Sender::new(false);
-    for _ in 0..20 {
-        let sent = sender.sends();
-        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
-        sender.net.now = sender.net.now.after(Duration::from_millis(1));
-    }
+    sender.goes_on();
     let sent = sender.sends();
     assert!(sent.len() > 40, "{}", sent.len());
     let lost = sent[5];
@@ -223,11 +234,7 @@ fn a_loss_is_heard_of() {
 #[test]
 fn a_loss_is_noticed_that_is_mended_with_new_bytes() {
     let mut sender = Sender::new(false);
-    for _ in 0..20 {
-        let sent = sender.sends();
-        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
-        sender.net.now = sender.net.now.after(Duration::from_millis(1));
-    }
+    sender.goes_on();
     // All that was written is sent and acknowledged.
     loop {
         let sent = sender.sends_up_to(0);
@@ -245,11 +252,7 @@ fn a_loss_is_noticed_that_is_mended_with_new_bytes() {
     assert!(again.last().unwrap().1 != lost[0].1, "without new bytes");
     let ends: Vec<u32> = again.iter().map(|(_, to)| *to).collect();
     sender.hears(ends.iter().map(|to| (*to, 512)));
-    for _ in 0..20 {
-        let sent = sender.sends();
-        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
-        sender.net.now = sender.net.now.after(Duration::from_millis(1));
-    }
+    sender.goes_on();
     assert_eq!(sender.left_out(), left_out);
 }
 
@@ -257,11 +260,7 @@ fn a_loss_is_noticed_that_is_mended_with_new_bytes() {
 #[test]
 fn an_ended_connection_hears_nothing_that_waits() {
     let mut sender = Sender::new(false);
-    for _ in 0..20 {
-        let sent = sender.sends();
-        sender.hears(sent.iter().map(|(_, to)| (*to, 512)));
-        sender.net.now = sender.net.now.after(Duration::from_millis(1));
-    }
+    sender.goes_on();
     let sent = sender.sends();
     sender.hears([(sent[3].1, 512)]);
     let id = sender.client.id();

@@ -1,11 +1,7 @@
 //! A peer that does not shift windows (RFC 7323 section 2.2), as QEMU's user network: it can be told of 64 KiB at most, however large the
 //! buffers are.
 
-use super::{
-    forge::segment,
-    tcp_hostile::{listening, open},
-    *,
-};
+use super::{acks::accepted, forge::segment, *};
 use crate::classify::Segment;
 use std::vec;
 
@@ -18,20 +14,7 @@ const OPTIONS: [u8; 4] = [2, 4, 5, 180];
 /// halves its window for three of them.
 #[test]
 fn no_acknowledgment_says_the_same_as_the_one_before() {
-    let (mut net, mut b, listener) = listening();
-    let id = b.id();
-    let (buffers, ends) = b.buffers(18);
-    b.send(&Request::TcpAccept {
-        id,
-        listener,
-        buffers,
-    });
-    net.run(Duration::from_millis(10));
-    let mut peer = open(&mut net, 5000, &OPTIONS).unwrap();
-    let Reply::Accepted { socket, .. } = wait(&mut net, &mut b, id) else {
-        panic!("not accepted");
-    };
-    let mut stream = Socket::new(socket, ends);
+    let (mut net, mut b, mut stream, mut peer) = accepted(&OPTIONS);
     let mut said: Option<Segment> = None;
     let (mut sent, mut got) = (0, 0);
     for round in 0..2000 {
