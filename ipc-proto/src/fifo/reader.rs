@@ -83,13 +83,22 @@ impl Reader {
     /// [`PeerError`].
     #[inline]
     pub fn peek(&mut self, out: &mut [u8]) -> Result<usize, PeerError> {
-        let mut waiting = self.seen();
+        self.peek_behind(0, out)
+    }
+
+    /// [`peek`](Self::peek) behind the first `offset` bytes: none if fewer wait.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    #[inline]
+    pub fn peek_behind(&mut self, offset: usize, out: &mut [u8]) -> Result<usize, PeerError> {
+        let mut waiting = self.seen().saturating_sub(offset);
         if waiting < out.len() {
-            waiting = self.available()?;
+            waiting = self.available()?.saturating_sub(offset);
         }
         let len = waiting.min(out.len());
         let (out, _) = out.split_at_mut(len);
-        self.copy_out(0, out)?;
+        self.copy_out(offset, out)?;
         Ok(len)
     }
 
@@ -107,11 +116,18 @@ impl Reader {
         len
     }
 
+    /// Whether [`tells_room`](Self::tells_room) would say so.
+    #[inline]
+    #[must_use]
+    pub fn owes_room(&self) -> bool {
+        self.untold >= self.indices.capacity() / 2
+    }
+
     /// Whether the writer of a stream is to be told now that there is room; it then counts as told.
     #[inline]
     #[must_use = "a writer that waits for room is told once"]
     pub fn tells_room(&mut self) -> bool {
-        let due = self.untold >= self.indices.capacity() / 2;
+        let due = self.owes_room();
         if due {
             self.untold = 0;
         }

@@ -4,6 +4,7 @@
 
 mod acks;
 mod direct;
+mod flight;
 mod ingress;
 mod past;
 mod patience;
@@ -266,11 +267,13 @@ impl Connection {
 
     /// Sends small segments at once, or not.
     pub(crate) fn set_no_delay(&mut self, on: bool) {
+        self.ground();
         self.tcp.set_no_delay(on);
     }
 
     /// Probes the peer when idle.
     pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        self.ground();
         self.keep_alive = interval;
         self.tcp.set_keep_alive(interval);
     }
@@ -282,6 +285,7 @@ impl Connection {
 
     /// Time to live.
     pub(crate) fn set_hop_limit(&mut self, hops: u8) {
+        self.ground();
         self.tcp.set_hop_limit(hops);
         if let Some(direct) = &mut self.direct {
             direct.forget_way();
@@ -315,6 +319,7 @@ impl Connection {
     /// Ends it with a reset.
     pub(crate) fn reset(&mut self, now: Instant) {
         if self.tcp.state() != TcpState::Closed {
+            self.ground();
             self.status.error.get_or_insert(NetError::ConnectionAborted);
             self.tcp.abort();
             self.acks.forget();
@@ -326,6 +331,7 @@ impl Connection {
     /// The client is gone: takes over what is in its FIFO as far as it fits, and lets go of its memory. (An acknowledgment that still waits for
     /// this connection's turn would make more fit: only with more connections at work than have a turn in a pass.)
     pub(crate) fn orphan(&mut self, now: Instant) {
+        self.ground();
         // A FIFO that makes no sense has nothing more to say.
         let _ = self.take_from_client(&mut Turn::default());
         self.ends = None;

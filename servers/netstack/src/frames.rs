@@ -79,6 +79,9 @@ pub(crate) struct Frames {
     pub(crate) passed_on: u64,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) past: [u64; 2],
+    /// Bytes that were sent from clients' FIFOs.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) flown: u64,
     /// Acknowledgments that the engine did not hear.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) acks_left_out: u64,
@@ -153,6 +156,12 @@ impl Frames {
             Some(driver) => driver.pieces().saturating_mul(mtu.into()),
             None => 0,
         }
+    }
+
+    /// Whether the device cuts TCP segments to packets.
+    pub(crate) fn cuts_segments(&self) -> bool {
+        let driver = self.driver.as_ref();
+        driver.is_some_and(|driver| driver.offloads.transmit_segments)
     }
 
     /// Longest frame that there can be.

@@ -7,8 +7,8 @@
 //! **The congestion window** grows with each acknowledgment that the engine hears (smoltcp 0.14, as RFC 5681 section 3.1). So none is left out
 //! before as many have been heard as make it larger than all that may ever be on its way, and none after a loss.
 
-use super::{Connection, ingress::Arrived};
-use crate::{blind::is_after, classify::Segment, engine::TcpState, turn::Context};
+use super::{Connection, ingress::Arrived, turn::LEAST_RTO};
+use crate::{Instant, blind::is_after, classify::Segment, engine::TcpState, turn::Context};
 use alloc::boxed::Box;
 
 /// Room for a segment without data: Ethernet, IPv6, TCP with a few options.
@@ -23,6 +23,10 @@ pub(super) struct Acks {
     widest: u32,
     /// How wide the congestion window is at least, or the peer's, in bytes; none if something had to be sent again.
     grown: Option<u32>,
+    /// By how much the window of what is [aloft](super::flight) has grown beyond the first flight, and when it did last; none if something had to be
+    /// sent again.
+    wide: Option<u32>,
+    wide_at: Instant,
     /// One waits in `kept`, whose place stays.
     waits: bool,
     kept: Option<Box<Kept>>,
@@ -43,12 +47,13 @@ impl Acks {
             // What the engine takes for it in the beginning.
             widest: 1 << 16,
             grown: Some(0),
+            wide: Some(0),
             ..Acks::default()
         }
     }
 
     /// The engine hears an acknowledgment, with a window of so many bytes, of a peer whose segments have `most` bytes.
-    pub(super) fn note_heard(&mut self, ack: u32, window: u32, most: u16) {
+    pub(super) fn note_heard(&mut self, ack: u32, window: u32, most: u16, now: Instant) {
         if window > self.widest {
             self.grown = self.grown.map(|grown| grown.min(self.widest));
             self.widest = window;
@@ -56,6 +61,8 @@ impl Acks {
         if is_after(ack, self.last) {
             let bytes = ack.wrapping_sub(self.last).min(most.into());
             self.grown = self.grown.map(|grown| grown.saturating_add(bytes));
+            self.wide = self.wide.map(|wide| wide.saturating_add(bytes));
+            self.wide_at = now;
             self.last = ack;
         }
     }
@@ -65,6 +72,26 @@ impl Acks {
         self.last = sent;
     }
 
+    /// The peer has acknowledged so many bytes that [were aloft](super::flight).
+    pub(super) fn note_flown(&mut self, bytes: usize, now: Instant) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.wide = self.wide.map(|wide| wide.saturating_add(bytes));
+        self.wide_at = now;
+    }
+
+    /// How much may be aloft besides the first flight, as far as the network is known; `None` if something was lost.
+    pub(super) fn allow(&mut self, now: Instant) -> Option<usize> {
+        if now.since(self.wide_at) > LEAST_RTO {
+            self.wide = self.wide.map(|_| 0);
+        }
+        usize::try_from(self.wide?).ok()
+    }
+
+    /// Whether something was lost.
+    pub(super) fn has_lost(&self) -> bool {
+        self.wide.is_none()
+    }
+
     /// Nobody is there any more to hear the one that waits.
     pub(super) fn forget(&mut self) {
         self.waits = false;
@@ -72,7 +99,7 @@ impl Acks {
 
     /// Something was sent again.
     pub(super) fn note_lost(&mut self) {
-        self.grown = None;
+        (self.grown, self.wide) = (None, None);
     }
 }
 
@@ -135,7 +162,7 @@ impl Connection {
         if segment.is_ack() {
             let window = self.window_of(segment);
             let most = self.peer.segment.unwrap_or(536);
-            self.acks.note_heard(segment.ack, window, most);
+            self.acks.note_heard(segment.ack, window, most, self.heard);
         }
     }
 

@@ -117,6 +117,11 @@ impl Direct {
         self.way = None;
     }
 
+    /// Whether the peer is to be told now of what the engine does not know.
+    pub(super) fn is_to_tell(&self, now: Instant) -> bool {
+        self.is_due || self.opens || self.due.is_some_and(|due| due <= now)
+    }
+
     /// The peer was told what has come.
     pub(super) fn note_all_acked(&mut self) {
         (self.owes, self.due, self.is_due, self.opens) = (false, None, false, false);
@@ -130,14 +135,17 @@ impl Direct {
     }
 
     /// Learns from a segment that the engine has heard, where the peer's next number was `before` it and is `next` now.
-    fn note_heard(&mut self, segment: &Segment, before: u32, next: u32) {
+    /// All up to `acked` has been acknowledged by now.
+    fn note_heard(&mut self, segment: &Segment, (before, next): (u32, u32), acked: u32) {
         let says = (segment.ack, segment.window);
+        let is_bare = segment.is_ack() && segment.len == 0 && segment.seq == before;
         self.said = match self.said {
             // Data was taken, and with it what the segment says.
             _ if segment.is_ack() && next != before => Some(says),
             // An old one, which is not taken.
             Some(said) if segment.is_ack() && is_after(said.0, segment.ack) => Some(said),
-            Some(_) if segment.is_ack() && segment.len == 0 && segment.seq == before => Some(says),
+            Some(_) if is_bare => Some(says),
+            None if is_bare && segment.ack == acked => Some(says),
             _ => None,
         };
     }
@@ -174,8 +182,9 @@ impl Connection {
     #[inline(never)]
     pub(super) fn note_heard(&mut self, segment: &Segment, before: u32) {
         let next = self.next();
+        let acked = self.sent.wrapping_sub(self.tcp.unacknowledged() as u32);
         if let (Some(direct), Some(next)) = (&mut self.direct, next) {
-            direct.note_heard(segment, before, next);
+            direct.note_heard(segment, (before, next), acked);
         }
     }
 
@@ -221,7 +230,9 @@ impl Connection {
             return None;
         }
         let capacity = self.tcp.receive_capacity();
-        if self.ends.as_ref()?.writer.capacity() < capacity {
+        if self.ends.as_ref()?.writer.capacity() < capacity
+            || self.tcp.aloft() > 0 && !self.land_some(segment, next, context.now)
+        {
             return None;
         }
         self.begin_direct(headers);
@@ -307,6 +318,7 @@ impl Connection {
 
     /// Gives the engine a segment without its data.
     pub(super) fn hear_bare(&mut self, context: &mut Context<'_>, bare: &Bare<'_>) -> u32 {
+        self.ground();
         self.before = self.tcp.state();
         let mut sink = Acknowledging {
             sink: context.frames,
@@ -357,8 +369,7 @@ impl Connection {
         let (Some(direct), Some(next)) = (&self.direct, next) else {
             return;
         };
-        let has_come = direct.due.is_some_and(|due| due <= context.now);
-        let is_due = direct.is_due || direct.opens || has_come;
+        let is_due = direct.is_to_tell(context.now);
         if !self.receives() || !is_due || !context.may_send {
             return;
         }

@@ -48,6 +48,18 @@ impl Connection {
         frame: Arrived<'_>,
     ) -> bool {
         let mut verdict = self.judge(segment);
+        if verdict == Verdict::Hear && self.tcp.aloft() > 0 {
+            let next = self.peer_isn.map(|isn| self.tcp.receive_next(isn));
+            let is_plain = segment.is_only_ack() && segment.len == 0;
+            if let Some(next) = next.filter(|_| is_plain)
+                && self.land_some(segment, next, context.now)
+            {
+                return true;
+            }
+        }
+        if verdict != Verdict::Drop {
+            self.ground();
+        }
         if verdict == Verdict::Hear && self.puts_off(context, segment, frame.bytes()) {
             return true;
         }
@@ -131,6 +143,9 @@ impl Connection {
             self.peer_isn = Some(segment.seq);
             if let Some(offer) = offer {
                 self.note_offer(&offer);
+                // The window of a SYN is not shifted (RFC 7323 section 2.2).
+                let window = segment.window >> offer.shift.unwrap_or(0).min(14);
+                self.begun = (segment.len == 0).then_some((segment.ack, window));
             }
         }
         if self.before != self.tcp.state() && self.tcp.state() == TcpState::CloseWait {

@@ -22,7 +22,7 @@ use crate::{
     Instant,
     blind::is_after,
     classify::Segment,
-    engine::{Bare, FrameSink, Glance, SegmentHead, TcpState, Way},
+    engine::{Bare, FrameSink, Glance, Says, SegmentHead, TcpState, Way},
     turn::{Context, Turn},
 };
 use ipc_proto::fifo::PeerError;
@@ -70,6 +70,19 @@ impl Connection {
         if !is_plain || is_held || self.closing.is_some() || context.frames.nothing_past() {
             return None;
         }
+        let glance = match self.tcp.aloft() {
+            0 => glance,
+            _ if !self.land_some(segment, next, context.now) => return None,
+            _ if data.is_empty() => {
+                let due = self.direct.as_ref()?.due;
+                return Some(if self.is_calm {
+                    Past::Rest(due)
+                } else {
+                    Past::Turn
+                });
+            }
+            _ => self.tcp.glance(),
+        };
         let flies = self.tcp.flies_since().is_some();
         let acked = self.sent.wrapping_sub(glance.unacknowledged as u32);
         let lands = segment.ack == self.sent;
@@ -148,17 +161,23 @@ impl Connection {
     /// Whether the engine has nothing to say or to hear of, so that what the client writes now may be sent without it.
     #[inline]
     pub(super) fn may_send_past(&self, glance: &Glance, context: &Context<'_>) -> bool {
+        glance.unacknowledged == 0
+            && self.status == self.told
+            && context.may_send
+            && self.is_plain(glance, context)
+    }
+
+    /// Whether the engine has nothing to say or to hear of but what the peer acknowledges.
+    #[inline]
+    pub(super) fn is_plain(&self, glance: &Glance, context: &Context<'_>) -> bool {
         self.direct.is_some()
             && self.is_settled
             && glance.state == TcpState::Established
             && glance.received == 0
-            && glance.unacknowledged == 0
             && self.keep_alive.is_none()
             && self.closing.is_none()
             && !self.shutdown
-            && self.status == self.told
             && self.epoch == context.engine.epoch()
-            && context.may_send
             && !context.frames.nothing_past()
     }
 
@@ -209,7 +228,16 @@ impl Connection {
         let window = self.tcp.unknown_window(next, window);
         let data = self.tcp.data_to_fly(len);
         // Without a place it is as lost as on its way.
-        head.send((self.sent, next), window, data, context.frames);
+        let says = Says {
+            seq: self.sent,
+            ack: next,
+            window,
+            is_last: true,
+        };
+        head.send(says, (len, None), context.frames, |place| {
+            place.copy_from_slice(data);
+            true
+        });
         self.tcp.fly(len, context.now);
         direct.note_acked(next, window);
         self.sent = self.sent.wrapping_add(len as u32);
@@ -229,7 +257,7 @@ impl Connection {
     }
 
     /// The headers of segments to the peer, if its neighbour is known.
-    fn head(&mut self, context: &Context<'_>) -> Option<SegmentHead> {
+    pub(super) fn head(&mut self, context: &Context<'_>) -> Option<SegmentHead> {
         let epochs = (context.engine.epoch(), context.neighbors.epoch());
         let direct = self.direct.as_mut()?;
         if let Some(known) = &direct.way

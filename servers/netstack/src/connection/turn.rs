@@ -13,7 +13,7 @@ use ipc_proto::fifo::PeerError;
 /// Bytes that one turn moves in each direction.
 const TURN_BYTES: usize = 64 * 1024;
 /// Frames that one turn sends.
-const TURN_FRAMES: u32 = 32;
+pub(super) const TURN_FRAMES: u32 = 32;
 /// The engine (smoltcp 0.14) waits no less for an acknowledgment, ...
 pub(super) const LEAST_RTO: Duration = Duration::from_secs(1);
 /// ... and holds back one of its own for so long, ...
@@ -37,12 +37,18 @@ impl Connection {
         if self.expire(context.now, &glance) {
             glance = self.tcp.glance();
         }
-        let settled = (glance.unacknowledged == 0).then_some(self.sent);
         let has_written = match &mut self.ends {
-            Some(ends) => !ends.reader.is_empty()?,
+            Some(ends) => {
+                turn.raise |= ends.reader.tells_room();
+                !ends.reader.is_empty()?
+            }
             None => false,
         };
+        if has_written && self.direct.is_none() {
+            self.begin_to_fly(context);
+        }
         if has_written
+            && !self.tcp.has_flown()
             && self.may_send_past(&glance, context)
             && let Some(at) = self.send_past(context, turn, &glance)?
         {
@@ -50,7 +56,16 @@ impl Connection {
             self.is_calm = true;
             return Ok(());
         }
-        let taken = match has_written {
+        let flies = has_written && self.may_be_aloft(&glance, context);
+        if flies && self.fly(context, turn, &glance)? {
+            return Ok(());
+        }
+        if self.tcp.aloft() > 0 {
+            self.ground();
+            glance = self.tcp.glance();
+        }
+        let settled = (glance.unacknowledged == 0).then_some(self.sent);
+        let taken = match has_written && !(flies && self.drains(&glance)?) {
             true => self.take_from_client(turn)?,
             false => 0,
         };
@@ -299,7 +314,7 @@ impl Connection {
         );
     }
 
-    fn tell(&mut self, turn: &mut Turn) {
+    pub(super) fn tell(&mut self, turn: &mut Turn) {
         if self.status != self.told
             && let Some(ends) = &mut self.ends
         {

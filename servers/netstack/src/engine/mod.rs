@@ -34,7 +34,8 @@ pub(crate) use fragments::whole;
 pub(crate) use handshake::Completed;
 pub(crate) use headers::{FIN_ACK, Headers, Offer, SYN_ACK};
 pub(crate) use icmp::Ping;
-pub(crate) use segment::SegmentHead;
+pub(crate) use late::Heard;
+pub(crate) use segment::{Says, SegmentHead};
 pub(crate) use sockets::{Glance, TcpSocket, TcpState};
 pub(crate) use udp::UdpSocket;
 

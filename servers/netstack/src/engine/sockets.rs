@@ -14,14 +14,14 @@ use smoltcp::{
 };
 
 /// Largest packet of an interface in which a socket is told what has happened: nothing is split there.
-const SEEDER_MTU: u16 = u16::MAX;
+pub(super) const SEEDER_MTU: u16 = u16::MAX;
 
 /// State of a connection (RFC 9293 section 3.3.2).
 pub(crate) type TcpState = tcp::State;
 
 /// A TCP connection.
 pub(crate) struct TcpSocket {
-    set: SocketSet<'static>,
+    pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
     /// What the socket has yet to be told.
     quiet: Option<Quiet>,
@@ -105,7 +105,7 @@ impl TcpSocket {
 
     /// Tells the socket what it has not heard yet.
     #[inline]
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         if self.has_more_to_hear() {
             self.tell_all();
         }
@@ -374,6 +374,11 @@ impl TcpSocket {
     /// Sends small segments at once (RFC 1122 section 4.2.3.4), or not.
     pub(crate) fn set_no_delay(&mut self, on: bool) {
         self.socket().set_nagle_enabled(!on);
+    }
+
+    /// Whether small segments wait for others to be acknowledged.
+    pub(crate) fn is_nagle(&self) -> bool {
+        self.view().nagle_enabled()
     }
 
     /// Probes an idle peer at this interval.

@@ -47,6 +47,8 @@ impl Sender {
     fn new(hears_all: bool) -> Sender {
         let (mut net, client, stream, mut peer) = accepted(&OPTIONS);
         peer.window = 512;
+        // What is aloft is acknowledged without the engine anyway.
+        net.hosts[1].stack.frames.nothing_past = true;
         if hears_all {
             let flows = &mut net.hosts[1].stack.flows;
             for id in flows.ids() {

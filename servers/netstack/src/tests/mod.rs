@@ -8,6 +8,7 @@ mod direct;
 mod dns_hostile;
 mod drivers;
 mod familiar;
+mod flight;
 pub(crate) mod forge;
 mod forged;
 mod fragments;

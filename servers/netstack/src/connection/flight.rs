@@ -1,0 +1,335 @@
+//! Many bytes that go past the engine: from the client's FIFO to frames, where they stay until the peer has acknowledged them. They are copied once
+//! on their way, and not three or four times. Touches the connection, its FIFOs, and the engine's socket through it.
+//!
+//! **The FIFO is the buffer to send from.** What was sent and not acknowledged is *aloft*: it lies at the front of the FIFO, and gives no room
+//! back before the peer has it. A client that changes it meanwhile garbles its own data, and what it says in the indices is checked as ever.
+//!
+//! **When.** The engine has nothing to say, as for [small segments](super::past), and nothing unacknowledged; if the client has written much,
+//! it is given no more until that is so.
+//!
+//! **How much** is aloft: no more than fits in the engine's buffer and the peer's window, and in a congestion window that begins with ten segments
+//! (RFC 6928) and doubles each round trip, since as many bytes are sent as have arrived ([`super::acks`] counts).
+//!
+//! **What is heard** meanwhile is that the first bytes have arrived, in segments that say nothing else, or bring data that [goes past the engine
+//! too](super::direct). With anything else, and when the peer is silent for [`LEAST_RTO`], or the client ends its direction, the connection is
+//! *grounded*: before the engine hears of it, it is given all that is aloft, as if it had sent that ([`crate::engine`], `late`). So it is the
+//! engine that finds losses and repeats. After one, nothing is aloft any more on that connection.
+//!
+//! **What is sent** is a segment for the device to cut, or segments, as the engine would cut them: with Nagle's algorithm (RFC 9293 section 3.7.4), and
+//! none of less than a segment because the window ends there (section 3.8.6.2.1).
+
+use super::{
+    Connection,
+    turn::{LEAST_RTO, TURN_FRAMES},
+};
+use crate::{
+    Instant,
+    blind::is_after,
+    classify::Segment,
+    engine::{FrameSink, Glance, Headers, Heard, Offer, Says, SegmentHead, Way},
+    turn::{Context, Turn},
+};
+use ipc_proto::{fifo::PeerError, frame::MIN_SEGMENT};
+
+/// The engine is given no more when it has so much, or so much more waits.
+const MUCH: usize = 64 << 10;
+/// Segments of the first flight.
+const FIRST: usize = 10;
+const ACK: u8 = 16;
+
+impl Connection {
+    /// Whether data may be aloft as soon as all that the engine has sent is acknowledged.
+    #[inline]
+    pub(super) fn may_be_aloft(&mut self, glance: &Glance, context: &Context<'_>) -> bool {
+        let has_gap = |held: u32| match self.peer_isn {
+            Some(isn) => is_after(held, self.tcp.next_at(glance, isn)),
+            None => true,
+        };
+        !self.acks.has_lost()
+            && self.shut.is_none()
+            && !self.held.is_some_and(has_gap)
+            && self.is_plain(glance, context)
+            && self.tcp.may_fly()
+    }
+
+    /// Whether the engine, on a connection that [may](Self::may_be_aloft), is to have sent and heard all before it is given more.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the client's FIFO indices make no sense.
+    pub(super) fn drains(&mut self, glance: &Glance) -> Result<bool, PeerError> {
+        let Some(ends) = &mut self.ends else {
+            return Ok(false);
+        };
+        let is_large = ends.reader.capacity() >= self.tcp.receive_capacity();
+        let engine_has = glance.unacknowledged;
+        Ok(is_large && engine_has > 0 && (engine_has >= MUCH || ends.reader.available()? >= MUCH))
+    }
+
+    /// Data may go past the engine from now on, if the client has written more than a segment, and all that was heard of the peer is the end of the
+    /// handshake.
+    pub(super) fn begin_to_fly(&mut self, context: &Context<'_>) {
+        let waiting = self.ends.as_ref().map_or(0, |ends| ends.reader.seen());
+        let (Some((ack, window)), Some(peer_isn)) = (self.begun, self.peer_isn) else {
+            return;
+        };
+        let may = !self.acks.has_lost() && !context.frames.nothing_past();
+        if may && waiting > usize::from(SegmentHead::MOST) {
+            let way = Way {
+                mac: context.engine.mac(),
+                from: self.key.remote,
+                to: self.key.local,
+                hops: 0,
+            };
+            let numbers = (self.tcp.receive_next(peer_isn), ack);
+            let headers = Headers::new(&way, [0; 6], numbers, (ACK, window), &Offer::default());
+            if let Some(headers) = headers.filter(|_| self.key.local.is_ipv4()) {
+                self.begin_direct(headers.bytes());
+            }
+        }
+    }
+
+    /// Sends what waits on a connection that [may](Self::may_be_aloft). False if the engine is to do that, or whatever else there is to do.
+    ///
+    /// # Errors
+    /// [`PeerError`] if the client's FIFO indices make no sense.
+    #[inline(never)]
+    pub(super) fn fly(
+        &mut self,
+        context: &mut Context<'_>,
+        turn: &mut Turn,
+        glance: &Glance,
+    ) -> Result<bool, PeerError> {
+        let since = self.tcp.flies_since();
+        let is_late = since.is_some_and(|since| since.after(LEAST_RTO) <= context.now);
+        if is_late || glance.unacknowledged > self.tcp.aloft() {
+            return Ok(false);
+        }
+        let Some(limits) = self.limits(context) else {
+            return Ok(false);
+        };
+        let Some(head) = self.head(context) else {
+            return Ok(false);
+        };
+        if self.tells_room() {
+            self.look_for_room()?;
+        }
+        let Some(peer_isn) = self.peer_isn else {
+            return Ok(false);
+        };
+        let next = self.tcp.next_at(glance, peer_isn);
+        let sent = self.send_aloft(context, turn, &head, &limits, next)?;
+        if self.tcp.aloft() == 0 {
+            return Ok(false);
+        }
+        let owes = self.direct.as_ref();
+        if !sent && context.may_send && owes.is_some_and(|direct| direct.is_to_tell(context.now)) {
+            let says = self.says(next, limits.shift);
+            if head.send(says, (0, None), context.frames, |_| true) {
+                self.note_said(&says);
+                turn.frames = turn.frames.saturating_add(1);
+            }
+        }
+        self.tell(turn);
+        if !self.pending {
+            self.heard = context.now;
+        }
+        self.pending = true;
+        self.is_calm = context.may_send && !turn.more && !turn.starved && self.is_all_aloft();
+        let again = since.unwrap_or(context.now).after(LEAST_RTO);
+        let others = [self.give_up_at(), self.acknowledges_by(context.now)];
+        let at = others.into_iter().flatten().fold(again, Instant::min);
+        turn.deadline = Some(at);
+        Ok(true)
+    }
+
+    /// Whether nothing waits in the FIFO but what is aloft.
+    fn is_all_aloft(&self) -> bool {
+        let ends = self.ends.as_ref();
+        ends.is_some_and(|ends| ends.reader.seen() == self.tcp.aloft())
+    }
+
+    /// How much may be sent, and in which pieces.
+    fn limits(&mut self, context: &Context<'_>) -> Option<Limits> {
+        let direct = self.direct.as_ref()?;
+        let (shift, (_, window)) = (direct.shift, direct.said?);
+        let buffer = self.tcp.receive_capacity();
+        let is_large = self.ends.as_ref()?.reader.capacity() >= buffer;
+        let window = usize::from(window) << self.peer.shift.unwrap_or(0).min(14);
+        // The least that every host takes (RFC 9293 section 3.7.1).
+        let segment = self.peer.segment.unwrap_or(536);
+        let segment = segment.min(context.engine.max_segment(self.key.local.ip()));
+        let size = usize::from(segment);
+        let allowed = self
+            .acks
+            .allow(context.now)?
+            .saturating_add(FIRST.saturating_mul(size));
+        let is_cut = context.frames.cuts_segments();
+        if !is_large || !(MIN_SEGMENT..=SegmentHead::MOST).contains(&segment) {
+            return None;
+        }
+        Some(Limits {
+            shift,
+            aloft: window.min(buffer).min(allowed),
+            segment,
+            at_once: match is_cut {
+                true => SegmentHead::MOST_TO_CUT - SegmentHead::MOST_TO_CUT % size,
+                false => size,
+            },
+        })
+    }
+
+    /// True if something was sent.
+    fn send_aloft(
+        &mut self,
+        context: &mut Context<'_>,
+        turn: &mut Turn,
+        head: &SegmentHead,
+        limits: &Limits,
+        next: u32,
+    ) -> Result<bool, PeerError> {
+        let Some(ends) = &mut self.ends else {
+            return Ok(false);
+        };
+        let waiting = ends.reader.available()?;
+        let size = usize::from(limits.segment);
+        // What was written while nothing was aloft goes as a whole, its last bytes with the segments in front of them.
+        let waits = self.tcp.is_nagle() && self.tcp.aloft() > 0;
+        let mut sent = false;
+        while context.may_send {
+            let aloft = self.tcp.aloft();
+            let rest = waiting.saturating_sub(aloft);
+            let mut len = rest
+                .min(limits.aloft.saturating_sub(aloft))
+                .min(limits.at_once);
+            if len < rest || waits {
+                len -= len % size;
+            }
+            if len == 0 {
+                break;
+            }
+            if turn.frames >= TURN_FRAMES {
+                turn.more = true;
+                break;
+            }
+            if !context.frames.has_room() {
+                turn.starved = true;
+                break;
+            }
+            let says = Says {
+                is_last: len == rest,
+                ..self.says(next, limits.shift)
+            };
+            let cut = (len > size).then_some(limits.segment);
+            let Some(ends) = &mut self.ends else { break };
+            let reader = &mut ends.reader;
+            let fill = |place: &mut [u8]| reader.peek_behind(aloft, place) == Ok(len);
+            // Without a place it is as lost as on its way.
+            head.send(says, (len, cut), context.frames, fill);
+            self.tcp.lift(len, context.now);
+            self.sent = self.sent.wrapping_add(len as u32);
+            self.note_said(&says);
+            #[cfg(any(test, feature = "testing"))]
+            {
+                context.frames.flown += len as u64;
+            }
+            turn.frames = turn.frames.saturating_add(len.div_ceil(size) as u32);
+            sent = true;
+        }
+        Ok(sent)
+    }
+
+    /// What the next segment says, if nothing follows it yet.
+    fn says(&self, next: u32, shift: u8) -> Says {
+        let window = self.tcp.whole_window(shift);
+        Says {
+            seq: self.sent,
+            ack: next,
+            window: self.tcp.unknown_window(next, window),
+            is_last: true,
+        }
+    }
+
+    fn note_said(&mut self, says: &Says) {
+        self.acked = says.ack;
+        if let Some(direct) = &mut self.direct {
+            direct.note_acked(says.ack, says.window);
+        }
+    }
+
+    /// What is aloft has arrived up to where a segment says, which has the number that comes `next`. False, and nothing has changed, if the engine is to
+    /// hear of it.
+    pub(super) fn land_some(&mut self, segment: &Segment, next: u32, now: Instant) -> bool {
+        let aloft = self.tcp.aloft();
+        let acked = self.sent.wrapping_sub(aloft as u32);
+        let landed = segment.ack.wrapping_sub(acked) as usize;
+        let (Some(direct), Some(ends)) = (&mut self.direct, &mut self.ends) else {
+            return false;
+        };
+        let Some((_, before)) = direct.said else {
+            return false;
+        };
+        let left = aloft.saturating_sub(landed);
+        let window = usize::from(segment.window) << self.peer.shift.unwrap_or(0).min(14);
+        // The same once more tells of a loss (RFC 5681 section 2), and room that is taken back is the engine's business.
+        let is_new = landed > 0 || segment.len > 0 || segment.window > before;
+        if segment.seq != next || landed > aloft || !is_new || window < left {
+            return false;
+        }
+        ends.reader.skip(landed);
+        self.tcp.land_first(landed, now);
+        direct.said = Some((segment.ack, segment.window));
+        if segment.window != before {
+            self.tcp
+                .set_window(segment.window, (next, segment.ack), now);
+        }
+        self.is_calm &= left == 0 && !ends.reader.owes_room();
+        self.acks.note_landed(segment.ack);
+        self.acks.note_flown(landed, now);
+        self.heard = now;
+        // It is the engine that asks whether there is room again.
+        self.shut = (window == 0).then_some(segment.ack);
+        if next == self.acked {
+            self.owes_since = now;
+        }
+        true
+    }
+
+    /// The engine is given what is aloft, if anything is.
+    #[inline]
+    pub(super) fn ground(&mut self) {
+        if self.tcp.aloft() > 0 {
+            self.ground_all();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ground_all(&mut self) {
+        let said = self.direct.as_ref().and_then(|direct| direct.said);
+        let (Some(ends), Some(peer_isn), Some((_, window))) = (&mut self.ends, self.peer_isn, said)
+        else {
+            return;
+        };
+        let heard = Heard {
+            next: self.tcp.receive_next(peer_isn),
+            acked: self.sent.wrapping_sub(self.tcp.aloft() as u32),
+            window,
+            segment: self.peer.segment.unwrap_or(536),
+        };
+        let reader = &mut ends.reader;
+        // All of it was seen to wait: no index of the client's is looked at.
+        self.tcp
+            .ground(&heard, |place| reader.read(place).unwrap_or(0));
+    }
+}
+
+/// How much may be sent, and in which pieces.
+struct Limits {
+    /// How far windows are shifted.
+    shift: u8,
+    /// Bytes that may be aloft.
+    aloft: usize,
+    /// Bytes in a segment, and in what is sent at once.
+    segment: u16,
+    at_once: usize,
+}
