@@ -15,7 +15,7 @@ use crate::{classify::ETHERNET, time::Instant};
 use alloc::vec::Vec;
 use core::{convert::Infallible, net::SocketAddr, time::Duration};
 use smoltcp::{
-    iface::{Interface, SocketHandle, SocketSet},
+    iface::{Interface, PollResult, SocketHandle, SocketSet},
     phy::Medium,
     socket::tcp,
 };
@@ -25,6 +25,9 @@ const ROOM: usize = 128;
 const ACK: u8 = 16;
 /// So many segments are sent by the socket before another one is sent without it, where it had to hear of the last.
 const SHY: u8 = 32;
+
+/// How long a round trip takes as far as nothing is known: the clock for what was sent then stands at a second (RFC 6298 section 2).
+const TRIP: Duration = Duration::from_millis(300);
 
 /// What a socket has yet to hear.
 #[derive(Default)]
@@ -230,10 +233,10 @@ impl TcpSocket {
         };
         let (mut left, at, trip) = (core::mem::take(&mut late.flying), late.sent_at, late.trip);
         (late.is_aloft, late.shy) = (false, SHY);
-        self.tell();
-        if let Some(trip) = trip {
-            self.widen(heard, left, (at, trip));
-        }
+        self.widen(heard, left, (at, trip.unwrap_or(TRIP)));
+        // It was sent as it is: no small segment waits now that would not have waited then.
+        let is_nagle = self.is_nagle();
+        self.set_no_delay(true);
         // It holds nothing else, and there was never more aloft than it has room for.
         while left > 0 {
             let given = self.give(left, &mut read);
@@ -244,7 +247,8 @@ impl TcpSocket {
         }
         let mut seeder = seeder(SEEDER_MTU, 0, Instant::ZERO);
         // Bounded: each sends a byte at least.
-        while exchange((&mut seeder, SEEDER_MTU), &mut self.set, None, true, at) > 0 {}
+        while exchange((&mut seeder, SEEDER_MTU), &mut self.set, None, true, at) {}
+        self.set_no_delay(!is_nagle);
     }
 
     /// Gives the engine up to `most` bytes, in one piece.
@@ -324,22 +328,19 @@ fn peers(socket: &tcp::Socket<'_>, numbers: (u32, u32), window: u16) -> Option<H
     Headers::new(&way, [0; 6], numbers, (ACK, window), &Offer::default())
 }
 
-/// Gives a segment to a socket at a time, and lets it answer what nobody hears: so many frames.
+/// Gives a segment to a socket at a time, and lets it answer what nobody hears. True if it did.
 pub(super) fn exchange(
     (seeder, mtu): (&mut Interface, u16),
     set: &mut SocketSet<'static>,
     segment: Option<&Headers>,
     answers: bool,
     at: Instant,
-) -> u32 {
+) -> bool {
     let packet = segment.and_then(|segment| segment.bytes().get(ETHERNET..));
     let (mut nowhere, mut scratch) = (Nowhere, [0; ROOM]);
     let mut device = OneFrame::new(Medium::Ip, mtu, packet, &mut nowhere, &mut scratch);
     if packet.is_some() {
         seeder.poll_ingress_single(smol(at), &mut device, set);
     }
-    if answers {
-        seeder.poll_egress(smol(at), &mut device, set);
-    }
-    device.finish().frames
+    answers && seeder.poll_egress(smol(at), &mut device, set) != PollResult::None
 }

@@ -11,7 +11,7 @@ const CONGESTED: usize = 2000;
 
 /// What one of the two does.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// The first, or the second, writes.
     Write(bool, usize),
     /// Everything is read, and so many microseconds pass.
@@ -37,15 +37,17 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What came of a conversation.
 #[derive(PartialEq)]
-struct Outcome {
+pub(super) struct Outcome {
     /// What each has read.
-    read: [Vec<u8>; 2],
+    pub(super) read: [Vec<u8>; 2],
     /// What each has written.
-    written: [Vec<u8>; 2],
+    pub(super) written: [Vec<u8>; 2],
     /// All that was on the wire.
-    log: Vec<(usize, Vec<u8>)>,
-    past: u64,
-    fates: [Status; 2],
+    pub(super) log: Vec<(usize, Vec<u8>)>,
+    pub(super) past: u64,
+    /// Bytes that were sent from the clients' FIFOs.
+    pub(super) flown: u64,
+    pub(super) fates: [Status; 2],
 }
 
 /// Bytes that a host has written and that were not acknowledged.
@@ -61,7 +63,17 @@ fn under_way(net: &Network, host: usize, socket: &mut Socket) -> usize {
 
 /// With at most so many bytes under way.
 fn converse(steps: &[Step], most: usize, faults: Faults, seed: u64, nothing_past: bool) -> Outcome {
-    let mut net = pair(seed);
+    converse_on(pair(seed), steps, most, faults, nothing_past)
+}
+
+/// On these hosts.
+pub(super) fn converse_on(
+    mut net: Network,
+    steps: &[Step],
+    most: usize,
+    faults: Faults,
+    nothing_past: bool,
+) -> Outcome {
     for host in &mut net.hosts {
         host.stack.frames.nothing_past = nothing_past;
     }
@@ -136,6 +148,7 @@ fn converse(steps: &[Step], most: usize, faults: Faults, seed: u64, nothing_past
     Outcome {
         read,
         written,
+        flown: net.hosts.iter().map(|host| host.stack.frames.flown).sum(),
         past: past.map(|[received, sent]| received + sent).sum(),
         fates,
         log: net.log.unwrap_or_default(),
