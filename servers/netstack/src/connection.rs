@@ -332,8 +332,8 @@ impl Connection {
     /// this connection's turn would make more fit: only with more connections at work than have a turn in a pass.)
     pub(crate) fn orphan(&mut self, now: Instant) {
         self.ground();
-        // A FIFO that makes no sense has nothing more to say.
-        let _ = self.take_from_client(&mut Turn::default());
+        // A FIFO that makes no sense has nothing more to say. Bounded: by the engine's buffer.
+        while matches!(self.take_from_client(&mut Turn::default()), Ok(1..)) {}
         self.ends = None;
         self.owner = None;
         self.backlog_of = None;

@@ -10,13 +10,18 @@ use proptest::prelude::*;
 
 /// Two hosts with buffers of 64 KiB for each connection, as much as the FIFOs have.
 fn hosts(offloads: Offloads, seed: u64) -> Network {
+    hosts_with(offloads, seed, 1 << 16)
+}
+
+/// With buffers of so many bytes.
+fn hosts_with(offloads: Offloads, seed: u64, buffer: usize) -> Network {
     let mut net = Network::new(seed);
     net.offloads = offloads;
     net.buffers = crate::pools(offloads);
     for last in [1, 2] {
         net.add(Config {
-            tcp_buffer: 1 << 16,
-            largest_tcp_buffer: 1 << 16,
+            tcp_buffer: buffer,
+            largest_tcp_buffer: buffer,
             ..config(last)
         });
     }
@@ -64,6 +69,40 @@ fn nearly_all_goes_past_the_engine() {
                 "{card:?} {opener} {flown}"
             );
         }
+    }
+}
+
+/// A client that is gone has said what is in its FIFO, on its way or not.
+#[test]
+fn what_a_client_leaves_behind_is_sent() {
+    for card in CARDS {
+        let mut net = hosts_with(card, 1, 1 << 18);
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (listener, local) = listen(&mut net, &mut b, address(2, 0), 8).unwrap();
+        let (buffers, ends) = a.buffers(18);
+        let opened_by = ask(&mut net, &mut a, |id| Request::TcpConnect {
+            id,
+            remote: local,
+            local_port: 0,
+            buffers,
+        });
+        let mut near = Socket::new(opened(opened_by).unwrap().0, ends);
+        let (mut far, _) = accept(&mut net, &mut b, listener).unwrap();
+        let bytes = pattern(200_000);
+        assert_eq!(near.writer.write(&bytes).unwrap(), bytes.len());
+        a.touch(&near);
+        net.settle();
+        assert!(net.hosts[0].stack.frames.flown > 0);
+        net.hosts[0].stack.close_session(a.session);
+        let mut got = Vec::new();
+        net.run_until(SECOND * 20, |_| {
+            let mut chunk = [0; 8192];
+            let len = far.reader.read(&mut chunk).unwrap();
+            got.extend_from_slice(&chunk[..len]);
+            b.touch(&far);
+            got.len() == bytes.len()
+        });
+        assert!(got == bytes, "{} bytes", got.len());
     }
 }
 
