@@ -81,6 +81,9 @@ pub(crate) struct Connection {
     may_wait: bool,
     /// The peer's number behind everything that has come behind a gap, if something has.
     held: Option<u32>,
+    /// When it began, and how long the handshake took.
+    began: Instant,
+    trip: Duration,
     /// How far windows are shifted, if that is known, and what the peer's SYN offered.
     shift: Option<u8>,
     peer: Offer,
@@ -145,6 +148,8 @@ impl Connection {
             owes_since: now,
             may_wait: false,
             held: None,
+            began: now,
+            trip: Duration::ZERO,
             shift: None,
             peer: Offer::default(),
             direct: None,
@@ -178,6 +183,14 @@ impl Connection {
         let shift = self.tcp.window_unit().trailing_zeros() as u8;
         self.shift = Some(if offer.shift.is_some() { shift } else { 0 });
         self.peer = *offer;
+    }
+
+    /// Its handshake took so long. If it had to be said again, the network is not to be trusted with [much](flight) (RFC 5681 section 3.1).
+    pub(crate) fn note_handshake(&mut self, trip: Duration) {
+        self.trip = trip;
+        if trip >= turn::LEAST_RTO {
+            self.acks.note_lost();
+        }
     }
 
     /// The segment that has completed its handshake said nothing else.

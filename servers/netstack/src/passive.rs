@@ -163,6 +163,7 @@ impl Stack {
         let epoch = self.engine.epoch();
         let mut connection = Connection::new(socket, key, numbers, epoch, self.now);
         connection.note_offer(&entry.offer);
+        connection.note_handshake(self.now.since(entry.born));
         if is_bare {
             connection.note_begun(segment);
         }

@@ -29,12 +29,15 @@ use crate::{
     engine::{FrameSink, Glance, Headers, Heard, Offer, Says, SegmentHead, Way},
     turn::{Context, Turn},
 };
-use ipc_proto::{fifo::PeerError, frame::MIN_SEGMENT};
+use ipc_proto::fifo::PeerError;
 
 /// The engine is given no more when it has so much, or so much more waits.
 const MUCH: usize = 64 << 10;
-/// Segments of the first flight.
+/// Segments of the first flight, and bytes if those are large: two in any case (RFC 6928 section 2).
 const FIRST: usize = 10;
+const FIRST_BYTES: usize = 14_600;
+/// Least bytes of a segment: so many fit in that of any peer that tells none (RFC 9293 section 3.7.1), and what is aloft is in few of them.
+const LEAST: u16 = 536;
 const ACK: u8 = 16;
 
 impl Connection {
@@ -56,13 +59,20 @@ impl Connection {
     ///
     /// # Errors
     /// [`PeerError`] if the client's FIFO indices make no sense.
-    pub(super) fn drains(&mut self, glance: &Glance) -> Result<bool, PeerError> {
+    pub(super) fn drains(
+        &mut self,
+        context: &Context<'_>,
+        glance: &Glance,
+    ) -> Result<bool, PeerError> {
+        let engine_has = glance.unacknowledged;
+        let (true, Some(limits)) = (engine_has > 0, self.limits(context)) else {
+            return Ok(false);
+        };
         let Some(ends) = &mut self.ends else {
             return Ok(false);
         };
-        let is_large = ends.reader.capacity() >= self.tcp.receive_capacity();
-        let engine_has = glance.unacknowledged;
-        Ok(is_large && engine_has > 0 && (engine_has >= MUCH || ends.reader.available()? >= MUCH))
+        let is_much = engine_has >= MUCH || ends.reader.available()? >= MUCH;
+        Ok(is_much && limits.aloft >= limits.segment.into())
     }
 
     /// Data may go past the engine from now on, if the client has written more than a segment, and all that was heard of the peer is the end of the
@@ -84,6 +94,10 @@ impl Connection {
             let headers = Headers::new(&way, [0; 6], numbers, (ACK, window), &Offer::default());
             if let Some(headers) = headers.filter(|_| self.key.local.is_ipv4()) {
                 self.begin_direct(headers.bytes());
+                // That of a SYN was rounded.
+                if self.tcp.quiet().is_none() {
+                    self.tcp.set_window(window, numbers, context.now);
+                }
             }
         }
     }
@@ -121,13 +135,14 @@ impl Connection {
         if self.tcp.aloft() == 0 {
             return Ok(false);
         }
-        let owes = self.direct.as_ref();
-        if !sent && context.may_send && owes.is_some_and(|direct| direct.is_to_tell(context.now)) {
+        if !sent && context.may_send && self.is_to_tell(context.now) {
             let says = self.says(next, limits.shift);
-            if head.send(says, (0, None), context.frames, |_| true) {
+            let has_room = context.frames.has_room();
+            if has_room && head.send(says, (0, None), context.frames, |_| true) {
                 self.note_said(&says);
                 turn.frames = turn.frames.saturating_add(1);
             }
+            turn.starved |= !has_room;
         }
         self.tell(turn);
         if !self.pending {
@@ -140,6 +155,11 @@ impl Connection {
         let at = others.into_iter().flatten().fold(again, Instant::min);
         turn.deadline = Some(at);
         Ok(true)
+    }
+
+    fn is_to_tell(&self, now: Instant) -> bool {
+        let direct = self.direct.as_ref();
+        direct.is_some_and(|direct| direct.is_to_tell(now))
     }
 
     /// Whether nothing waits in the FIFO but what is aloft.
@@ -155,16 +175,15 @@ impl Connection {
         let buffer = self.tcp.receive_capacity();
         let is_large = self.ends.as_ref()?.reader.capacity() >= buffer;
         let window = usize::from(window) << self.peer.shift.unwrap_or(0).min(14);
-        // The least that every host takes (RFC 9293 section 3.7.1).
-        let segment = self.peer.segment.unwrap_or(536);
+        let segment = self.peer.segment.unwrap_or(LEAST);
         let segment = segment.min(context.engine.max_segment(self.key.local.ip()));
         let size = usize::from(segment);
         let allowed = self
             .acks
             .allow(context.now)?
-            .saturating_add(FIRST.saturating_mul(size));
+            .saturating_add((FIRST * size).min(FIRST_BYTES.max(2 * size)));
         let is_cut = context.frames.cuts_segments();
-        if !is_large || !(MIN_SEGMENT..=SegmentHead::MOST).contains(&segment) {
+        if !is_large || !(LEAST..=SegmentHead::MOST).contains(&segment) {
             return None;
         }
         Some(Limits {
@@ -284,7 +303,9 @@ impl Connection {
         }
         self.is_calm &= left == 0 && !ends.reader.owes_room();
         self.acks.note_landed(segment.ack);
-        self.acks.note_flown(landed, now);
+        if landed > 0 {
+            self.acks.note_flown(landed, now);
+        }
         self.heard = now;
         // It is the engine that asks whether there is room again.
         self.shut = (window == 0).then_some(segment.ack);
@@ -314,7 +335,8 @@ impl Connection {
             next: self.tcp.receive_next(peer_isn),
             acked: self.sent.wrapping_sub(self.tcp.aloft() as u32),
             window,
-            segment: self.peer.segment.unwrap_or(536),
+            segment: self.peer.segment.unwrap_or(LEAST),
+            trip: self.trip,
         };
         let reader = &mut ends.reader;
         // All of it was seen to wait: no index of the client's is looked at.

@@ -141,6 +141,7 @@ impl Connection {
         };
         if self.before == TcpState::SynSent && self.tcp.state() != self.before {
             self.peer_isn = Some(segment.seq);
+            self.note_handshake(context.now.since(self.began));
             if let Some(offer) = offer {
                 self.note_offer(&offer);
                 // The window of a SYN is not shifted (RFC 7323 section 2.2).

@@ -74,11 +74,11 @@ impl Connection {
             0 => glance,
             _ if !self.land_some(segment, next, context.now) => return None,
             _ if data.is_empty() => {
-                let due = self.direct.as_ref()?.due;
-                return Some(if self.is_calm {
-                    Past::Rest(due)
-                } else {
-                    Past::Turn
+                let direct = self.direct.as_ref()?;
+                let rests = self.is_calm && !direct.is_to_tell(context.now);
+                return Some(match rests {
+                    true => Past::Rest(direct.due),
+                    false => Past::Turn,
                 });
             }
             _ => self.tcp.glance(),

@@ -65,7 +65,7 @@ impl Connection {
             glance = self.tcp.glance();
         }
         let settled = (glance.unacknowledged == 0).then_some(self.sent);
-        let taken = match has_written && !(flies && self.drains(&glance)?) {
+        let taken = match has_written && !(flies && self.drains(context, &glance)?) {
             true => self.take_from_client(turn)?,
             false => 0,
         };

@@ -26,9 +26,6 @@ const ACK: u8 = 16;
 /// So many segments are sent by the socket before another one is sent without it, where it had to hear of the last.
 const SHY: u8 = 32;
 
-/// How long a round trip takes as far as nothing is known: the clock for what was sent then stands at a second (RFC 6298 section 2).
-const TRIP: Duration = Duration::from_millis(300);
-
 /// What a socket has yet to hear.
 #[derive(Default)]
 pub(super) struct Late {
@@ -38,7 +35,7 @@ pub(super) struct Late {
     flying: usize,
     /// Or they are still with the client, may be many, and are acknowledged in parts.
     is_aloft: bool,
-    /// When they were sent, or the last of them were acknowledged.
+    /// When they were sent, or some of them were acknowledged last.
     sent_at: Instant,
     /// When the first of those aloft were sent, if none of them has landed, and how long the last ones took.
     took_off: Option<Instant>,
@@ -57,6 +54,8 @@ pub(crate) struct Heard {
     pub(crate) window: u16,
     /// Bytes of the longest segment that it takes.
     pub(crate) segment: u16,
+    /// How long the handshake took.
+    pub(crate) trip: Duration,
 }
 
 /// The peer's window.
@@ -217,7 +216,9 @@ impl TcpSocket {
             let len = len.min(late.flying);
             late.flying -= len;
             late.is_aloft = late.flying > 0;
-            late.sent_at = now;
+            if len > 0 {
+                late.sent_at = now;
+            }
             if let Some(at) = late.took_off.take_if(|_| len > 0) {
                 late.trip = Some(now.since(at));
             }
@@ -233,7 +234,7 @@ impl TcpSocket {
         };
         let (mut left, at, trip) = (core::mem::take(&mut late.flying), late.sent_at, late.trip);
         (late.is_aloft, late.shy) = (false, SHY);
-        self.widen(heard, left, (at, trip.unwrap_or(TRIP)));
+        self.widen(heard, left, (at, trip.unwrap_or(heard.trip)));
         // It was sent as it is: no small segment waits now that would not have waited then.
         let is_nagle = self.is_nagle();
         self.set_no_delay(true);

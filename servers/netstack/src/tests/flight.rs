@@ -1,12 +1,14 @@
 //! Many bytes that go past the engine: what arrives is what was written, whatever happens to it on the way.
 
 use super::{
+    direct::Victim,
     past::{Outcome, Step, converse_on},
     *,
 };
 use crate::testing::Faults;
-use ipc_proto::frame::Offloads;
+use ipc_proto::frame::{Checksum, Offloads};
 use proptest::prelude::*;
+use std::vec;
 
 /// Two hosts with buffers of 64 KiB for each connection, as much as the FIFOs have.
 fn hosts(offloads: Offloads, seed: u64) -> Network {
@@ -104,6 +106,36 @@ fn what_a_client_leaves_behind_is_sent() {
         });
         assert!(got == bytes, "{} bytes", got.len());
     }
+}
+
+/// A peer that goes on sending, and says each time that it still has nothing of what was lost, does not put off that it is sent again.
+#[test]
+fn a_peer_that_talks_hides_no_loss() {
+    let mut victim = Victim::new(false);
+    let mut peer = victim.right.clone();
+    let waits = |victim: &mut Victim, peer: &mut forge::Forged| {
+        peer.data = vec![7; 100];
+        let nic = victim.net.hosts[1].nic.as_mut().unwrap();
+        assert!(nic.put_with(&peer.frame(), Checksum::Valid));
+        peer.seq = peer.seq.wrapping_add(100);
+        victim.net.now = victim.net.now.after(Duration::from_millis(300));
+        let host = &mut victim.net.hosts[1];
+        while host.stack.poll(victim.net.now).work_left {}
+        let frames = host.nic.as_mut().unwrap().take();
+        host.stack.poll(victim.net.now);
+        let segments = frames.iter().filter_map(|frame| forge::segment(frame));
+        let sent = segments.filter(|it| it.len > 0).map(|it| it.seq);
+        sent.collect::<Vec<u32>>()
+    };
+    waits(&mut victim, &mut peer);
+    victim.waits(Duration::from_millis(20));
+    victim.stream.writer.write(&pattern(10_000)).unwrap();
+    victim.client.touch(&victim.stream);
+    let sent = waits(&mut victim, &mut peer);
+    assert_eq!(sent.first(), Some(&peer.ack));
+    assert_eq!(victim.net.hosts[1].stack.frames.flown, 10_000);
+    let again = (0..20).find(|_| waits(&mut victim, &mut peer).contains(&peer.ack));
+    assert!(again.is_some_and(|round| round < 8), "{again:?}");
 }
 
 fn step() -> impl Strategy<Value = Step> {
