@@ -64,9 +64,13 @@ proptest! {
                 }
                 Step::Peek(len) => {
                     let mut out = vec![0; len];
-                    let got = client.reader.peek(&mut out).unwrap();
-                    let expected: Vec<u8> = queue.iter().copied().take(len).collect();
-                    prop_assert_eq!(&out[..got], &expected[..]);
+                    // At the front, or behind some.
+                    for offset in [0, len / 3, len] {
+                        let got = client.reader.peek_behind(offset, &mut out).unwrap();
+                        let expected: Vec<u8> = queue.iter().copied().skip(offset).take(len).collect();
+                        prop_assert_eq!(&out[..got], &expected[..]);
+                    }
+                    prop_assert_eq!(client.reader.peek(&mut out), Ok(len.min(queue.len())));
                 }
                 Step::Skip(len) => {
                     prop_assert_eq!(client.reader.available(), Ok(queue.len()));
@@ -157,7 +161,10 @@ proptest! {
                     Step::Read(len) => {
                         if let Ok(got) = end.reader.read(&mut vec![0; len]) { prop_assert!(got <= len); }
                     }
-                    Step::Peek(len) => { let _ = end.reader.peek(&mut vec![0; len]); }
+                    Step::Peek(len) => {
+                        let _ = end.reader.peek(&mut vec![0; len]);
+                        let _ = end.reader.peek_behind(usize::MAX - len, &mut vec![0; len]);
+                    }
                     Step::Skip(len) => { end.reader.skip(len); }
                 }
             }
