@@ -377,6 +377,12 @@ impl Connection {
             turn.starved = true;
             return;
         }
+        if self.acknowledge_past(context, turn, next) {
+            return;
+        }
+        let Some(direct) = &self.direct else {
+            return;
+        };
         let mut headers = direct.headers;
         // The card may be another one by now.
         if let Some(to) = headers.first_chunk_mut() {

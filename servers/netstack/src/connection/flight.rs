@@ -44,13 +44,10 @@ impl Connection {
     /// Whether data may be aloft as soon as all that the engine has sent is acknowledged.
     #[inline]
     pub(super) fn may_be_aloft(&mut self, glance: &Glance, context: &Context<'_>) -> bool {
-        let has_gap = |held: u32| match self.peer_isn {
-            Some(isn) => is_after(held, self.tcp.next_at(glance, isn)),
-            None => true,
-        };
+        let next = self.peer_isn.map(|isn| self.tcp.next_at(glance, isn));
         !self.acks.has_lost()
             && self.shut.is_none()
-            && !self.held.is_some_and(has_gap)
+            && next.is_some_and(|next| !self.has_gap(next))
             && self.is_plain(glance, context)
             && self.tcp.may_fly()
     }
@@ -136,13 +133,10 @@ impl Connection {
             return Ok(false);
         }
         if !sent && context.may_send && self.is_to_tell(context.now) {
-            let says = self.says(next, limits.shift);
-            let has_room = context.frames.has_room();
-            if has_room && head.send(says, (0, None), context.frames, |_| true) {
-                self.note_said(&says);
-                turn.frames = turn.frames.saturating_add(1);
+            turn.starved |= !context.frames.has_room();
+            if !turn.starved {
+                self.say(context, turn, (&head, limits.shift), next);
             }
-            turn.starved |= !has_room;
         }
         self.tell(turn);
         if !self.pending {
@@ -255,6 +249,47 @@ impl Connection {
             sent = true;
         }
         Ok(sent)
+    }
+
+    /// Tells the peer what has come, without the engine, if that has nothing to say besides. There is room for a frame.
+    pub(super) fn acknowledge_past(
+        &mut self,
+        context: &mut Context<'_>,
+        turn: &mut Turn,
+        next: u32,
+    ) -> bool {
+        let glance = self.tcp.glance();
+        let may = self.shut.is_none() && !self.has_gap(next) && self.is_plain(&glance, context);
+        let shift = self.direct.as_ref().map(|direct| direct.shift);
+        let (true, Some(shift), Some(head)) = (may, shift, self.head(context)) else {
+            return false;
+        };
+        self.say(context, turn, (&head, shift), next)
+    }
+
+    /// Sends a segment without data. False if it could not.
+    fn say(
+        &mut self,
+        context: &mut Context<'_>,
+        turn: &mut Turn,
+        (head, shift): (&SegmentHead, u8),
+        next: u32,
+    ) -> bool {
+        let says = Says {
+            is_last: false,
+            ..self.says(next, shift)
+        };
+        let sent = head.send(says, (0, None), context.frames, |_| true);
+        if sent {
+            self.note_said(&says);
+            turn.frames = turn.frames.saturating_add(1);
+        }
+        sent
+    }
+
+    /// Whether something has come that does not follow what comes `next`.
+    fn has_gap(&self, next: u32) -> bool {
+        self.held.is_some_and(|held| is_after(held, next))
     }
 
     /// What the next segment says, if nothing follows it yet.
