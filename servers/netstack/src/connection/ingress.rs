@@ -110,7 +110,11 @@ impl Connection {
         // What comes now, the engine has to acknowledge.
         self.is_settled &= segment.len == 0;
         self.begun = None;
-        let is_shut = segment.is_ack() && segment.window == 0 && is_after(self.sent, segment.ack);
+        // Behind the FIN, no window is needed: the engine, which goes on asking for one, would do so without a pause.
+        let is_last = self.sent_fin && segment.ack == self.sent;
+        let is_shut = segment.is_ack()
+            && segment.window == 0
+            && (is_last || is_after(self.sent, segment.ack));
         let mut opened = is_shut.then(|| ajar(frame.bytes())).flatten();
         let frame = opened.as_deref_mut().map_or(frame, Arrived::Last);
         let retold = self.waits_for_fin(segment).then(|| {

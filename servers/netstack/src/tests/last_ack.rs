@@ -189,3 +189,41 @@ fn what_the_client_says_behind_the_end_arrives() {
         assert!(!lives(&net));
     }
 }
+
+/// A peer without room takes the last bytes, and the FIN, one by one as it is asked for room. Then there is nothing more to ask.
+#[test]
+fn nothing_is_asked_of_a_peer_that_has_it_all() {
+    let (mut net, mut client, mut stream, mut peer) = super::acks::accepted(&[2, 4, 5, 180]);
+    peer.window = 0;
+    peer.put(&mut net);
+    stream.writer.write(b"abc").unwrap();
+    client.touch(&stream);
+    let id = client.id();
+    client.send(&Request::Shutdown {
+        id,
+        socket: stream.handle,
+    });
+    let (mut asked, mut frames) = (0, 0);
+    for _ in 0..600 {
+        net.now = net.now.after(Duration::from_millis(100));
+        let host = &mut net.hosts[1];
+        for _ in 0..50 {
+            if !host.stack.poll(net.now).work_left {
+                break;
+            }
+        }
+        let sent = host.nic.as_mut().unwrap().take();
+        host.stack.poll(net.now);
+        frames += sent.len();
+        let ends = sent.iter().filter_map(|frame| super::forge::segment(frame));
+        if let Some(end) = ends
+            .map(|it| it.end())
+            .find(|end| crate::blind::is_after(*end, peer.ack))
+        {
+            (peer.ack, asked) = (end, asked + 1);
+            peer.put(&mut net);
+        }
+    }
+    assert_eq!(asked, 3, "{frames} frames");
+    assert!(frames < 12, "{frames} frames");
+}

@@ -200,7 +200,9 @@ proptest! {
         for who in 0..2 {
             prop_assert!(outcome.read[who] == outcome.written[1 - who]);
         }
-        prop_assert!(outcome.fates.iter().all(|fate| fate.peer_closed && fate.error.is_none()));
+        // Of one whose last acknowledgment is lost again and again, the other side knows nothing any more at some time.
+        let is_reset = |fate: &Status| fate.error == Some(NetError::ConnectionReset);
+        prop_assert!(outcome.fates.iter().all(|fate| fate.peer_closed && (fate.error.is_none() || is_reset(fate))));
     }
 }
 
