@@ -89,7 +89,7 @@ pub(crate) struct Connection {
     peer: Offer,
     /// Its data may go past the engine.
     direct: Option<Box<Direct>>,
-    /// What the last segment of a handshake said, acknowledgment and window, if it is all that was heard of the peer.
+    /// What the last segment that the engine has heard said, acknowledgment and window, if that is all that it knows of the peer.
     begun: Option<(u32, u16)>,
     /// The last segment that the engine has sent acknowledged all that it has heard, and its window was all that there is: it has
     /// nothing more to say by itself.

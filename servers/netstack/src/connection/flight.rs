@@ -72,15 +72,14 @@ impl Connection {
         Ok(is_much && limits.aloft >= limits.segment.into())
     }
 
-    /// Data may go past the engine from now on, if the client has written more than a segment, and all that was heard of the peer is the end of the
-    /// handshake.
+    /// Data may go past the engine from now on, if the client has written more than a segment, and what the peer said last is known.
     pub(super) fn begin_to_fly(&mut self, context: &Context<'_>) {
         let waiting = self.ends.as_ref().map_or(0, |ends| ends.reader.seen());
         let (Some((ack, window)), Some(peer_isn)) = (self.begun, self.peer_isn) else {
             return;
         };
         let may = !self.acks.has_lost() && !context.frames.nothing_past();
-        if may && waiting > usize::from(SegmentHead::MOST) {
+        if may && self.key.local.is_ipv4() && waiting > usize::from(SegmentHead::MOST) {
             let way = Way {
                 mac: context.engine.mac(),
                 from: self.key.remote,
@@ -89,7 +88,7 @@ impl Connection {
             };
             let numbers = (self.tcp.receive_next(peer_isn), ack);
             let headers = Headers::new(&way, [0; 6], numbers, (ACK, window), &Offer::default());
-            if let Some(headers) = headers.filter(|_| self.key.local.is_ipv4()) {
+            if let Some(headers) = headers {
                 self.begin_direct(headers.bytes());
                 // That of a SYN was rounded.
                 if self.tcp.quiet().is_none() {
@@ -323,10 +322,12 @@ impl Connection {
             return false;
         };
         let left = aloft.saturating_sub(landed);
-        let window = usize::from(segment.window) << self.peer.shift.unwrap_or(0).min(14);
-        // The same once more tells of a loss (RFC 5681 section 2), and room that is taken back is the engine's business.
+        let shift = self.peer.shift.unwrap_or(0).min(14);
+        let window = usize::from(segment.window) << shift;
+        // The same once more tells of a loss (RFC 5681 section 2), and room that is taken back is the engine's business: more than what a
+        // peer may lose that rounds its window down.
         let is_new = landed > 0 || segment.len > 0 || segment.window > before;
-        if segment.seq != next || landed > aloft || !is_new || window < left {
+        if segment.seq != next || landed > aloft || !is_new || window + (1 << shift) <= left {
             return false;
         }
         ends.reader.skip(landed);

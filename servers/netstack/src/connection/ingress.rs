@@ -109,7 +109,6 @@ impl Connection {
         self.note_acknowledged(segment);
         // What comes now, the engine has to acknowledge.
         self.is_settled &= segment.len == 0;
-        self.begun = None;
         // Behind the FIN, no window is needed: the engine, which goes on asking for one, would do so without a pause.
         let is_last = self.sent_fin && segment.ack == self.sent;
         let is_shut = segment.is_ack()
@@ -156,10 +155,14 @@ impl Connection {
         if self.before != self.tcp.state() && self.tcp.state() == TcpState::CloseWait {
             self.answer_at = Some(context.now.after(ANSWER_DELAY));
         }
-        if self.direct.is_some()
-            && let Some(next) = next
-        {
-            self.note_heard(segment, next);
+        if let Some(next) = next {
+            if self.direct.is_some() {
+                self.note_heard(segment, next);
+            }
+            let acked = self.sent.wrapping_sub(self.tcp.unacknowledged() as u32);
+            let is_bare = segment.is_only_ack() && segment.len == 0 && segment.seq == next;
+            let is_all = is_bare && segment.ack == acked;
+            self.begun = is_all.then_some((segment.ack, segment.window));
         }
         self.end_to_hear(context.engine, context.frames, sent);
     }

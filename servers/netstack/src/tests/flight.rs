@@ -1,11 +1,12 @@
 //! Many bytes that go past the engine: what arrives is what was written, whatever happens to it on the way.
 
 use super::{
+    acks::accepted,
     direct::Victim,
     past::{Outcome, Step, converse_on},
     *,
 };
-use crate::testing::Faults;
+use crate::{flow::Flow, testing::Faults};
 use ipc_proto::frame::{Checksum, Offloads};
 use proptest::prelude::*;
 use std::vec;
@@ -72,6 +73,36 @@ fn nearly_all_goes_past_the_engine() {
             );
         }
     }
+}
+
+/// A peer tells its window in units, and may round it down: it has taken nothing back.
+#[test]
+fn a_window_in_units_grounds_nothing() {
+    // Shifted by 7, segments of 1460 bytes.
+    let (mut net, mut client, mut stream, mut peer) = accepted(&[2, 4, 5, 180, 1, 3, 3, 7]);
+    peer.window = 100;
+    peer.put(&mut net);
+    stream.writer.write(&pattern(12_800)).unwrap();
+    client.touch(&stream);
+    let host = &mut net.hosts[1];
+    while host.stack.poll(net.now).work_left {}
+    host.nic.as_mut().unwrap().take();
+    for left in [11_340, 9880, 5000, 0] {
+        peer.ack = peer.ack.wrapping_add(aloft(&net) - left);
+        peer.window = (left / 128) as u16;
+        peer.put(&mut net);
+        assert_eq!(aloft(&net), left);
+    }
+}
+
+/// Bytes that are aloft at the second host.
+fn aloft(net: &Network) -> u32 {
+    let flows = net.hosts[1].stack.flows.iter();
+    let aloft = flows.map(|(_, entry)| match &entry.flow {
+        Flow::Tcp(tcp) => tcp.socket().aloft() as u32,
+        _ => 0,
+    });
+    aloft.sum()
 }
 
 /// A client that is gone has said what is in its FIFO, on its way or not.
