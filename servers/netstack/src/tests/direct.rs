@@ -282,7 +282,12 @@ proptest! {
                     let (one, other) = (one.hears(&peer, checksum), other.hears(&peer, checksum));
                     // What is answered at once still is. (That the window has opened may be told earlier.)
                     if at > 0 && !peer.data.is_empty() {
-                        let is_said = other.0.iter().all(|it| one.0.contains(it));
+                        // Data that follow may have been sent before: the engine's congestion window is smaller in the beginning.
+                        let is_said = |it: &Says| {
+                            let says = |own: &Says| own == it || it.options.is_empty() && own.ack == it.ack;
+                            one.0.iter().any(says)
+                        };
+                        let is_said = other.0.iter().all(is_said);
                         prop_assert!(is_said, "{:?} instead of {:?}", &one.0, &other.0);
                     }
                     let last = |(now, later): &(Vec<Says>, Vec<Says>)| {
