@@ -118,6 +118,14 @@ impl<R: Registers> Nic<R> {
         self.receive.reap()
     }
 
+    /// Received frames that wait to be taken.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the device broke the specification.
+    pub fn receives_waiting(&self) -> Result<usize, DeviceError> {
+        self.receive.waiting().map(usize::from)
+    }
+
     /// Takes the next buffer whose frame was sent.
     ///
     /// # Errors

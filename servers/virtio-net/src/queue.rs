@@ -268,6 +268,14 @@ impl<const INDEX: u16> Queue<INDEX> {
         Ok(claimed)
     }
 
+    /// How many buffers the device has given back that were not taken.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the used ring makes no sense. The queue can't be used any more then.
+    pub fn waiting(&self) -> Result<u16, DeviceError> {
+        self.look()
+    }
+
     /// Takes the next buffer that the device gave back.
     ///
     /// # Errors

@@ -139,7 +139,8 @@ impl<R: Registers> Session<R> {
         if !self.transmit_waiting.is_empty() {
             self.post_transmits();
         }
-        let (received, bytes) = self.reap_receives()?;
+        let share = terms::share(messages, self.nic.receives_waiting()?);
+        let (received, bytes) = self.reap_receives(share)?;
         if !self.receive_waiting.is_empty() {
             self.post_receives();
         }
@@ -161,7 +162,7 @@ impl<R: Registers> Session<R> {
             false => WATCHDOG,
         };
         Ok(Pass {
-            again: messages == BUDGET || received == QUEUE_SIZE,
+            again: messages == BUDGET || received == share,
             ring_stack: self.channel.flush(),
             device_work: reaped > 0 || received > 0,
             busy: received >= terms::BUSY || bytes >= terms::BUSY_BYTES,
@@ -271,10 +272,10 @@ impl<R: Registers> Session<R> {
         }
     }
 
-    /// Tells the stack of received frames; returns how many buffers the device returned, and how many bytes.
-    fn reap_receives(&mut self) -> Result<(usize, usize), SessionError> {
+    /// Tells the stack of at most so many received frames; returns how many buffers the device returned, and how many bytes.
+    fn reap_receives(&mut self, most: usize) -> Result<(usize, usize), SessionError> {
         let (mut reaped, mut bytes): (usize, usize) = (0, 0);
-        while reaped < QUEUE_SIZE && self.can_send()? {
+        while reaped < most && self.can_send()? {
             let Some(Completed { buffer, written }) = self.nic.reap_receive()? else {
                 break;
             };

@@ -1,5 +1,6 @@
-//! What a session is given to work with, what it says of a pass, and how long it waits for what. Types and numbers only; touches nothing.
+//! What a session is given to work with, what it says of a pass, and how long it waits for what. Types, numbers, and what follows from them; touches nothing.
 
+use crate::queue::QUEUE_SIZE;
 use ipc_proto::{
     frame::{Offloads, Pool},
     shm::Shm,
@@ -19,9 +20,20 @@ pub const WATCHDOG_IDLE: u64 = 1_600 * MS;
 /// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
 pub const STUCK_AFTER: u64 = 3_000 * MS;
 
+/// So many received frames are taken in two halves when the stack had nothing to send: then everybody on the other side waits for
+/// answers to them, and is busy with those to the first half while the stack works on the second.
+pub(super) const SPLIT: usize = 12;
 /// So many frames in a pass are many, and so many bytes.
 pub(super) const BUSY: usize = 8;
 pub(super) const BUSY_BYTES: usize = 32 << 10;
+
+/// How many received frames a pass takes at most, after so many messages, while so many wait.
+pub(super) fn share(messages: usize, waiting: usize) -> usize {
+    match (messages, waiting) {
+        (0, SPLIT..) => waiting.div_ceil(2),
+        _ => QUEUE_SIZE,
+    }
+}
 
 /// What the stack gave to work with.
 #[derive(Debug)]
