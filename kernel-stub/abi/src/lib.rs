@@ -104,6 +104,6 @@ pub mod boot_slots {
     pub const FIRST_DEVICE: Slot = Slot::fresh(8);
 }
 
-/// Top of the stack that the kernel gives the first process (the page below the stack is a guard). Our programs are
-/// linked 64 KiB further on, so that one page table serves both.
-pub const BOOT_STACK_TOP: u64 = 0x300f_0000;
+/// Top of the stack that the kernel gives the first process (the page below the stack is a guard). It is so little above a
+/// multiple of 2 MiB that one page table serves the upper part of the stack, and what our programs have behind it.
+pub const BOOT_STACK_TOP: u64 = 0x3001_0000;

@@ -132,24 +132,31 @@ impl Server {
     /// Serves for ever.
     pub(crate) fn run(&mut self) -> u32 {
         loop {
-            let next = self.stack.poll(now());
-            if self.stack.has_ended_sessions() || !self.stack.has_driver() {
-                self.let_go();
-            }
-            let busy = next.work_left || self.left != 0;
-            let sleeps = !busy && self.stack.prepare_sleep();
-            let deadline = match sleeps {
-                true => next.deadline.map_or(FOREVER, Instant::nanos),
-                false => 0,
-            };
-            let bits = self
-                .events
-                .ring_and_wait(self.due.take(), None, ALL, deadline);
-            self.stack.heard(bits);
-            let bits = bits & (NET_CALLS | DEV_CALLS | GONE) | self.left;
-            if bits != 0 {
-                self.handle(bits);
-            }
+            self.pass();
+        }
+    }
+
+    /// Does what there is to do, and waits for more. A function of its own: the compiler takes what a program does once for cold, with
+    /// the loops in it.
+    #[inline(never)]
+    fn pass(&mut self) {
+        let next = self.stack.poll(now());
+        if self.stack.has_ended_sessions() || !self.stack.has_driver() {
+            self.let_go();
+        }
+        let busy = next.work_left || self.left != 0;
+        let sleeps = !busy && self.stack.prepare_sleep();
+        let deadline = match sleeps {
+            true => next.deadline.map_or(FOREVER, Instant::nanos),
+            false => 0,
+        };
+        let bits = self
+            .events
+            .ring_and_wait(self.due.take(), None, ALL, deadline);
+        self.stack.heard(bits);
+        let bits = bits & (NET_CALLS | DEV_CALLS | GONE) | self.left;
+        if bits != 0 {
+            self.handle(bits);
         }
     }
 

@@ -68,8 +68,8 @@ pub use objects::{Budget, Clock, Console, LogRecord, Machine, Notification, Proc
 pub const START_INFO_ADDRESS: u64 = 0x4000_0000_0000;
 /// Programs end below this address.
 pub const IMAGE_END: u64 = 0x10_0000_0000;
-/// A process's own addresses: stack, image, heap, in this order ([`BOOT_STACK_TOP`] and `.cargo/config.toml` say where in
-/// detail). Shared memory lies below and above. What is used most is so close together that few page tables serve it: a
+/// A process's own addresses: stack, small shared memory, image, heap, in this order ([`BOOT_STACK_TOP`], [`memory`] and
+/// `.cargo/config.toml` say where in detail). Other shared memory lies below and above. What is used most is so close together that few page tables serve it: a
 /// switch of address spaces costs something for each that is in use.
 pub(crate) const OWN: core::ops::Range<u64> = 0x2f00_0000..0x10_0000_0000;
 /// Exit code of a process that panicked.

@@ -1,6 +1,6 @@
 //! Memory objects, and mapping them into this process's own address space.
 //!
-//! The addresses from [`MAP_START`] to [`MAP_END`], without [`OWN`], belong to this module alone: nothing there is ever a Rust
+//! The addresses from [`MAP_START`] to [`MAP_END`], without those of [`OWN`] that are not [`NEAR`], belong to this module alone: nothing there is ever a Rust
 //! object, so mapping and unmapping there can't pull one away. But for the bytes of [`crate::Exclusive`]: they are borrowed from what keeps
 //! them mapped, and lie in [`APART`], where nothing else ever does.
 
@@ -8,18 +8,18 @@ use crate::{OWN, START_INFO_ADDRESS, cap::kind, objects::Budget, syscall};
 use alloc::vec::Vec;
 use core::{ops::Range, ptr::NonNull};
 use ipc_proto::shm::Shm;
-use kernel_abi::{Error, PAGE_SIZE, Prot, Slot, Syscall};
+use kernel_abi::{BOOT_STACK_TOP, Error, PAGE_SIZE, Prot, Slot, Syscall};
 use spin::Mutex;
 
 /// First address for mappings.
 const MAP_START: u64 = 0x20_0000;
-/// First address for those of more than [`SMALL`] pages.
-const LARGE_START: u64 = 0x30_0000;
+/// Addresses for those of up to [`SMALL`] pages, as long as there is room: between stack and program, under the same page table.
+const NEAR: Range<u64> = BOOT_STACK_TOP + 0x1_0000..BOOT_STACK_TOP + 0x5_0000;
 /// Addresses of memory whose bytes are ordinary ones: a window on shared memory that outlives its mapping never meets them.
 const APART: Range<u64> = 0x2000_0000..OWN.start;
 /// First address behind the mappings.
 const MAP_END: u64 = START_INFO_ADDRESS;
-/// Most pages of a mapping that is put before the large ones: what is small is in use as a whole, and shares a page table.
+/// Most pages of a mapping that is put near the program: what is small is in use as a whole.
 const SMALL: u64 = 32;
 
 kind! {
@@ -174,13 +174,14 @@ struct Ranges(Vec<(u64, u64)>);
 impl Ranges {
     /// Finds room for `pages` pages and a guard page behind them.
     fn reserve(&mut self, pages: u64) -> Result<u64, Error> {
-        let start = match pages {
-            ..=SMALL => MAP_START,
-            _ => LARGE_START,
-        };
+        if pages <= SMALL
+            && let Ok(address) = self.reserve_in(pages, NEAR, None)
+        {
+            return Ok(address);
+        }
         // What lies apart and the process's own addresses are a range that was always there.
         let own = (APART.start, OWN.end - APART.start);
-        self.reserve_in(pages, start..MAP_END, Some(own))
+        self.reserve_in(pages, MAP_START..MAP_END, Some(own))
     }
 
     /// The same, in [`APART`].
@@ -237,7 +238,7 @@ mod tests {
             .collect();
         for (index, address) in taken.iter().enumerate() {
             let end = address + (index as u64 + 2) * PAGE_SIZE as u64;
-            assert!(*address >= MAP_START && end <= LARGE_START);
+            assert!(*address >= NEAR.start && end <= NEAR.end);
             assert!(taken.iter().all(|other| other <= address || *other >= end));
         }
         ranges.release(taken[2]);
@@ -264,7 +265,8 @@ mod tests {
             for pages in [1, SMALL + 1, all, all + 1] {
                 let other = ranges.reserve(pages).unwrap();
                 let end = other + (pages + 1) * page;
-                assert!(end <= APART.start || other >= OWN.end);
+                let near = other >= NEAR.start && end <= NEAR.end;
+                assert!(near || end <= APART.start || other >= OWN.end);
             }
             assert_eq!(ranges.reserve_apart(all), Err(Error::BadArgument));
             assert!(ranges.0.is_sorted());
@@ -279,18 +281,18 @@ mod tests {
     fn large_mappings_lie_apart_and_none_in_the_process_s_own_addresses() {
         let mut ranges = Ranges(Vec::new());
         let page = PAGE_SIZE as u64;
-        assert_eq!(ranges.reserve(SMALL + 1), Ok(LARGE_START));
-        assert_eq!(ranges.reserve(SMALL), Ok(MAP_START));
+        assert_eq!(ranges.reserve(SMALL + 1), Ok(MAP_START));
+        assert_eq!(ranges.reserve(SMALL), Ok(NEAR.start));
         // A page more than there is room for below, and then just as many.
-        let rest = (APART.start - LARGE_START) / page - (SMALL + 2);
+        let rest = (APART.start - MAP_START) / page - (SMALL + 2);
         assert_eq!(ranges.reserve(rest), Ok(OWN.end));
-        let below = LARGE_START + (SMALL + 2) * page;
+        let below = MAP_START + (SMALL + 2) * page;
         assert_eq!(ranges.reserve(rest - 1), Ok(below));
         assert_eq!(ranges.reserve(SMALL + 1), Ok(OWN.end + (rest + 1) * page));
-        // Small ones that find no room before the large ones are put behind.
-        let room = (LARGE_START - MAP_START) / page;
+        // Small ones that find no room near the program are put where the large ones are.
+        let room = (NEAR.end - NEAR.start) / page;
         for _ in 1..room / (SMALL + 1) {
-            assert!(ranges.reserve(SMALL).unwrap() < LARGE_START);
+            assert!(NEAR.contains(&ranges.reserve(SMALL).unwrap()));
         }
         assert!(ranges.reserve(SMALL).unwrap() > OWN.end);
         assert!(ranges.0.is_sorted());

@@ -74,7 +74,8 @@ pub(crate) struct Sent {
 
 /// The protocol engine: addresses, routes, neighbours, and nothing of any flow.
 pub(crate) struct Engine {
-    iface: Interface,
+    /// Apart: large, and not needed for most frames.
+    iface: Box<Interface>,
     scratch: Box<[u8]>,
     /// The frame that was sent last, and the neighbour that it asks for.
     last: Last,
@@ -116,7 +117,7 @@ impl Engine {
         let mut device = OneFrame::new(Medium::Ethernet, mtu, None, &mut nothing, &mut scratch);
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
         config.random_seed = seed;
-        let iface = Interface::new(config, &mut device, smol(now));
+        let iface = Box::new(Interface::new(config, &mut device, smol(now)));
         Engine {
             iface,
             scratch,
