@@ -9,6 +9,12 @@ use std::{
     path::Path,
 };
 
+/// Stands for the program where a driver has looked for the next frame instead of sleeping: it would not have run then, and lets
+/// everybody go first who has something to do.
+pub const WAITING: &str = "waiting";
+/// Part of the symbol of the function that does.
+const WAITS: &str = "virtio_net6server4look";
+
 /// How often each translated block ran: by address and code, runs and instructions.
 pub type Snapshot = HashMap<(u64, Vec<u8>), (u64, u32)>;
 
@@ -63,6 +69,15 @@ impl Program {
                 .and_then(|offset| bytes.get(offset..)?.get(..code.len()))
                 == Some(code)
         })
+    }
+
+    /// Of the function at an address, as the linker knows it.
+    fn symbol(&self, address: u64) -> Option<&str> {
+        let behind = self
+            .functions
+            .partition_point(|(start, ..)| *start <= address);
+        let (.., symbol) = self.functions.get(behind.checked_sub(1)?)?;
+        Some(symbol)
     }
 }
 
@@ -199,7 +214,12 @@ impl Programs {
                 continue;
             }
             let key = match self.0.iter().find(|program| program.holds(*address, code)) {
-                Some(program) => (program.name.clone(), function(&program.symbols, *address)),
+                Some(program) => {
+                    let symbol = program.symbol(*address);
+                    let waits = symbol.is_some_and(|symbol| symbol.contains(WAITS));
+                    let name = if waits { WAITING } else { &program.name };
+                    (name.into(), function(&program.symbols, *address))
+                }
                 None if *address >> 63 == 1 => ("kernel".into(), "?".into()),
                 None => ("user".into(), "?".into()),
             };
@@ -245,6 +265,12 @@ fn function(symbols: &Loader, address: u64) -> String {
     }
 }
 
+/// All instructions but those of waiting.
+pub fn work(lines: &[Line]) -> u64 {
+    let works = lines.iter().filter(|line| line.program != WAITING);
+    works.map(|line| line.instructions).sum()
+}
+
 /// Instructions by program, the most first.
 pub fn by_program(lines: &[Line]) -> Vec<(String, u64)> {
     let mut sums: HashMap<&str, u64> = HashMap::new();
@@ -284,6 +310,16 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(decode(&bytes[..length]), None, "{length}");
         }
+    }
+
+    #[test]
+    fn waiting_is_no_work() {
+        let line = |program: &str, instructions| Line {
+            program: program.into(),
+            function: String::new(),
+            instructions,
+        };
+        assert_eq!(work(&[line("a", 3), line(WAITING, 100), line("b", 4)]), 7);
     }
 
     #[test]

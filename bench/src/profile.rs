@@ -2,7 +2,7 @@
 
 use crate::{
     Outcome, archive,
-    counts::{Line, Programs, by_program},
+    counts::{self, Line, Programs, by_program},
     guest::{Guest, System},
 };
 use std::{
@@ -54,9 +54,9 @@ pub fn files(guest: &Guest, built: &Path) -> Outcome<Vec<(String, PathBuf)>> {
     Ok(files)
 }
 
-/// Shares of the whole by program, in percent.
+/// Shares of the whole by program, in percent. What was waited comes on top of the whole.
 pub fn shares(lines: &[Line]) -> Vec<(String, f64)> {
-    let total: u64 = lines.iter().map(|line| line.instructions).sum();
+    let total = counts::work(lines);
     by_program(lines)
         .into_iter()
         .map(|(program, instructions)| (program, share(instructions, total)))
@@ -65,7 +65,7 @@ pub fn shares(lines: &[Line]) -> Vec<(String, f64)> {
 
 /// A table by program and one by function, in instructions for each unit of work.
 pub fn table(lines: &[Line], work: f64) -> String {
-    let total: u64 = lines.iter().map(|line| line.instructions).sum();
+    let total = counts::work(lines);
     let each = |instructions: u64| instructions as f64 / work;
     let mut text = String::new();
     let mut line = |instructions: u64, name: &str| {

@@ -3,7 +3,7 @@
 use crate::{
     Outcome,
     counters::Counters,
-    counts::{Functions, Line, Programs, Snapshot},
+    counts::{self, Functions, Line, Programs, Snapshot},
     figure::{Figure, Kind, Metric},
     guest::{Guest, Net},
     machine::{Machine, Setup},
@@ -140,8 +140,8 @@ impl Round<'_> {
                 match self.counted(figure, &mut machine, &programs) {
                     Ok((lines, functions, work)) => {
                         self.functions.add(figure, functions, work);
-                        let total: u64 = lines.iter().map(|line| line.instructions).sum();
-                        self.add(guest, &metric, total as f64 / work / metric.scale);
+                        let total = counts::work(&lines) as f64;
+                        self.add(guest, &metric, total / work / metric.scale);
                         self.results.divide(
                             self.net,
                             &metric,

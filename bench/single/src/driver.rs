@@ -130,6 +130,12 @@ impl Platform for Driver {
         self.turn();
     }
 
+    /// Nobody becomes ready by himself here: all are asked.
+    fn linger(&mut self) {
+        self.turn();
+        rt::time::linger();
+    }
+
     fn ring_stack(&mut self) {
         self.server_bell.raise();
     }

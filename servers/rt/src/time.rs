@@ -8,6 +8,9 @@ pub const MILLISECOND: u64 = 1_000_000;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
+/// How often [`linger`] reads the counter.
+const LINGER: u32 = 48;
+
 /// The counter at boot.
 static START: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds a tick with 32 bits after the point; zero without a clock.
@@ -39,6 +42,16 @@ pub fn now() -> u64 {
     }
     LAST.store(now, Ordering::Relaxed);
     now
+}
+
+/// Lets a moment pass in which nothing is to be done: some tenths of a microsecond, or two microseconds with emulation. For who looks for something in memory, again and again:
+/// it is not ended by the hypervisor, as `pause` may be, and takes few instructions for its time.
+pub fn linger() {
+    if SCALE.load(Ordering::Relaxed) != 0 {
+        for _ in 0..LINGER {
+            counter();
+        }
+    }
 }
 
 /// Five centuries fit.

@@ -32,6 +32,7 @@ pub mod error;
 pub mod fake;
 pub mod hal;
 mod headers;
+mod lookout;
 pub mod mmio;
 pub mod nic;
 pub mod offload;

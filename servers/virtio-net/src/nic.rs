@@ -150,7 +150,7 @@ impl<R: Registers> Nic<R> {
     ///
     /// # Errors
     /// [`DeviceError`] if the device broke the specification.
-    #[inline]
+    #[inline(always)]
     pub fn is_quiet(&self, receive: bool, transmit: bool) -> Result<bool, DeviceError> {
         let quiet = (!receive || self.receive.is_quiet(0)?)
             && (!transmit || self.transmit.is_quiet(self.half_of_transmits())?);

@@ -85,7 +85,15 @@ impl Platform for Kernel {
     }
 
     fn give_way(&mut self) {
+        if let Some(bell) = self.due.take() {
+            // It fails only if the stack is gone, which is signalled too.
+            let _ = Notification::borrowed(bell).signal(0);
+        }
         Thread::give_way();
+    }
+
+    fn linger(&mut self) {
+        rt::time::linger();
     }
 
     #[inline(never)]

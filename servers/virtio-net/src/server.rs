@@ -10,6 +10,7 @@
 use crate::{
     device::{self, EVERYTHING, Identity},
     error::{AttachError, DeviceError, SessionError, StackError},
+    lookout::Lookout,
     nic::{DeviceMemory, Nic},
     registers::Registers,
     session::{Pass, Session, Shared, Wake},
@@ -33,6 +34,8 @@ const MAX_FAILURES: usize = 5;
 const FAILURE_WINDOW: u64 = 60_000 * MS;
 /// Interrupts in a row with nothing behind them, after which they are taken as rarely as the watchdog barks.
 const STORM: u32 = 64;
+/// How often the driver looks for something to do before a sleep at most.
+const MOST_LOOKS: u32 = 2000;
 
 bitflags! {
     /// What the server waits for. The first three are interrupts.
@@ -80,10 +83,12 @@ pub trait Platform {
     fn wait(&mut self, deadline: u64) -> Events;
     /// Lets these interrupts come again: each comes twice at most and then not before this.
     fn acknowledge(&mut self, interrupts: Events);
-    /// Wakes the stack.
+    /// Wakes the stack, at the next wait or when giving way.
     fn ring_stack(&mut self);
-    /// Lets stack and programs run until they are done, or for two milliseconds.
+    /// Lets stack and programs run until they are done, or for two milliseconds; the stack is awake.
     fn give_way(&mut self);
+    /// Lets a moment of a microsecond or two pass.
+    fn linger(&mut self);
     /// Asks the stack for an attachment, gives the device what it brings, routes interrupts to events, and lets the
     /// device reach memory. Events of an earlier attachment are gone.
     ///
@@ -253,6 +258,9 @@ fn exchange<P: Platform>(
     session: &mut Session<P::Registers>,
 ) -> Result<core::convert::Infallible, SessionError> {
     let mut interrupts = Interrupts::new();
+    let mut lookout = Lookout::new();
+    // What has ended the last sleep.
+    let mut woken: Option<Events> = None;
     // As at the watchdog: whatever happened before the first sleep is looked for.
     let mut wake = Wake {
         config_changed: true,
@@ -261,12 +269,18 @@ fn exchange<P: Platform>(
     loop {
         // A pass is short: it is also the time at which the sleep begins.
         let now = platform.now();
+        if let Some(events) = woken.take() {
+            // The bell says that it was the stack's turn, and not the other side's.
+            lookout.end(now, events == Events::RECEIVE);
+        }
         let pass = session.pass(now, wake)?;
         if pass.ring_stack {
             platform.ring_stack();
         }
         interrupts.judge(&pass);
-        let limit = if pass.again || pass.busy {
+        let works = pass.again || pass.busy;
+        let moment = lookout.moment().filter(|_| !works);
+        let limit = if works || moment.is_some() {
             None
         } else {
             let ready = interrupts.take_ready(wake.watchdog);
@@ -275,19 +289,57 @@ fn exchange<P: Platform>(
             }
             session.prepare_sleep(now)?
         };
-        let events = platform.wait(limit.unwrap_or(0));
-        if pass.busy {
+        if limit.is_some() {
+            lookout.begin(now);
+        }
+        let events = match moment {
+            // Whatever else has happened: in the end no frame comes, and it sleeps. A dead stack gives no buffers back.
+            Some(_) => Events::empty(),
+            None => platform.wait(limit.unwrap_or(0)),
+        };
+        // Who looks is not interrupted by those that it has rung.
+        if pass.busy || moment.is_some() && pass.ring_stack {
             platform.give_way();
         }
         if events.contains(Events::STACK_GONE) {
             return Err(SessionError::StackGone);
         }
+        if let Some(moment) = moment {
+            look(platform, session, &mut lookout, moment)?;
+        }
+        woken = limit.map(|_| events).filter(|events| !events.is_empty());
         interrupts.note(events);
         wake = Wake {
             config_changed: events.contains(Events::CONFIG),
             watchdog: limit.is_some() && events.is_empty(),
         };
     }
+}
+
+/// Waits awake for something to do, for so many nanoseconds. Apart, so that the benchmark tells it from work.
+#[inline(never)]
+fn look<P: Platform>(
+    platform: &mut P,
+    session: &mut Session<P::Registers>,
+    lookout: &mut Lookout,
+    moment: u64,
+) -> Result<(), SessionError> {
+    let start = platform.now();
+    lookout.begin(start);
+    // Bounded, whatever the clock says.
+    for _ in 0..MOST_LOOKS {
+        let now = platform.now();
+        if session.has_work()? {
+            lookout.end(now, session.has_frames()?);
+            return Ok(());
+        }
+        if now.saturating_sub(start) >= moment {
+            break;
+        }
+        platform.linger();
+    }
+    lookout.tire();
+    Ok(())
 }
 
 /// Interrupts that came and were not acknowledged: they don't come again before that.

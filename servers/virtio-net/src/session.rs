@@ -169,6 +169,38 @@ impl<R: Registers> Session<R> {
         })
     }
 
+    /// Whether there is something to do for a pass, as far as one can see without announcing a sleep.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the device broke the specification.
+    pub fn has_work(&mut self) -> Result<bool, SessionError> {
+        let (receive, transmit) = self.interests();
+        Ok(self.channel.has_news() || !self.nic.is_quiet(receive, transmit)?)
+    }
+
+    /// Whether received frames wait.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the device broke the specification.
+    pub fn has_frames(&self) -> Result<bool, SessionError> {
+        Ok(self.nic.receives_waiting()? > 0)
+    }
+
+    /// Buffers to send from that the stack misses.
+    fn missing(&self) -> usize {
+        usize::from(self.nic.transmits_in_flight()).saturating_add(self.sent.len())
+    }
+
+    /// What to be interrupted for: received frames, sent ones.
+    fn interests(&self) -> (bool, bool) {
+        // While the stack does not read, received frames stay where they are.
+        let receive = self.unsent.is_none();
+        let transmit = self.missing() >= self.interrupt_at
+            || self.nic.transmits_in_flight() > 0 && self.is_short_of_large()
+            || !self.transmit_waiting.is_empty();
+        (receive, transmit)
+    }
+
     /// Gets ready to sleep. Returns until when at most, in nanoseconds, or `None` if there is work to do first.
     ///
     /// # Errors
@@ -177,20 +209,14 @@ impl<R: Registers> Session<R> {
         if !self.channel.prepare_sleep() {
             return Ok(None);
         }
-        // While the stack does not read, received frames stay where they are.
-        let receive = self.unsent.is_none();
-        let in_flight = usize::from(self.nic.transmits_in_flight());
-        let missing = in_flight.saturating_add(self.sent.len());
-        let transmit = missing >= self.interrupt_at
-            || in_flight > 0 && self.is_short_of_large()
-            || !self.transmit_waiting.is_empty();
+        let (receive, transmit) = self.interests();
         self.nic.set_interrupts(receive, transmit);
         self.asleep = true;
         // Looked at once more after asking for interrupts: what came before that will not interrupt.
         if !self.nic.is_quiet(receive, transmit)? {
             return Ok(None);
         }
-        let limit = match missing > 0 {
+        let limit = match self.missing() > 0 {
             true => RETURN_WITHIN,
             false => self.watchdog,
         };

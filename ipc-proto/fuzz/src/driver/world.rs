@@ -354,6 +354,10 @@ impl<F: FnMut(&mut World) -> Events> Platform for Scripted<F> {
 
     fn give_way(&mut self) {}
 
+    fn linger(&mut self) {
+        self.world.now += 1_000;
+    }
+
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
         let DevRequest::Attach {
             hello, offloads, ..

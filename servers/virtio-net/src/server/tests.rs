@@ -1,5 +1,7 @@
 //! The server against a fake kernel with a fake device and a hand-driven stack, under virtual time.
 
+mod looking;
+
 use super::*;
 use crate::fake::{self, FakeNic, NEEDS_RESET, frame};
 use ipc_proto::{
@@ -9,7 +11,7 @@ use ipc_proto::{
 };
 use std::{boxed::Box, collections::VecDeque, vec::Vec};
 
-const BUFFERS: u16 = 16;
+const BUFFERS: u16 = 32;
 const SECOND: u64 = 1_000 * MS;
 
 type Script = Box<dyn FnMut(&mut World) -> Events>;
@@ -28,6 +30,11 @@ struct World {
     acknowledged: u32,
     waits: u32,
     gave_way: u32,
+    lingered: u32,
+    /// Frames that come while the server looks, one at a time.
+    arrivals: u32,
+    /// How long a moment is that the server lets pass, in nanoseconds.
+    moment: u64,
     /// What the stack was told that the device can do, and what it chooses
     /// the next time; then nothing.
     offered: Offloads,
@@ -93,6 +100,15 @@ impl Platform for Fake {
 
     fn give_way(&mut self) {
         self.world.gave_way += 1;
+    }
+
+    fn linger(&mut self) {
+        self.world.now += self.world.moment;
+        self.world.lingered += 1;
+        if let Some(left) = self.world.arrivals.checked_sub(1) {
+            self.world.arrivals = left;
+            self.world.device.receive(&frame(1, 60)).unwrap();
+        }
     }
 
     fn attach(&mut self, request: &DevRequest) -> Result<Attachment, AttachError> {
@@ -167,6 +183,9 @@ fn play(
             acknowledged: 0,
             waits: 0,
             gave_way: 0,
+            lingered: 0,
+            arrivals: 0,
+            moment: 1_000,
             offered: Offloads::default(),
             chosen: Offloads::default(),
             withdrawn: 0,
