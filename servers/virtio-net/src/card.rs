@@ -232,7 +232,7 @@ impl Card {
         }
     }
 
-    /// The interrupt to acknowledge with the next wait, in the same system call. One wait follows each pass.
+    /// The interrupt to acknowledge with the next wait, in the same system call. A wait follows each acknowledgement.
     pub fn take_due(&mut self) -> Option<Slot> {
         self.due.take()
     }

@@ -8,9 +8,9 @@
 /// Nanoseconds in a microsecond.
 const US: u64 = 1_000;
 /// Frames that let wait longer than this on average are not worth looking for.
-const SHORT: u64 = 130 * US;
+const SHORT: u64 = 100 * US;
 /// A longer wait counts as this: one of them among many short ones changes nothing.
-const LONG: u64 = 300 * US;
+const LONG: u64 = 240 * US;
 /// One over this is the weight of the last wait in the average.
 const WEIGHT: u64 = 8;
 /// The same if it was longer: a mixture of short and long waits is not worth looking.

@@ -38,7 +38,7 @@ pub(crate) struct Kernel {
     stack: Endpoint,
     notification: Notification,
     attached: Option<Attached>,
-    /// Whom the next wait rings first, in the same system call. One wait follows each pass.
+    /// Whom the next wait rings first, in the same system call, or giving way, whichever comes first. One of them follows.
     due: Option<Slot>,
 }
 

@@ -34,6 +34,8 @@ const MAX_FAILURES: usize = 5;
 const FAILURE_WINDOW: u64 = 60_000 * MS;
 /// Interrupts in a row with nothing behind them, after which they are taken as rarely as the watchdog barks.
 const STORM: u32 = 64;
+/// So often the driver looks for frames without looking what else has happened, and without giving way.
+const LOOKS_IN_A_ROW: u32 = 16;
 /// How often the driver looks for something to do before a sleep at most.
 const MOST_LOOKS: u32 = 2000;
 
@@ -87,7 +89,7 @@ pub trait Platform {
     fn ring_stack(&mut self);
     /// Lets stack and programs run until they are done, or for two milliseconds; the stack is awake.
     fn give_way(&mut self);
-    /// Lets a moment of a microsecond or two pass.
+    /// Lets a moment pass: some tenths of a microsecond, or two microseconds with emulation.
     fn linger(&mut self);
     /// Asks the stack for an attachment, gives the device what it brings, routes interrupts to events, and lets the
     /// device reach memory. Events of an earlier attachment are gone.
@@ -259,6 +261,8 @@ fn exchange<P: Platform>(
 ) -> Result<core::convert::Infallible, SessionError> {
     let mut interrupts = Interrupts::new();
     let mut lookout = Lookout::new();
+    // How often it has looked since it knows what else has happened, and whether the stack was rung and has yet to run.
+    let (mut looks, mut owes_way) = (0, false);
     // What has ended the last sleep.
     let mut woken: Option<Events> = None;
     // As at the watchdog: whatever happened before the first sleep is looked for.
@@ -269,17 +273,19 @@ fn exchange<P: Platform>(
     loop {
         // A pass is short: it is also the time at which the sleep begins.
         let now = platform.now();
+        let pass = session.pass(now, wake)?;
         if let Some(events) = woken.take() {
             // The bell says that it was the stack's turn, and not the other side's.
-            lookout.end(now, events == Events::RECEIVE);
+            lookout.end(now, events == Events::RECEIVE && pass.device_work);
         }
-        let pass = session.pass(now, wake)?;
         if pass.ring_stack {
             platform.ring_stack();
+            owes_way = true;
         }
         interrupts.judge(&pass);
         let works = pass.again || pass.busy;
-        let moment = lookout.moment().filter(|_| !works);
+        // Who has rung the stack sleeps until it rings back, and looks then.
+        let moment = lookout.moment().filter(|_| !works && !pass.ring_stack);
         let limit = if works || moment.is_some() {
             None
         } else {
@@ -293,20 +299,29 @@ fn exchange<P: Platform>(
             lookout.begin(now);
         }
         let events = match moment {
-            // Whatever else has happened: in the end no frame comes, and it sleeps. A dead stack gives no buffers back.
-            Some(_) => Events::empty(),
-            None => platform.wait(limit.unwrap_or(0)),
+            Some(_) if looks < LOOKS_IN_A_ROW => {
+                looks += 1;
+                Events::empty()
+            }
+            _ => {
+                looks = 0;
+                platform.wait(limit.unwrap_or(0))
+            }
         };
-        // Who looks is not interrupted by those that it has rung.
-        if pass.busy || moment.is_some() && pass.ring_stack {
+        // Who looks is not interrupted by the stack.
+        if pass.busy || moment.is_some() && (owes_way || looks == 0) {
             platform.give_way();
+            owes_way = false;
         }
         if events.contains(Events::STACK_GONE) {
             return Err(SessionError::StackGone);
         }
-        if let Some(moment) = moment {
+        if let Some(moment) = moment
+            && events.is_empty()
+        {
             look(platform, session, &mut lookout, moment)?;
         }
+        owes_way &= !events.contains(Events::BELL);
         woken = limit.map(|_| events).filter(|events| !events.is_empty());
         interrupts.note(events);
         wake = Wake {

@@ -33,6 +33,8 @@ struct World {
     lingered: u32,
     /// Frames that come while the server looks, one at a time.
     arrivals: u32,
+    /// They are too short to be frames.
+    runts: bool,
     /// How long a moment is that the server lets pass, in nanoseconds.
     moment: u64,
     /// What the stack was told that the device can do, and what it chooses
@@ -107,7 +109,8 @@ impl Platform for Fake {
         self.world.lingered += 1;
         if let Some(left) = self.world.arrivals.checked_sub(1) {
             self.world.arrivals = left;
-            self.world.device.receive(&frame(1, 60)).unwrap();
+            let len = if self.world.runts { 4 } else { 60 };
+            self.world.device.receive(&frame(1, 60)[..len]).unwrap();
         }
     }
 
@@ -185,6 +188,7 @@ fn play(
             gave_way: 0,
             lingered: 0,
             arrivals: 0,
+            runts: false,
             moment: 1_000,
             offered: Offloads::default(),
             chosen: Offloads::default(),

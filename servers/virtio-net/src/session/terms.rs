@@ -20,12 +20,12 @@ pub const WATCHDOG_IDLE: u64 = 1_600 * MS;
 /// How long a device may sit on frames to send before it counts as stuck, in nanoseconds.
 pub const STUCK_AFTER: u64 = 3_000 * MS;
 
-/// So many received frames are taken in two halves when the stack had nothing to send: then everybody on the other side waits for
-/// answers to them, and is busy with those to the first half while the stack works on the second.
-pub(super) const SPLIT: usize = 12;
 /// So many frames in a pass are many, and so many bytes.
 pub(super) const BUSY: usize = 8;
 pub(super) const BUSY_BYTES: usize = 32 << 10;
+/// So many received frames are taken in two halves when the stack had nothing to send: then everybody on the other side waits for
+/// answers to them, and is busy with those to the first half while the stack works on the second. The first half is many.
+pub(super) const SPLIT: usize = 2 * BUSY - 1;
 
 /// How many received frames a pass takes at most, after so many messages, while so many wait.
 pub(super) fn share(messages: usize, waiting: usize) -> usize {

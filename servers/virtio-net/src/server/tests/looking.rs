@@ -51,3 +51,32 @@ fn a_look_ends_whatever_the_clock_says() {
     let world = play_short_sleeps(3, 0);
     assert!((1_000..10_000).contains(&world.lingered));
 }
+
+/// Whoever keeps it looking with what is of no use to the stack.
+#[test]
+fn it_does_not_look_for_ever_without_looking_what_else_has_happened() {
+    let mut steps = 0;
+    let (_, world) = play(&[], move |world| {
+        steps += 1;
+        world.now += 5_000;
+        match steps {
+            1 => {
+                world.give(ToDriver::Receive {
+                    buffers: Run {
+                        first: 0,
+                        count: BUFFERS,
+                    },
+                });
+                Events::BELL
+            }
+            2..=8 => {
+                world.device.receive(&frame(1, 60)).unwrap();
+                (world.arrivals, world.runts) = (1_000, true);
+                Events::RECEIVE
+            }
+            _ => world.finish(),
+        }
+    });
+    let seen = 1_000 - world.arrivals;
+    assert_eq!((seen, world.gave_way), (LOOKS_IN_A_ROW, 1));
+}
