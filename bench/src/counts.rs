@@ -71,12 +71,16 @@ impl Program {
         })
     }
 
-    /// Of the function at an address, as the linker knows it.
+    /// Which function an address belongs to.
+    fn function_at(&self, address: u64) -> Option<usize> {
+        let functions = &self.functions;
+        let behind = functions.partition_point(|(start, ..)| *start <= address);
+        behind.checked_sub(1)
+    }
+
+    /// The symbol of the function at an address, as the linker knows it.
     fn symbol(&self, address: u64) -> Option<&str> {
-        let behind = self
-            .functions
-            .partition_point(|(start, ..)| *start <= address);
-        let (.., symbol) = self.functions.get(behind.checked_sub(1)?)?;
+        let (.., symbol) = self.functions.get(self.function_at(address)?)?;
         Some(symbol)
     }
 }
@@ -179,10 +183,7 @@ impl Programs {
     pub fn functions(&self, before: &Snapshot, after: &Snapshot) -> Functions {
         let mut found: HashMap<(&str, usize), (&Program, u64)> = HashMap::new();
         for (program, address, _, ran) in self.ran(before, after) {
-            let behind = program
-                .functions
-                .partition_point(|(start, ..)| *start <= address);
-            if let Some(function) = behind.checked_sub(1) {
+            if let Some(function) = program.function_at(address) {
                 let entry = found
                     .entry((program.name.as_str(), function))
                     .or_insert((program, 0));

@@ -58,6 +58,17 @@ impl World {
         let _ = stack.flush();
     }
 
+    /// The stack gives all its buffers to receive into, and rings.
+    fn give_all_buffers(&mut self) -> Events {
+        self.give(ToDriver::Receive {
+            buffers: Run {
+                first: 0,
+                count: BUFFERS,
+            },
+        });
+        Events::BELL
+    }
+
     fn read(&mut self) {
         let stack = self.stack.as_mut().unwrap();
         while let Some(message) = stack.receive().unwrap() {
@@ -334,15 +345,7 @@ fn a_busy_server_gives_way_instead_of_asking_for_interrupts() {
     let (_, world) = play(&[], move |world| {
         steps += 1;
         match steps {
-            1 => {
-                world.give(ToDriver::Receive {
-                    buffers: Run {
-                        first: 0,
-                        count: BUFFERS,
-                    },
-                });
-                Events::BELL
-            }
+            1 => world.give_all_buffers(),
             2..=4 => {
                 // It has looked at what came the last time, and given way for it if it was much.
                 assert_eq!(world.gave_way, if steps == 4 { 1 } else { 0 });
