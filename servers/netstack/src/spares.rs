@@ -8,9 +8,9 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 /// Most sockets kept.
-const MOST: usize = 16;
+const MOST: usize = 32;
 /// A part of all memory for connections that they take at most.
-const SHARE: usize = 8;
+const SHARE: usize = 2;
 /// How long one is kept.
 const AGE: Duration = Duration::from_secs(10);
 

@@ -141,6 +141,6 @@ fn memory_is_for_connections_first() {
         for socket in ends {
             end(&mut net, &mut a, &mut b, socket);
         }
-        assert_eq!(spares(&net.hosts[1]), 2, "round {round}");
+        assert_eq!(spares(&net.hosts[1]), 5, "round {round}");
     }
 }
