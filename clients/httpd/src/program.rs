@@ -14,6 +14,8 @@ const PORT: u16 = 80;
 const BACKLOG: u16 = 128;
 /// Connections served at once. Their buffers take two thirds of the arena: closed ones keep theirs until all is sent.
 const CONNECTIONS: usize = 96;
+/// Connections that the stack may hand over at once: of a crowd, each would else wake this program for itself.
+const AHEAD: usize = 16;
 /// The session: its policy in the manifest has to allow as much.
 pub const CONFIG: Config = Config {
     arena: 10 << 20,
@@ -35,6 +37,7 @@ pub async fn run(net: Net, init: Endpoint) -> Result<(), String> {
     let registry = Registry::new(CONNECTIONS);
     let site = Rc::new(Site::new(system, registry.clone()));
     let listener = listen(&net).await?;
+    listener.set_accepts_ahead(AHEAD);
     log::info!("listening on port {PORT}");
     let mut failing = None;
     loop {

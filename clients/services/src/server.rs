@@ -73,6 +73,9 @@ pub(crate) struct Service {
     pub(crate) largest: (usize, usize),
     /// Least bytes of them: the more connections, the smaller.
     pub(crate) smallest: (usize, usize),
+    /// Connections that the stack may hand over at once. Of a crowd, each would else wake this program for itself; but each takes
+    /// buffers while it waits, the largest first.
+    pub(crate) ahead: usize,
 }
 
 impl Service {
@@ -96,6 +99,7 @@ impl Service {
             })
             .await?;
             listener.set_smallest_buffers(self.smallest.0, self.smallest.1);
+            listener.set_accepts_ahead(self.ahead);
             log::info!("listening on port {port} (tcp, {name})");
             let error = accept(&net, name, &listener, &places, &serve).await;
             log::warn!("{name}: the listener was closed: {error}");

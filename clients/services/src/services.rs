@@ -34,6 +34,7 @@ pub(crate) async fn echo(net: Net) -> Result<()> {
         connections: 160,
         largest: (LARGE, LARGE),
         smallest: (SMALL, SMALL),
+        ahead: 8,
     };
     service
         .run(net, |served: Rc<Served>| async move {
@@ -103,6 +104,7 @@ pub(crate) async fn discard(net: Net) -> Result<()> {
         connections: 24,
         largest: (ONE_LARGE, LEAST),
         smallest: (SMALL, LEAST),
+        ahead: 4,
     };
     service
         .run(net, |served: Rc<Served>| async move {
@@ -125,6 +127,7 @@ pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
         connections: 16,
         largest: (LEAST, SMALL),
         smallest: (LEAST, SMALL),
+        ahead: 4,
     };
     let counted = net.clone();
     service
@@ -150,6 +153,7 @@ pub(crate) async fn chargen(net: Net) -> Result<()> {
         connections: 24,
         largest: (LEAST, ONE_LARGE),
         smallest: (LEAST, SMALL),
+        ahead: 1,
     };
     let characters: Rc<[u8]> = CHARACTERS.repeat(ROUNDS).into();
     service
