@@ -44,8 +44,8 @@ pub fn now() -> u64 {
     now
 }
 
-/// Lets a moment pass in which nothing is to be done: some tenths of a microsecond, or two microseconds with emulation. For who looks for something in memory, again and again:
-/// it is not ended by the hypervisor, as `pause` may be, and takes few instructions for its time.
+/// Lets a moment pass in which nothing is to be done: some tenths of a microsecond, or two microseconds with emulation. For who looks for
+/// something in memory, again and again: the hypervisor does not end it, as it may end `pause`, and it takes few instructions for its time.
 pub fn linger() {
     if SCALE.load(Ordering::Relaxed) != 0 {
         for _ in 0..LINGER {

@@ -284,8 +284,8 @@ fn exchange<P: Platform>(
         }
         interrupts.judge(&pass);
         let works = pass.again || pass.busy;
-        // Who has rung the stack sleeps until it rings back, and looks then.
-        let moment = lookout.moment().filter(|_| !works && !pass.ring_stack);
+        // Who waits for the stack sleeps until it rings back, and looks then.
+        let moment = lookout.moment().filter(|_| !works && !pass.waits_for_stack);
         let limit = if works || moment.is_some() {
             None
         } else {

@@ -5,6 +5,7 @@
 //! in each direction, and memory is taken once, by the number of buffers in the pool.
 #![forbid(unsafe_code)]
 
+mod hands;
 mod terms;
 
 use crate::{
@@ -17,7 +18,8 @@ use crate::{
     registers::Registers,
     sent::Sent,
 };
-use alloc::{collections::VecDeque, vec, vec::Vec};
+use alloc::collections::VecDeque;
+use hands::Hands;
 use ipc_proto::{
     channel::{Channel, FRAME_CHANNEL, SendError, Side},
     frame::{Pool, Run, ToDriver, ToStack},
@@ -33,10 +35,10 @@ pub struct Session<R: Registers> {
     headers: Headers,
     /// Which buffers the pool to send from has.
     send: Pool,
-    /// For each buffer to receive into: whether it is in the driver's (or the device's) hands.
-    receiving: Vec<bool>,
-    /// The same for each buffer to send from.
-    sending: Vec<bool>,
+    /// Which buffers to receive into the stack has given, ...
+    receiving: Hands,
+    /// ... and which to send from.
+    sending: Hands,
     /// Empty buffers that the receive queue had no room for.
     receive_waiting: VecDeque<u16>,
     /// Buffers with frames, the frames' lengths and headers, that the transmit queue had no room for.
@@ -90,8 +92,8 @@ impl<R: Registers> Session<R> {
             channel,
             headers,
             send,
-            receiving: vec![false; receive.count()],
-            sending: vec![false; to_send],
+            receiving: Hands::new(receive.count()),
+            sending: Hands::new(to_send),
             receive_waiting: VecDeque::with_capacity(receive.count()),
             transmit_waiting: VecDeque::with_capacity(to_send),
             sent: Sent::new(send),
@@ -161,9 +163,11 @@ impl<R: Registers> Session<R> {
             true => self.watchdog.saturating_mul(2).min(WATCHDOG_IDLE),
             false => WATCHDOG,
         };
+        let ring_stack = self.channel.flush();
         Ok(Pass {
             again: messages == BUDGET || received == share,
-            ring_stack: self.channel.flush(),
+            ring_stack,
+            waits_for_stack: ring_stack || self.unsent.is_some(),
             device_work: reaped > 0 || received > 0,
             busy: received >= terms::BUSY || bytes >= terms::BUSY_BYTES,
         })
@@ -229,7 +233,7 @@ impl<R: Registers> Session<R> {
             match self.channel.receive() {
                 Ok(None) => return Ok(taken),
                 Ok(Some(ToDriver::Receive { buffers })) => {
-                    own(&mut self.receiving, buffers)?;
+                    self.receiving.take(buffers)?;
                     for buffer in buffers.range() {
                         // One of the pool, whose numbers have 16 bits.
                         self.post_receive(buffer as u16);
@@ -240,7 +244,7 @@ impl<R: Registers> Session<R> {
                     len,
                     offload,
                 })) => {
-                    own(&mut self.sending, Run::one(buffer))?;
+                    self.sending.take(Run::one(buffer))?;
                     let header = self.headers.make(buffer, len, offload)?;
                     let is_large = buffer >= self.send.small;
                     self.large_missing = self.large_missing.saturating_add(is_large.into());
@@ -319,7 +323,7 @@ impl<R: Registers> Session<R> {
                 continue;
             };
             self.counters.received = self.counters.received.wrapping_add(1);
-            disown(&mut self.receiving, Run::one(buffer));
+            self.receiving.give_back(Run::one(buffer));
             self.send(ToStack::Received {
                 buffer,
                 len,
@@ -358,7 +362,7 @@ impl<R: Registers> Session<R> {
             let Some(buffers) = self.sent.pop() else {
                 break;
             };
-            disown(&mut self.sending, buffers);
+            self.sending.give_back(buffers);
             if buffers.first >= self.send.small {
                 self.large_missing = self.large_missing.saturating_sub(buffers.count.into());
             }
@@ -399,30 +403,6 @@ impl<R: Registers> Session<R> {
             }
             Err(SendError::Peer(_)) => Err(StackError::Channel.into()),
         }
-    }
-}
-
-/// Notes that the stack gave buffers.
-#[inline]
-fn own(ours: &mut [bool], buffers: Run) -> Result<(), StackError> {
-    let ours = ours
-        .get_mut(buffers.range())
-        .filter(|ours| !ours.is_empty())
-        .ok_or(StackError::NoSuchBuffer(buffers.first))?;
-    if ours.iter().any(|ours| *ours) {
-        return Err(StackError::NotYours(buffers.first));
-    }
-    for ours in ours {
-        *ours = true;
-    }
-    Ok(())
-}
-
-/// Notes that the stack is told that buffers are its own again.
-#[inline]
-fn disown(ours: &mut [bool], buffers: Run) {
-    for ours in ours.get_mut(buffers.range()).unwrap_or_default() {
-        *ours = false;
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a socket of smoltcp's hears late: a segment with data that this side has sent without it, and the peer's window. It is told of that when
-//! it is first needed for something else, as if then it had happened: so it says from there on what it would have said (tested). What
-//! the peer has acknowledged by then it need not hear of at all ([`super::behind`]). Touches the socket.
+//! What a socket of smoltcp's hears late: data that this side has sent without it (one segment, or many that are still with the client), and
+//! the peer's window. It is told of that when it is first needed for something else, as if then it had happened: so it says from there on what
+//! it would have said (tested). What the peer has acknowledged by then it need not hear of at all ([`super::behind`]). Touches the socket.
 
 use super::{
     TcpSocket,

@@ -66,6 +66,8 @@ pub struct Pass {
     pub again: bool,
     /// The stack sleeps and has to be woken.
     pub ring_stack: bool,
+    /// It is the stack's turn: it is woken, or has left no room in its ring. It rings back.
+    pub waits_for_stack: bool,
     /// The device had something.
     pub device_work: bool,
     /// Frames came so close together that more will have come when the stack has seen these: there is no need to be interrupted for

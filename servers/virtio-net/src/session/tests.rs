@@ -14,7 +14,7 @@ use ipc_proto::{
     frame::{Checksum, HEADROOM, Offload, Offloads},
     shm::Shm,
 };
-use std::{boxed::Box, sync::MutexGuard};
+use std::{boxed::Box, sync::MutexGuard, vec, vec::Vec};
 
 /// Buffers to receive into, and as many to send from.
 const BUFFERS: u16 = 32;
@@ -223,7 +223,8 @@ fn a_batch_takes_one_kick_and_one_doorbell() {
         rig.device.receive(&frame(seed, 100)).unwrap();
     }
     assert!(rig.pass().unwrap().ring_stack);
-    assert!(!rig.pass().unwrap().ring_stack);
+    let pass = rig.pass().unwrap();
+    assert!(!pass.ring_stack && !pass.waits_for_stack, "{pass:?}");
     assert_eq!(rig.told().len(), 10);
 }
 
@@ -337,6 +338,8 @@ fn a_stack_that_does_not_read_costs_neither_buffers_nor_time() {
     }
     // The ring is full: the driver sleeps without looking at what the device goes on to receive.
     assert!(received > 1024);
+    let pass = rig.pass().unwrap();
+    assert!(!pass.ring_stack && pass.waits_for_stack, "{pass:?}");
     let mut told = Vec::new();
     for _ in 0..100 {
         if rig.session.prepare_sleep(0).unwrap().is_some() {
