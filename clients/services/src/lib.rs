@@ -37,7 +37,7 @@ impl Init for rt::Endpoint {
 
 /// The session: there is room for all the connections that the services take at once.
 pub const CONFIG: Config = Config {
-    arena: 13 << 20,
+    arena: 12 << 20,
     receive_buffer: 16 << 10,
     transmit_buffer: 16 << 10,
     connect_timeout: Duration::from_secs(10),
