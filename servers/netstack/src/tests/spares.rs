@@ -144,3 +144,35 @@ fn memory_is_for_connections_first() {
         assert_eq!(spares(&net.hosts[1]), 5, "round {round}");
     }
 }
+
+#[test]
+fn a_crowd_finds_as_many_sockets_as_the_last_one_left() {
+    const CROWD: usize = 18;
+    let max_memory = 2 << 20;
+    let mut net = Network::new(1);
+    net.add(config(1));
+    net.add(Config {
+        max_memory,
+        ..config(2)
+    });
+    net.run(SECOND);
+    for round in 0..3 {
+        let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
+        let (listener, local) = listen(&mut net, &mut b, address(2, 80 + round), 20).unwrap();
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            let near = connect(&mut net, &mut a, local).unwrap();
+            let (far, _) = accept(&mut net, &mut b, listener).unwrap();
+            crowd.push((near, far));
+        }
+        assert_eq!(spares(&net.hosts[1]), 0, "round {round}");
+        for socket in crowd.into_iter().rev() {
+            close(&mut net, &mut a, socket.0.handle, false);
+            close(&mut net, &mut b, socket.1.handle, false);
+        }
+        net.run(SECOND);
+        assert_eq!(spares(&net.hosts[1]), CROWD, "round {round}");
+        let bytes = net.hosts[1].stack.spares.bytes();
+        assert!(bytes > max_memory / 5, "{bytes} are not much");
+    }
+}
