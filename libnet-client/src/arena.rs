@@ -7,8 +7,8 @@ use ipc_proto::{fifo::CONTROL_SIZE, socket::Buffers};
 /// Sizes and offsets are multiples of this: a cache line, as the protocol demands.
 const LINE: usize = 64;
 
-/// See [`Sizes::fitting`].
-const SHARE: usize = 64;
+/// See [`Sizes::fitting`]. So little that the second half of the memory is for the smallest sizes: what came first and is large stays.
+const SHARE: usize = 256;
 /// The same while more than half is free.
 const FIRST_SHARE: usize = 16;
 

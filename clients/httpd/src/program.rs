@@ -12,7 +12,8 @@ use rt::Endpoint;
 const PORT: u16 = 80;
 /// Connections that may wait to be accepted.
 const BACKLOG: u16 = 128;
-/// Connections served at once. Their buffers take two thirds of the arena: closed ones keep theirs until all is sent.
+/// Connections served at once. Their buffers and those of the next ones take three quarters of the arena: closed ones keep theirs until all
+/// is sent.
 const CONNECTIONS: usize = 96;
 /// Connections that the stack may hand over at once: of a crowd, each would else wake this program for itself.
 const AHEAD: usize = 16;

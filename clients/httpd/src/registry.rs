@@ -1,7 +1,7 @@
 //! The open connections: how many there may be, and which one makes room for another.
 //!
 //! When all places are taken, the connection that has been waiting longest for a request is asked to end; one that is
-//! being answered never is. Without such a connection the new one waits in the listener's backlog.
+//! being answered never is. Without such a connection the new one waits: here, or in the listener's backlog.
 
 use alloc::{rc::Rc, vec::Vec};
 use core::{

@@ -34,7 +34,7 @@ pub(crate) async fn echo(net: Net) -> Result<()> {
         connections: 160,
         largest: (LARGE, LARGE),
         smallest: (SMALL, SMALL),
-        ahead: 8,
+        ahead: 4,
     };
     service
         .run(net, |served: Rc<Served>| async move {
@@ -104,7 +104,7 @@ pub(crate) async fn discard(net: Net) -> Result<()> {
         connections: 24,
         largest: (ONE_LARGE, LEAST),
         smallest: (SMALL, LEAST),
-        ahead: 4,
+        ahead: 3,
     };
     service
         .run(net, |served: Rc<Served>| async move {
@@ -127,7 +127,7 @@ pub(crate) async fn systat(net: Net, init: Rc<dyn Init>) -> Result<()> {
         connections: 16,
         largest: (LEAST, SMALL),
         smallest: (LEAST, SMALL),
-        ahead: 4,
+        ahead: 2,
     };
     let counted = net.clone();
     service

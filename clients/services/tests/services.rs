@@ -65,10 +65,15 @@ impl services::Init for Init {
 
 /// The services run as tasks whenever the test waits.
 fn start() -> (FakeStack, Net) {
+    start_with(64 << 20)
+}
+
+/// The same with an arena of so many bytes.
+fn start_with(arena: usize) -> (FakeStack, Net) {
     let stack = FakeStack::new();
     stack.set_max_sockets(1000);
     let config = Config {
-        arena: 64 << 20,
+        arena,
         ..services::CONFIG
     };
     let net = Net::new(stack.clone(), config);
@@ -110,6 +115,49 @@ fn echo_sends_everything_back_on_many_connections() {
             client.await;
         }
     });
+}
+
+/// Whatever came first and took large buffers.
+#[test]
+fn there_is_room_for_all_connections_that_the_services_take_at_once() {
+    const ECHO: (u16, usize) = (7, 160);
+    const DISCARD: (u16, usize) = (9, 24);
+    const CHARGEN: (u16, usize) = (19, 24);
+    let orders = [
+        [ECHO, DISCARD, CHARGEN],
+        [ECHO, CHARGEN, DISCARD],
+        [CHARGEN, DISCARD, ECHO],
+        [CHARGEN, ECHO, DISCARD],
+        [DISCARD, ECHO, CHARGEN],
+        [DISCARD, CHARGEN, ECHO],
+    ];
+    for order in orders {
+        let connections: usize = order.iter().map(|(_, count)| count).sum();
+        // The clients' buffers lie in the same memory.
+        let (_stack, net) = start_with(services::CONFIG.arena + connections * 2300);
+        net.block_on(async {
+            let clients = net.with_buffers(1024, 1024);
+            let mut streams = Vec::new();
+            for (port, count) in order {
+                for _ in 0..count {
+                    let address = ("10.0.0.1", port);
+                    let stream = TcpStream::connect_async(&clients, address).await.unwrap();
+                    streams.push((port, stream));
+                }
+            }
+            for (port, stream) in &streams {
+                if *port != CHARGEN.0 {
+                    stream.write_all_async(b"?").await.unwrap();
+                }
+                if *port == DISCARD.0 {
+                    stream.shutdown(Shutdown::Write).unwrap();
+                }
+                let answer = net.timeout(SECOND, async { stream.read_async(&mut [0; 1]).await });
+                let expected = if *port == DISCARD.0 { 0 } else { 1 };
+                assert_eq!(answer.await, Ok(Ok(expected)), "port {port} of {order:?}");
+            }
+        });
+    }
 }
 
 #[test]
