@@ -125,8 +125,8 @@ impl TcpListener {
     }
 
     /// How many connections the stack may hand over ahead of [`TcpListener::accept`] (1 in the beginning). More save wake-ups when
-    /// connections come in crowds (30 percent more HTTP requests with 16 connections at a time); each takes buffers while it waits, the largest
-    /// first, and a place among the session's sockets.
+    /// connections come in crowds (`docs/performance.md` has figures); each takes buffers while it waits, the largest first, and a place among
+    /// the session's sockets.
     pub fn set_accepts_ahead(&self, count: usize) {
         self.socket.net.with(|engine| {
             if let Some(listener) = engine

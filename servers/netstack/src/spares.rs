@@ -1,7 +1,7 @@
 //! Sockets of connections that have ended, for the next ones: their buffers are there, and need not be zeroed.
 //!
-//! They are no more than a crowd leaves, are not kept for long, and make room as soon as a connection needs it. Each serves the account that it served before,
-//! so that not even a mistake could show one client's bytes to another. Touches nothing else.
+//! They are no more than a crowd leaves, are not kept for long, and make room as soon as a connection needs it. Each serves the account that
+//! it served before, so that not even a mistake could show one client's bytes to another. Touches nothing else.
 
 use crate::{Instant, engine::TcpSocket};
 use alloc::collections::VecDeque;

@@ -13,6 +13,18 @@ fn open(net: &mut Network, a: &mut Client, b: &mut Client) -> (Socket, Socket) {
     (near, far)
 }
 
+/// Two hosts; the second has so many bytes for connections.
+fn pair_with_memory(max_memory: usize) -> Network {
+    let mut net = Network::new(1);
+    net.add(config(1));
+    net.add(Config {
+        max_memory,
+        ..config(2)
+    });
+    net.run(SECOND);
+    net
+}
+
 fn end(net: &mut Network, a: &mut Client, b: &mut Client, (near, far): (Socket, Socket)) {
     close(net, a, near.handle, false);
     net.run(SECOND);
@@ -119,13 +131,7 @@ fn a_connection_that_was_reset_leaves_no_socket() {
 
 #[test]
 fn memory_is_for_connections_first() {
-    let mut net = Network::new(1);
-    net.add(config(1));
-    net.add(Config {
-        max_memory: 160 << 10,
-        ..config(2)
-    });
-    net.run(SECOND);
+    let mut net = pair_with_memory(160 << 10);
     for round in 0..3 {
         let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
         let (listener, local) = listen(&mut net, &mut b, address(2, 80 + round), 20).unwrap();
@@ -149,13 +155,7 @@ fn memory_is_for_connections_first() {
 fn a_crowd_finds_as_many_sockets_as_the_last_one_left() {
     const CROWD: usize = 18;
     let max_memory = 2 << 20;
-    let mut net = Network::new(1);
-    net.add(config(1));
-    net.add(Config {
-        max_memory,
-        ..config(2)
-    });
-    net.run(SECOND);
+    let mut net = pair_with_memory(max_memory);
     for round in 0..3 {
         let (mut a, mut b) = (net.hosts[0].client(1), net.hosts[1].client(2));
         let (listener, local) = listen(&mut net, &mut b, address(2, 80 + round), 20).unwrap();
